@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,6 +20,8 @@ class CosineSimilarityLoss(nn.Module):
     The squared distance of the normalised vectors (Grill et al. 2020, equation 2; SimSiam's
     objective up to scale and constant).
     """
+
+    crosses_samples: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own constructor would take any argument

@@ -1,0 +1,31 @@
+"""What all assigners share: their interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+__all__ = ["Assigner"]
+
+
+class Assigner(nn.Module, ABC):
+    """Turns target logits into distributions over the prototypes.
+
+    Collectives may be inside: every process must call both methods, in the same order.
+    """
+
+    @abstractmethod
+    def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
+        """Logits (B, K) of this process's images to their distributions (B, K).
+
+        float32 or wider, rows that sum to 1, no gradient. Calling it changes no state.
+
+        Args:
+            logits_bk: of this process.
+            extra_qk: logits of past images, equal on all processes, for assigners that balance
+                assignments over images; the others don't look at them.
+        """
+
+    def update(self, logits_bk: Tensor) -> None:
+        """Called once a training step, after the loss, with all target logits of this process."""
