@@ -235,7 +235,7 @@ def save_backbone(
         backbone: a member of BACKBONES.
         path: of the file.
         config: from which BACKBONES built it.
-        preprocessing: what it expects of images (size, mean, std).
+        preprocessing: what it expects of images (size, color_space, mean, std).
 
     Returns:
         ``create_model``: arguments for ``timm.create_model``, None where timm alone cannot build
@@ -245,8 +245,7 @@ def save_backbone(
     from mvssl.models.backbones import TimmBackbone
 
     timm_args = backbone.create_model_args() if isinstance(backbone, TimmBackbone) else None
-    sources = ("pretrained", "checkpoint")
-    build = {key: value for key, value in config.items() if key not in sources}
+    build = _without_sources(config)
     description = {"create_model": timm_args, "build": build, "preprocessing": preprocessing}
     metadata = {key: json.dumps(value) for key, value in description.items()}
     weights = _exported(backbone).state_dict()
@@ -254,6 +253,19 @@ def save_backbone(
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in weights.items()}
     write_atomically(path, lambda to: safetensors.torch.save_file(tensors, to, metadata))
     return description
+
+
+def _without_sources(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's config without where its weights, and those of its parts, came from."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [clean(item) for item in value]
+        is_component = isinstance(value, Mapping) and "type" in value
+        return _without_sources(value) if is_component else value
+
+    sources = ("pretrained", "checkpoint")
+    return {key: clean(value) for key, value in config.items() if key not in sources}
 
 
 def load_backbone(path: str | os.PathLike[str]) -> nn.Module:

@@ -139,7 +139,7 @@ def _preprocessing(preprocessor: nn.Module) -> dict[str, Any] | None:
     if not isinstance(preprocessor, MultiViewPreprocessor):
         return None
     channels = {name: getattr(preprocessor, name).flatten().tolist() for name in ("mean", "std")}
-    return {"size": preprocessor.size, **channels}
+    return {"size": preprocessor.size, "color_space": preprocessor.color_space, **channels}
 
 
 def _places(folder: Path) -> Mapping[str, str]:

@@ -1,16 +1,25 @@
-"""Colour operations on batches in which every sample has its own strength.
+"""Colour operations on batches in which every sample has its own strength, and colour spaces.
 
-Images are float32 (B, 3, H, W) in [0, 1]; strengths are (B,). The definitions are those of
-``torchvision.transforms.v2.functional``. Names that end in ``_`` write into their argument.
+Images are float32 (B, 3, H, W) in [0, 1]; strengths are (B,). The definitions of the operations
+are those of ``torchvision.transforms.v2.functional``. Names that end in ``_`` write into their
+argument.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Weights of red, green and blue in the grey value (ITU-R 601-2), as in Pillow and torchvision.
 _RED, _GREEN, _BLUE = 0.2989, 0.587, 0.114
+
+# CIE XYZ of linear sRGB's red, green and blue (IEC 61966-2-1, white point D65).
+_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
 
 
 def _column(values_b: Tensor) -> Tensor:
@@ -72,3 +81,39 @@ def grayscale(images: Tensor) -> Tensor:
 def solarize(images: Tensor) -> Tensor:
     """Inverts the values from 0.5 on; of a value and its inverse, that is the smaller one."""
     return torch.minimum(images, 1.0 - images)
+
+
+def rgb_to_lab(images: Tensor) -> Tensor:
+    """sRGB to CIE L*a*b* (1976) under D65: L in [0, 100]; a (green to red) and b (blue to yellow)
+    reach from about -108 to 99.
+    """
+    linear = torch.where(
+        images <= 0.04045, images / 12.92, ((images + 0.055) / 1.055).clamp(min=0.0) ** 2.4
+    )
+    red, green, blue = linear.unbind(dim=1)
+    x, y, z = (
+        # Divided by its white point, so that greys have no colour.
+        _lab_curve((r * red + g * green + b * blue) / (r + g + b))
+        for r, g, b in _XYZ
+    )
+    return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], dim=1)
+
+
+def _lab_curve(values: Tensor) -> Tensor:
+    """Cube root with a straight piece near 0 (CIE 15)."""
+    # Clamped, since the slope of the root at 0 is not finite.
+    root = values.clamp(min=1e-3) ** (1.0 / 3.0)
+    return torch.where(values > (6 / 29) ** 3, root, values * ((29 / 6) ** 2 / 3) + 4 / 29)
+
+
+def sobel_edges(images: Tensor) -> Tensor:
+    """Grey value and its derivatives along x and y by 3 x 3 Sobel filters, borders mirrored.
+
+    Derivatives of an image in [0, 1] lie in [-4, 4].
+    """
+    gray = gray_values(images)[:, None]
+    smooth = gray.new_tensor([1.0, 2.0, 1.0])
+    slope = gray.new_tensor([-1.0, 0.0, 1.0])
+    filters = torch.stack([torch.outer(smooth, slope), torch.outer(slope, smooth)])[:, None]
+    padded = F.pad(gray, (1, 1, 1, 1), mode="reflect")
+    return torch.cat([gray, F.conv2d(padded, filters)], dim=1)

@@ -137,7 +137,8 @@ def draw(
 
     A sample's row depends on its own epoch and id alone, not on the rest of the batch.
     """
-    u_bn = uniforms(seed, epoch_b, index_b, view_number, _SLOTS)
+    stream = view_number if view.draw_as is None else view.draw_as
+    u_bn = uniforms(seed, epoch_b, index_b, stream, _SLOTS)
     top_b, left_b, height_b, width_b = _crop_boxes(view, u_bn, height, width)
     jitter_b = u_bn[:, _JITTER] < view.jitter_prob
     u_b4 = u_bn[:, _FACTORS]

@@ -1,105 +1,29 @@
-"""What a view is: its specification, and the view sets of published methods."""
+"""The view sets of published methods, and how a config names or describes views."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mvssl.datasets.view_spec import View
 from mvssl.errors import UserError
 
-
-@dataclass(frozen=True)
-class View:
-    """One random view of an image: crop, flip, colour jitter, greyscale, blur, solarisation.
-
-    The operations come in this order. Colour jitter applies its four operations in an order drawn
-    for every sample, as torchvision's ``ColorJitter`` does.
-
-    Args:
-        size: Side of the square view in pixels.
-        crop_scale: Range of the crop's area, as a fraction of the image's.
-        crop_ratio: Range of the crop's width / height, drawn uniformly on a logarithmic scale.
-        flip: Probability of a horizontal flip.
-        brightness: Strength b: the factor is uniform on ``[max(0, 1 - b), 1 + b]``; 0 is off.
-        contrast: As ``brightness``.
-        saturation: As ``brightness``.
-        hue: Strength h <= 0.5: the shift is uniform on ``[-h, h]`` turns of the colour circle.
-        jitter_prob: Probability that the colour jitter is applied.
-        gray: Probability of greyscale.
-        blur: Probability of a Gaussian blur.
-        blur_sigma: Range of the blur's standard deviation in pixels of the view.
-        solarize: Probability that pixels from the middle of the range on are inverted.
-
-    Raises:
-        UserError: A value is outside its range.
-    """
-
-    size: int
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: float = 0.5
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    jitter_prob: float = 1.0
-    gray: float = 0.0
-    blur: float = 0.0
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    solarize: float = 0.0
-
-    def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 2:
-            raise UserError(
-                f"View: size must be an integer of at least 2 pixels, not {self.size!r}."
-            )
-        for name in ("crop_scale", "crop_ratio", "blur_sigma"):
-            # Configs write lists; a frozen, hashable View holds tuples.
-            object.__setattr__(self, name, _interval(name, getattr(self, name)))
-        if self.crop_scale[1] > 1:
-            raise UserError(f"View: crop_scale must end at 1 or below, not {self.crop_scale}.")
-        for name in ("flip", "jitter_prob", "gray", "blur", "solarize"):
-            _check_range(name, getattr(self, name), 1.0, "a probability from 0 to 1")
-        for name in ("brightness", "contrast", "saturation"):
-            _check_range(name, getattr(self, name), float("inf"), "a strength of at least 0")
-        _check_range("hue", self.hue, 0.5, "a strength from 0 to 0.5")
-
-    @property
-    def blur_kernel(self) -> int:
-        """Taps of the blur: about a tenth of the size, odd, at least 3 (SimCLR, BYOL)."""
-        return max(3, self.size // 10 | 1)
-
-    @property
-    def jitter_strengths(self) -> tuple[float, float, float, float]:
-        """Strengths of brightness, contrast, saturation and hue, in this order."""
-        return (self.brightness, self.contrast, self.saturation, self.hue)
+__all__ = ["VIEW_SETS", "View", "build_views"]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _interval(name: str, value: Any) -> tuple[float, float]:
-    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    if (
-        len(pair) != 2
-        or not all(map(_is_number, pair))
-        or not 0 < pair[0] <= pair[1] < float("inf")
-    ):
-        raise UserError(f"View: {name} must be two numbers, 0 < low <= high, not {value!r}.")
-    return (float(pair[0]), float(pair[1]))
-
-
-def _check_range(name: str, value: Any, high: float, wanted: str) -> None:
-    if not _is_number(value) or not 0 <= value <= high or value == float("inf"):
-        raise UserError(f"View: {name} must be {wanted}, not {value!r}.")
+def _local_size(size: int) -> int:
+    """Side of local crops: 96 px where the global side is 224 (SwAV, DINO), a multiple of 8."""
+    return max(16, 8 * round(size * 96 / 224 / 8))
 
 
 def _byol(size: int) -> list[View]:
-    """BYOL (Grill et al., 2020), table 6: two views that differ in blur and solarisation."""
+    """BYOL (Grill et al., 2020), table 6: two views that differ in blur and solarisation.
+
+    Barlow Twins (Zbontar et al., 2021), VICReg (Bardes et al., 2022, as its authors' code) and the
+    ViTs of MoCo v3 (Chen et al., 2021) take the same; MoCo v3's ResNets crop from 0.2 on.
+    """
     first = View(
         size,
         brightness=0.4,
@@ -128,24 +52,169 @@ def _simclr(size: int) -> list[View]:
     return [view, view]
 
 
-def _gentle(size: int) -> list[View]:
-    """Two equal views for digits and other signs: what would change their meaning is off."""
-    view = View(size, crop_scale=(0.3, 1.0), flip=0.0, brightness=0.4, contrast=0.4)
+def _moco(size: int) -> list[View]:
+    """MoCo v2 (Chen et al., 2020, arXiv 2003.04297, as its authors' code): two equal views.
+
+    SimSiam (Chen & He, 2021), appendix A, takes the same.
+    """
+    view = View(
+        size,
+        crop_scale=(0.2, 1.0),
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        jitter_prob=0.8,
+        gray=0.2,
+        blur=0.5,
+    )
     return [view, view]
 
 
+def _ressl(size: int) -> list[View]:
+    """ReSSL (Zheng et al., 2021, as its authors' code): a weak view first, for the teacher, then
+    MoCo v2's.
+    """
+    return [View(size, crop_scale=(0.2, 1.0)), _moco(size)[1]]
+
+
+def _instance(size: int) -> list[View]:
+    """Instance discrimination (Wu et al., 2018, as its authors' code): one view.
+
+    There greyscale comes before the colour jitter, here after it.
+    """
+    view = View(
+        size,
+        crop_scale=(0.2, 1.0),
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.4,
+        gray=0.2,
+    )
+    return [view]
+
+
+def _deepcluster(size: int) -> list[View]:
+    """DeepCluster (Caron et al., 2018): one view, crop and flip alone.
+
+    The paper's networks see edges instead of colours: ``color_space='sobel'``.
+    """
+    return [View(size)]
+
+
+def _cmc(size: int) -> list[View]:
+    """CMC (Tian et al., 2020): lightness and colour of one crop, for ``color_space='lab'``.
+
+    Both modalities come from the same crop, as in the authors' code, which splits L*a*b* after
+    cropping and flipping.
+    """
+    lightness = View(size, crop_scale=(0.2, 1.0), channels=(0,))
+    return [lightness, dataclasses.replace(lightness, channels=(1, 2), draw_as=0)]
+
+
+def _dino(size: int) -> list[View]:
+    """DINO (Caron et al., 2021, as its authors' code): 2 global and 8 local crops.
+
+    Colours are BYOL's; the global views differ in blur and solarisation as there.
+    """
+    large = [dataclasses.replace(view, crop_scale=(0.4, 1.0)) for view in _byol(size)]
+    local = dataclasses.replace(large[0], size=_local_size(size), crop_scale=(0.05, 0.4), blur=0.5)
+    return large + [local] * 8
+
+
+def _swav(size: int) -> list[View]:
+    """SwAV (Caron et al., 2020, as its authors' code): 2 global and 6 local crops.
+
+    Colours and blur are SimCLR's for all; DeepCluster v2 (same paper) takes the same.
+    """
+    large = dataclasses.replace(_simclr(size)[0], crop_scale=(0.14, 1.0))
+    local = dataclasses.replace(large, size=_local_size(size), crop_scale=(0.05, 0.14))
+    return [large] * 2 + [local] * 6
+
+
+def _lejepa(size: int) -> list[View]:
+    """LeJEPA (Balestriero & LeCun, 2025, arXiv 2511.08544, as its authors' code): 2 global and 6
+    local crops.
+
+    Colour strengths are BYOL's, blur 0.5 and solarisation 0.2 the same for all views. Local crops
+    there have 98 px for 224, for patches of 14.
+    """
+    large = dataclasses.replace(_byol(size)[0], crop_scale=(0.3, 1.0), blur=0.5, solarize=0.2)
+    local = dataclasses.replace(large, size=_local_size(size), crop_scale=(0.05, 0.3))
+    return [large] * 2 + [local] * 6
+
+
+def _gentle(size: int) -> list[View]:
+    """Two equal views for digits and other signs: what would change their meaning is off."""
+    return _gentle_one(size) * 2
+
+
+def _gentle_one(size: int) -> list[View]:
+    """One view of ``gentle``, for methods that look at a single view."""
+    return [View(size, crop_scale=(0.3, 1.0), flip=0.0, brightness=0.4, contrast=0.4)]
+
+
+def _gentle_multicrop(size: int) -> list[View]:
+    """The two views of ``gentle`` and four local ones of half their size."""
+    (large,) = _gentle_one(size)
+    local = dataclasses.replace(large, size=size // 2, crop_scale=(0.15, 0.4))
+    return [large] * 2 + [local] * 4
+
+
+def _gentle_cmc(size: int) -> list[View]:
+    """The views of ``gentle``, the first channel of one and the other two of the other.
+
+    Digits are grey and have no colour in L*a*b*: ``color_space='sobel'`` gives grey value and
+    edges instead. Edges follow from the grey values pixel by pixel, so of one crop they would share
+    everything; of two crops they share the digit.
+    """
+    first, second = _gentle(size)
+    return [
+        dataclasses.replace(first, channels=(0,)),
+        dataclasses.replace(second, channels=(1, 2)),
+    ]
+
+
 VIEW_SETS: dict[str, Callable[[int], list[View]]] = {
+    "barlowtwins": _byol,
     "byol": _byol,
+    "cmc": _cmc,
+    "deepcluster": _deepcluster,
+    "dino": _dino,
     "gentle": _gentle,
+    "gentle_cmc": _gentle_cmc,
+    "gentle_multicrop": _gentle_multicrop,
+    "gentle_one": _gentle_one,
+    "instance": _instance,
+    "lejepa": _lejepa,
+    "moco": _moco,
+    "mocov3": _byol,
+    "ressl": _ressl,
     "simclr": _simclr,
+    "simsiam": _moco,
+    "swav": _swav,
+    "vicreg": _byol,
 }
-"""View sets by name: a function from the size in pixels to the list of views."""
+"""View sets by name: a function from the (global) size in pixels to the list of views."""
 
 
 def _near(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3)
     listed = ", ".join(sorted(known))
     return f"Did you mean {' or '.join(near)}? Known: {listed}." if near else f"Known: {listed}."
+
+
+def _check_draws(views: Sequence[View]) -> None:
+    """That every ``draw_as`` names a view which has random numbers of its own."""
+    for number, view in enumerate(views):
+        if view.draw_as is None:
+            continue
+        if view.draw_as >= len(views) or views[view.draw_as].draw_as is not None:
+            raise UserError(
+                f"views[{number}].draw_as is {view.draw_as}, but that is no view (from 0 to "
+                f"{len(views) - 1}) with random numbers of its own."
+            )
 
 
 def _view_from_dict(number: int, spec: Mapping[str, Any], size: int) -> View:
@@ -175,4 +244,6 @@ def build_views(views: str | Sequence[Mapping[str, Any]], size: int) -> list[Vie
             f"views must be the name of a view set ({', '.join(sorted(VIEW_SETS))}) "
             f"or a list of dicts, one per view, not {views!r}."
         )
-    return [_view_from_dict(number, spec, size) for number, spec in enumerate(views)]
+    built = [_view_from_dict(number, spec, size) for number, spec in enumerate(views)]
+    _check_draws(built)
+    return built

@@ -2,17 +2,105 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from mvssl.datasets.device_views import DeviceViews
+from mvssl.datasets.draws import draw
+from mvssl.datasets.host_views import HostViews
 from mvssl.datasets.views import VIEW_SETS, View, build_views
 from mvssl.errors import UserError
 
+LOCAL = {"dino": 8, "swav": 6, "lejepa": 6}
+SINGLE = ("deepcluster", "gentle_one", "instance")
+
 
 @pytest.mark.parametrize("name", sorted(VIEW_SETS))
-def test_sets_have_the_wanted_size(name: str) -> None:
-    assert [view.size for view in build_views(name, 96)] == [96, 96]
+def test_sets_have_the_papers_number_of_views_and_sizes(name: str) -> None:
+    if name == "gentle_multicrop":
+        expected = [224] * 2 + [112] * 4
+    else:
+        expected = [224] * (1 if name in SINGLE else 2) + [96] * LOCAL.get(name, 0)
+    assert [view.size for view in build_views(name, 224)] == expected
+
+
+@pytest.mark.parametrize(("size", "local"), [(32, 16), (64, 24), (96, 40), (160, 72), (224, 96)])
+def test_local_crops_keep_their_share_in_steps_of_8(size: int, local: int) -> None:
+    assert build_views("dino", size)[-1].size == local
+    assert local % 8 == 0
+    assert local == 16 or abs(local - size * 96 / 224) <= 4
+
+
+# Crop scale, (brightness, contrast, saturation, hue), and probabilities of jitter, greyscale,
+# blur and solarisation, of the first global, second global and first local view: as published.
+BYOL_JITTER, SIMCLR_JITTER = (0.4, 0.4, 0.2, 0.1), (0.8, 0.8, 0.8, 0.2)
+MOCO_JITTER, OFF = (0.4, 0.4, 0.4, 0.1), (0, 0, 0, 0)
+MOCO = ((0.2, 1.0), MOCO_JITTER, (0.8, 0.2, 0.5, 0.0))
+TABLES: dict[str, list[tuple[Any, ...]]] = {
+    "moco": [MOCO, MOCO],
+    "simsiam": [MOCO, MOCO],
+    "ressl": [((0.2, 1.0), OFF, (1.0, 0.0, 0.0, 0.0)), MOCO],
+    "dino": [
+        ((0.4, 1.0), BYOL_JITTER, (0.8, 0.2, 1.0, 0.0)),
+        ((0.4, 1.0), BYOL_JITTER, (0.8, 0.2, 0.1, 0.2)),
+        ((0.05, 0.4), BYOL_JITTER, (0.8, 0.2, 0.5, 0.0)),
+    ],
+    "swav": [((0.14, 1.0), SIMCLR_JITTER, (0.8, 0.2, 0.5, 0.0))] * 2
+    + [((0.05, 0.14), SIMCLR_JITTER, (0.8, 0.2, 0.5, 0.0))],
+    "lejepa": [((0.3, 1.0), BYOL_JITTER, (0.8, 0.2, 0.5, 0.2))] * 2
+    + [((0.05, 0.3), BYOL_JITTER, (0.8, 0.2, 0.5, 0.2))],
+    "instance": [((0.2, 1.0), (0.4, 0.4, 0.4, 0.4), (1.0, 0.2, 0.0, 0.0))],
+    "deepcluster": [((0.08, 1.0), OFF, (1.0, 0.0, 0.0, 0.0))],
+    "cmc": [((0.2, 1.0), OFF, (1.0, 0.0, 0.0, 0.0))] * 2,
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_sets_are_as_published(name: str) -> None:
+    views = build_views(name, 224)
+    for view, expected in zip(views, TABLES[name], strict=False):
+        probabilities = (view.jitter_prob, view.gray, view.blur, view.solarize)
+        assert (view.crop_scale, view.jitter_strengths, probabilities) == expected
+        assert view.flip == 0.5
+    assert len(set(views)) == len(set(TABLES[name])) + (name == "cmc")  # differ in channels
+
+
+@pytest.mark.parametrize("name", ["barlowtwins", "mocov3", "vicreg"])
+def test_methods_that_take_byols_views(name: str) -> None:
+    assert build_views(name, 64) == build_views("byol", 64)
+
+
+@pytest.mark.parametrize("name", ["cmc", "gentle_cmc"])
+def test_the_modalities_of_cmc_have_channels_of_their_own(name: str) -> None:
+    first, second = build_views(name, 32)
+    assert (first.channels, second.channels) == ((0,), (1, 2))
+    assert (first.num_channels, second.num_channels) == (1, 2)
+
+
+def test_the_modalities_of_cmc_are_of_one_draw() -> None:
+    index = np.arange(50)
+    first, second = (
+        draw(v, n, 3, index * 0, index, 40, 60) for n, v in enumerate(build_views("cmc", 32))
+    )
+    for field in dataclasses.fields(first):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_views_that_draw_alike_show_the_same_in_both_engines() -> None:
+    pixels = torch.randint(0, 256, (2, 3, 20, 24), dtype=torch.uint8)
+    index = torch.arange(2)
+    views = build_views("cmc", 16)
+    first, second = DeviceViews(views, 0)(pixels, index, index * 0)
+    assert torch.equal(first, second)
+    first, second = HostViews(views, 0)(pixels[0].permute(1, 2, 0).numpy(), 0, 0)
+    assert torch.equal(first, second)
+    apart = [dataclasses.replace(view, draw_as=None) for view in views]
+    first, second = DeviceViews(apart, 0)(pixels, index, index * 0)
+    assert not torch.equal(first, second)
 
 
 def test_byol_is_the_papers_table() -> None:
@@ -25,10 +113,12 @@ def test_byol_is_the_papers_table() -> None:
     assert (first.blur, first.solarize, second.blur, second.solarize) == (1.0, 0.0, 0.1, 0.2)
 
 
-def test_gentle_keeps_what_a_digit_means() -> None:
-    for view in build_views("gentle", 32):
+@pytest.mark.parametrize("name", [name for name in VIEW_SETS if name.startswith("gentle")])
+def test_gentle_keeps_what_a_digit_means(name: str) -> None:
+    for view in build_views(name, 32):
         assert (view.flip, view.hue, view.gray, view.blur, view.solarize) == (0, 0, 0, 0, 0)
-        assert view.crop_scale == (0.3, 1.0)
+        assert view.crop_scale == ((0.3, 1.0) if view.size == 32 else (0.15, 0.4))
+        assert view.jitter_strengths == (0.4, 0.4, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(("size", "kernel"), [(8, 3), (32, 3), (64, 7), (96, 9), (224, 23)])
@@ -37,8 +127,12 @@ def test_blur_kernel_is_odd_and_about_a_tenth(size: int, kernel: int) -> None:
 
 
 def test_dicts_become_views() -> None:
-    views = build_views([{"flip": 0.0}, {"size": 16, "crop_scale": [0.1, 0.5]}], 64)
-    assert views == [View(64, flip=0.0), View(16, crop_scale=(0.1, 0.5))]
+    views = build_views(
+        [{"flip": 0.0}, {"size": 16, "crop_scale": [0.1, 0.5], "channels": [1, 2], "draw_as": 0}],
+        64,
+    )
+    local = View(16, crop_scale=(0.1, 0.5), channels=(1, 2), draw_as=0)
+    assert views == [View(64, flip=0.0), local]
     assert len(set(views)) == 2  # lists of a config are hashable tuples now
 
 
@@ -46,11 +140,13 @@ def test_dicts_become_views() -> None:
     ("views", "message"),
     [
         ("boyl", "'byol'|byol"),
-        ("nothing", "byol, gentle, simclr"),
+        ("nothing", "Known: barlowtwins, byol, cmc, .*, vicreg"),
         ([{"flipp": 0.5}], r"views\[0\].*'flipp'.*flip"),
         ([{}, {"flip": 2}], "flip must be a probability"),
         ([], "name of a view set"),
         (["byol"], "name of a view set"),
+        ([{}, {"draw_as": 2}], r"views\[1\]\.draw_as is 2, but that is no view \(from 0 to 1\)"),
+        ([{"draw_as": 1}, {"draw_as": 0}], r"views\[0\]\.draw_as is 1, but .* of its own"),
     ],
 )
 def test_mistakes_are_named(views: Any, message: str) -> None:
@@ -78,6 +174,15 @@ def test_mistakes_are_named(views: Any, message: str) -> None:
         ("saturation", float("inf")),
         ("hue", 0.6),
         ("jitter_prob", "0.8"),
+        ("channels", ()),
+        ("channels", 0),
+        ("channels", (0, 3)),
+        ("channels", (-1,)),
+        ("channels", (1, 1)),
+        ("channels", (0.0,)),
+        ("draw_as", -1),
+        ("draw_as", 1.0),
+        ("draw_as", True),
     ],
 )
 def test_values_out_of_range_are_refused(field: str, value: Any) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from mvssl.datasets.host_views import HostViews
+from mvssl.datasets.opencv import cv2
 from mvssl.errors import UserError
 from mvssl.models import MultiViewPreprocessor
 from mvssl.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -101,3 +103,52 @@ def test_an_unknown_engine_says_which_there_are() -> None:
 
 def test_statistics_are_no_part_of_a_checkpoint() -> None:
     assert MultiViewPreprocessor("byol", size=16).state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("space", "code"), [("lab", cv2.COLOR_RGB2LAB), ("sobel", cv2.COLOR_RGB2GRAY)]
+)
+@pytest.mark.parametrize("engine", ["device", "host"])
+def test_color_spaces_in_training_and_evaluation(space: str, code: int, engine: str) -> None:
+    whole = plain_view(12)
+    views = [whole | {"channels": [0]}, whole | {"channels": [1, 2]}, whole | {"channels": [2, 0]}]
+    preprocessor = MultiViewPreprocessor(views, size=12, engine=engine, color_space=space)
+    batch = batch_of(images(2, 12))
+    expected = []
+    for image in batch["image"].permute(0, 2, 3, 1).numpy():
+        turned = cv2.cvtColor(image.astype(np.float32) / 255, code)
+        if space == "lab":
+            channels = [(turned[..., 0] - 50) / 50, turned[..., 1] / 110, turned[..., 2] / 110]
+        else:
+            slopes = [cv2.Sobel(turned, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1))]
+            channels = [(turned - 0.5) / 0.25, *(slope / 0.5 for slope in slopes)]
+        expected.append(torch.from_numpy(np.stack(channels)))
+    all_three = torch.stack(expected)
+    assert_near = lambda x, y: torch.testing.assert_close(x, y, atol=4e-3, rtol=0)  # noqa: E731
+    assert_near(preprocessor(dict(batch))["inputs"], all_three)
+    transform = preprocessor.host_transform()
+    if transform is not None:
+        drawn = [transform(x.permute(1, 2, 0).numpy(), n, 0) for n, x in enumerate(batch["image"])]
+        batch = {
+            "views": [torch.stack(v) for v in zip(*drawn, strict=True)],
+            "index": batch["index"],
+        }
+    inputs = preprocessor(batch, training=True)["inputs"]
+    for given, chosen in zip(inputs, ([0], [1, 2], [2, 0]), strict=True):
+        assert_near(given, all_three[:, chosen])
+
+
+def test_channels_of_rgb_are_normalised_as_their_own() -> None:
+    views = [plain_view(12) | {"channels": (2,)}]
+    (blue,) = MultiViewPreprocessor(views, size=12)(batch_of(pixels := images(2, 12)), True)[
+        "inputs"
+    ]
+    expected = (pixels[:, 2:] / 255.0 - IMAGENET_MEAN[2]) / IMAGENET_STD[2]
+    torch.testing.assert_close(blue, expected, atol=1e-4, rtol=0)
+
+
+def test_an_unknown_color_space_and_statistics_of_another_are_refused() -> None:
+    with pytest.raises(UserError, match="color_space is one of 'rgb', 'lab', 'sobel', got 'hsv'"):
+        MultiViewPreprocessor("cmc", size=16, color_space="hsv")
+    with pytest.raises(UserError, match=r"data_preprocessor\.std are for RGB"):
+        MultiViewPreprocessor("cmc", size=16, color_space="lab", std=(1.0, 1.0, 1.0))

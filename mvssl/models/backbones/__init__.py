@@ -1,5 +1,6 @@
 """Backbones: normalised images (N, 3, s, s) to pooled features (N, C)."""
 
+from mvssl.models.backbones.split_backbone import SplitBackbone
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 
-__all__ = ["TimmBackbone"]
+__all__ = ["SplitBackbone", "TimmBackbone"]

@@ -32,6 +32,7 @@ class TimmBackbone(nn.Module):
 
     Attributes:
         num_features: C, read from the model.
+        in_channels: channels of its images (``model_args['in_chans']``).
 
     Raises:
         UserError: unknown model, arguments it does not take, a stem it has not, or a checkpoint
@@ -49,6 +50,7 @@ class TimmBackbone(nn.Module):
         super().__init__()
         self.name = name
         self.model_args = dict(model_args or {})
+        self.in_channels = int(self.model_args.get("in_chans", 3))
         self.stem = stem
         self.model = _create(name, self.model_args, pretrained)
         if stem == "cifar":
@@ -62,7 +64,7 @@ class TimmBackbone(nn.Module):
             load_weights_strictly(self.model, read_weights(checkpoint), checkpoint)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, 3, s, s) to pooled features (N, C)."""
+        """Normalised images (N, in_channels, s, s) to pooled features (N, C)."""
         return self.model(images)
 
     def create_model_args(self) -> dict[str, Any] | None:

@@ -1,0 +1,79 @@
+"""One network for each modality of an image, as CMC has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvssl.errors import UserError
+from mvssl.registry import BACKBONES
+
+__all__ = ["SplitBackbone"]
+
+
+@BACKBONES.register_module()
+class SplitBackbone(nn.Module):
+    """Several backbones, each for some of an image's channels (CMC; Tian et al. 2020).
+
+    An image with the channels of one part gives features (N, C), C the sum over all parts, with
+    that part's features in their own place and zeros elsewhere. So the first linear layer of a neck
+    acts as a layer of its own on each modality; its bias and what follows it are shared, in a
+    linear neck the bias alone. An image with all channels gives the features of all parts, which
+    is what CMC evaluates.
+
+    Args:
+        parts: configs of backbones that have ``in_channels`` and ``num_features``, such as
+            ``dict(type='TimmBackbone', ..., model_args=dict(in_chans=1))``. Their channels, in
+            this order, make up the image's, and no two parts take equally many, since an image's
+            channels say whose it is.
+
+    Attributes:
+        in_channels: channels of a whole image.
+        num_features: C.
+
+    Raises:
+        UserError: fewer than two parts, parts that take equally many channels, or a part that does
+            not say how many.
+    """
+
+    def __init__(self, parts: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(BACKBONES.build(part) for part in parts)
+        self.part_channels = [_number(part, "in_channels") for part in self.parts]
+        self.part_features = [_number(part, "num_features") for part in self.parts]
+        if len(parts) < 2 or len(set(self.part_channels)) < len(parts):
+            raise UserError(
+                f"SplitBackbone needs two parts or more that take different numbers of channels, "
+                f"which say whose an image is; got {self.part_channels}: set in_chans in the "
+                f"model_args of each part."
+            )
+        self.in_channels = sum(self.part_channels)
+        self.num_features = sum(self.part_features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (N, c, s, s), c those of one part or of all, to features (N, C)."""
+        channels = images.shape[1]
+        if channels == self.in_channels:
+            pieces = images.split(self.part_channels, dim=1)
+            return torch.cat([part(x) for part, x in zip(self.parts, pieces, strict=True)], dim=1)
+        if channels not in self.part_channels:
+            listed = ", ".join(map(str, self.part_channels))
+            raise UserError(
+                f"SplitBackbone has parts for {listed} channels, {self.in_channels} in all, and "
+                f"got images of {channels}: change the parts' in_chans, or the views' channels."
+            )
+        number = self.part_channels.index(channels)
+        before = sum(self.part_features[:number])
+        features = self.parts[number](images)
+        return F.pad(features, (before, self.num_features - before - features.shape[1]))
+
+
+def _number(part: nn.Module, name: str) -> int:
+    number = getattr(part, name, None)
+    if not isinstance(number, int):
+        raise UserError(f"SplitBackbone: {type(part).__name__} lacks {name}, an int.")
+    return number
