@@ -86,6 +86,30 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     return total / world_size()
 
 
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """The sum over ranks, without gradient, as a new tensor of the same dtype."""
+    total = x.detach().clone(memory_format=torch.contiguous_format)
+    if world_size() > 1:
+        dist.all_reduce(total, op=dist.ReduceOp.SUM)
+    return total
+
+
+def gather_interleaved(x: Tensor, total: int) -> Tensor:
+    """Joins shares of which rank r holds rows r, r + W, r + 2 W, ... of ``total``, in their order.
+
+    Without gradient. The last row of some shares may be missing, so ranks may differ in length by
+    one.
+    """
+    x = x.detach()
+    if world_size() == 1:
+        return x
+    longest = -(-total // world_size())
+    padded = x.new_zeros((longest, *x.shape[1:]))
+    padded[: len(x)] = x
+    joined = gather_detached(padded).unflatten(0, (world_size(), longest))
+    return joined.transpose(0, 1).flatten(0, 1)[:total]
+
+
 def all_gather_object(obj: T) -> list[T]:
     """Every rank's (picklable) object, in rank order."""
     if world_size() == 1:

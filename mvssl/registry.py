@@ -1,8 +1,8 @@
 """Every registry of mvssl: a config names a component, its registry builds it.
 
-Slots of the model (backbone, neck, head, loss, assigner) have registries of their own without a
-parent, since mmengine allows one child of a scope under each parent; everything that mmengine's
-Runner builds (hooks, data sets, optimisers, ...) is registered in a child of mmengine's registry.
+Slots of the model (backbone, neck, head, loss, assigner, target) have registries of their own
+without a parent, since mmengine allows one child of a scope under each parent; everything that
+mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mmengine's registry.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = [
     "OPTIM_WRAPPER_CONSTRUCTORS",
     "PARAM_SCHEDULERS",
     "Registry",
+    "TARGETS",
     "TRANSFORMS",
     "VISBACKENDS",
     "VISUALIZERS",
@@ -107,6 +108,7 @@ NECKS = _slot("NECKS", "mvssl.models")
 HEADS = _slot("HEADS", "mvssl.models")
 LOSSES = _slot("LOSSES", "mvssl.models")
 ASSIGNERS = _slot("ASSIGNERS", "mvssl.models")
+TARGETS = _slot("TARGETS", "mvssl.models")
 
 MODELS = _child("MODELS", "mvssl.models")
 DATASETS = _child("DATASETS", "mvssl.datasets")

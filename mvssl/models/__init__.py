@@ -1,6 +1,6 @@
 """Models: one algorithm class, and the parts from which configs compose every method."""
 
-from mvssl.models import backbones, heads, losses, necks
+from mvssl.models import assigners, backbones, heads, losses, necks
 from mvssl.models.multiview import MultiView
 from mvssl.models.preprocessor import MultiViewPreprocessor
 from mvssl.models.record import Embeddings
@@ -11,6 +11,7 @@ __all__ = [
     "Embeddings",
     "MultiView",
     "MultiViewPreprocessor",
+    "assigners",
     "backbones",
     "heads",
     "losses",

@@ -95,12 +95,15 @@ def cached_step(
 def surrogate(model: MultiView, views: list[Tensor], grads: Gradients) -> Tensor:
     """A scalar whose gradient is that of the loss through these images: sum of <embedding, grad>.
 
-    The head's parameters, whose gradient is complete, enter with factor zero: DDP waits for all.
+    Parameters behind the embeddings (the head's, the neck's prototypes), whose gradient is
+    complete, enter with factor zero: DDP waits for all.
     """
     _, z, p = model.embed_student(views)
     pairs = [*zip(z, grads.z, strict=True), *zip(p if grads.p else [], grads.p, strict=True)]
     terms = [(at_least_float32(output) * grad).sum() for output, grad in pairs]
-    terms += [parameter.sum() * 0.0 for parameter in model.head.parameters()]
+    done = [*model.head.parameters()]
+    done += [] if model.prototypes is None else [*model.prototypes.parameters()]
+    terms += [parameter.sum() * 0.0 for parameter in done]
     return torch.stack(terms).sum()
 
 
@@ -114,7 +117,7 @@ def _embed_pieces(
         for start in range(0, len(index), size):
             rows = slice(start, start + size)
             pieces.append(Piece([view[rows] for view in views], _random_state()))
-            parts.append(model.embed(pieces[-1].views, index[rows]))
+            parts.append(model.project(pieces[-1].views, index[rows]))
     return pieces, parts
 
 
@@ -126,13 +129,16 @@ def _join(model: MultiView, parts: Sequence[Embeddings]) -> Embeddings:
         return [torch.cat(view).requires_grad_(leaf) for view in views]
 
     z = column("z", True)
-    return Embeddings(
+    record = Embeddings(
         features=column("features", False),
         z=z,
         p=z if model.predictor is None else column("p", True),
         target=z[: model.num_targets] if model.teacher is None else column("target", False),
         index=torch.cat([part.index for part in parts]),
+        views=parts[0].views,
+        target_views=parts[0].target_views,
     )
+    return model.add_logits(record)
 
 
 def _gradients(model: MultiView, record: Embeddings, rows: slice) -> Gradients:

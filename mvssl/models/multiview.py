@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mvssl.errors import UserError
 from mvssl.models.micro_batch import Gradients, cached_step, surrogate
+from mvssl.models.prototypes import Prototypes
 from mvssl.models.record import Embeddings
 from mvssl.models.teacher import EMATeacher
 from mvssl.registry import BACKBONES, HEADS, MODELS, NECKS, build_part
@@ -31,6 +33,8 @@ class MultiView(BaseModel):
         predictor: a member of NECKS, projections to predictions (N, D); sizes are filled in.
         teacher: ``EMATeacher`` arguments, or None for a method without a teacher.
         num_targets: how many of the first views serve as targets (the global views).
+        teacher_only_views: how many of the first views the teacher alone embeds, for methods that
+            compare in one direction (MoCo v2, ReSSL).
         data_preprocessor: makes views from a batch of images (``MultiViewPreprocessor``).
         micro_batch_size: images of a process that pass through the network at once; the gradient
             stays that of the whole batch (``mvssl.models.micro_batch``). None: all at once.
@@ -49,6 +53,7 @@ class MultiView(BaseModel):
         predictor: dict[str, Any] | None = None,
         teacher: dict[str, Any] | None = None,
         num_targets: int = 2,
+        teacher_only_views: int = 0,
         data_preprocessor: dict[str, Any] | None = None,
         micro_batch_size: int | None = None,
     ) -> None:
@@ -66,13 +71,16 @@ class MultiView(BaseModel):
         if teacher is not None:
             self.teacher = MODELS.build({"type": "EMATeacher", **teacher})
             self.teacher.follow(self.taught_parts)
-        self.head = build_part(HEADS, head, in_channels=size)
-        if self.head.needs_logits and getattr(self.neck, "num_prototypes", None) is None:
+        # A neck of the user's own need not know of prototypes.
+        num_logits = getattr(self.neck, "num_prototypes", None)
+        self.head = build_part(HEADS, head, in_channels=size, num_logits=num_logits)
+        if self.head.needs_logits and num_logits is None:
             raise UserError(
                 f"{type(self.head).__name__} works on prototypes, and the neck has none: give "
-                f"model.head.num_prototypes."
+                f"model.head.num_prototypes, or a neck that ends in prototypes (PrototypeNeck)."
             )
         self.num_targets = num_targets
+        self.teacher_only_views = teacher_only_views
         if micro_batch_size is not None and micro_batch_size < 1:
             raise UserError(f"model.micro_batch_size is at least 1, got {micro_batch_size}.")
         self.micro_batch_size = micro_batch_size
@@ -82,6 +90,11 @@ class MultiView(BaseModel):
         self._check_views()
 
     def _check_views(self) -> None:
+        if self.teacher_only_views and self.teacher is None:
+            raise UserError(
+                f"model.teacher_only_views is {self.teacher_only_views}, and there is no "
+                f"model.teacher to embed them: leave it out, or give a teacher."
+            )
         num_views = getattr(self.data_preprocessor, "num_views", None)
         if num_views is None:  # a preprocessor of the user's own, which need not say
             return
@@ -96,6 +109,17 @@ class MultiView(BaseModel):
                 f"model.num_targets is {self.num_targets}, but data_preprocessor.views makes "
                 f"{num_views} views: give a number from 1 to {num_views}."
             )
+        if not 0 <= self.teacher_only_views < num_views:
+            raise UserError(
+                f"model.teacher_only_views is {self.teacher_only_views}, but "
+                f"data_preprocessor.views makes {num_views} views: give less, so that the student "
+                f"has one."
+            )
+
+    @property
+    def prototypes(self) -> Prototypes | None:
+        """Those in which the neck ends, if it does."""
+        return getattr(self.neck, "prototypes", None)
 
     @property
     def taught_parts(self) -> dict[str, nn.Module]:
@@ -148,32 +172,61 @@ class MultiView(BaseModel):
 
     def judge(self, record: Embeddings) -> dict[str, Tensor]:
         """The head's losses and scalars of a record, which is kept where a monitor asks for it."""
-        self.record = record.detach() if self.keep_record else None
         # Objectives are computed in full precision: logits over a temperature of 0.05, say, would
         # multiply bfloat16's error by 20.
         with torch.autocast(record.index.device.type, enabled=False):
-            return self.head(record.upcast())
+            record = record.upcast()
+            self.record = self.head.resolve(record).detach() if self.keep_record else None
+            return self.head(record)
 
     def embed(self, views: list[Tensor], index: Tensor) -> Embeddings:
         """The record of a batch of views, V x (B, 3, s, s)."""
+        return self.add_logits(self.project(views, index))
+
+    def project(self, views: list[Tensor], index: Tensor) -> Embeddings:
+        """The record without logits."""
         features, z, p = self.embed_student(views)
-        targets = z[: self.num_targets]
-        if self.teacher is not None:
+        globals_ = views[: self.num_targets]
+        if self.teacher is None:
+            targets = z[: self.num_targets]
+        else:
             targets = [
                 target
-                for part in _by_size(views[: self.num_targets])
+                for part in _by_shape(globals_)
                 for target in self.teacher(torch.cat(part)).chunk(len(part))
             ]
-        return Embeddings(features=features, z=z, p=p, target=targets, index=index)
+        numbers = range(len(views))
+        return Embeddings(
+            features=features,
+            z=z,
+            p=p,
+            target=targets,
+            index=index,
+            views=tuple(numbers[self.teacher_only_views :]),
+            target_views=tuple(numbers[: len(targets)]),
+        )
+
+    def add_logits(self, record: Embeddings) -> Embeddings:
+        """The record with logits, where the neck ends in prototypes."""
+        prototypes = self.prototypes
+        if prototypes is None:
+            return record
+        logits = [prototypes(z)[0] for z in record.z]
+        if self.teacher is None:
+            return replace(record, logits=logits, target_logits=logits[: len(record.target)])
+        taught: Any = self.teacher.parts["neck"]
+        with torch.no_grad():
+            target_logits = [taught.prototypes(x)[0] for x in record.target]
+        return replace(record, logits=logits, target_logits=target_logits)
 
     def embed_student(self, views: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Features, projections and predictions of V views; the last two are one list where
-        there is no predictor.
+        """Features, projections and predictions of the views that the student sees; the last two
+        are one list where there is no predictor.
         """
         features: list[Tensor] = []
         z: list[Tensor] = []
         p: list[Tensor] = []
-        for part in _by_size(views):
+        for part in _by_shape(views[self.teacher_only_views :]):
             part_features = self.backbone(torch.cat(part))
             part_z = self.neck(part_features)
             features += part_features.chunk(len(part))
@@ -183,8 +236,8 @@ class MultiView(BaseModel):
         return features, z, z if self.predictor is None else p
 
 
-def _by_size(views: list[Tensor]) -> list[list[Tensor]]:
-    """Neighbouring views of one size together: one pass of the backbone for each group."""
+def _by_shape(views: list[Tensor]) -> list[list[Tensor]]:
+    """Neighbouring views of one shape together: one pass of the backbone for each group."""
     groups: list[list[Tensor]] = []
     for view in views:
         if groups and groups[-1][0].shape == view.shape:

@@ -7,14 +7,17 @@ m prototypes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from mvssl.models.precision import at_least_float32
 
-__all__ = ["Embeddings"]
+__all__ = ["NO_VIEW", "Embeddings"]
+
+NO_VIEW = -1
+"""Number of a target that is no view of this batch, such as a bank's entry."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,12 @@ class Embeddings:
         z: V x (B, D), projections.
         p: V x (B, D), predictions; equal to ``z`` where there is no predictor.
         target: G x (B, D), the teacher's projections of the first G (global) views, without
-            gradient; ``z[:G]`` where there is no teacher.
+            gradient; those of ``z`` where there is no teacher.
         index: (B,), sample numbers in the data set.
         logits: V x (B, m) where the neck ends in prototypes, else None.
         target_logits: G x (B, m), likewise.
+        views: V numbers: which view each entry of ``features``, ``z`` and ``p`` is.
+        target_views: G numbers, likewise of ``target``.
     """
 
     features: list[Tensor]
@@ -39,6 +44,13 @@ class Embeddings:
     index: Tensor
     logits: list[Tensor] | None = None
     target_logits: list[Tensor] | None = None
+    views: tuple[int, ...] = ()
+    target_views: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, tensors in (("views", self.z), ("target_views", self.target)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, tuple(range(len(tensors))))
 
     def detach(self) -> Embeddings:
         """The same record without gradients, for monitors."""
@@ -49,9 +61,8 @@ class Embeddings:
         return self._map(at_least_float32)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Embeddings:
-        def apply(value: Any) -> Any:
-            if isinstance(value, list):
-                return [function(tensor) for tensor in value]
-            return value if value is None else function(value)
-
-        return Embeddings(**{f.name: apply(getattr(self, f.name)) for f in fields(self)})
+        changed: dict[str, Any] = {"index": function(self.index)}
+        for name in ("features", "z", "p", "target", "logits", "target_logits"):
+            tensors = getattr(self, name)
+            changed[name] = None if tensors is None else [function(x) for x in tensors]
+        return replace(self, **changed)

@@ -154,12 +154,12 @@ def test_discrete_er_compares_with_prototypes_of_its_own() -> None:
     p[0].requires_grad_()
     outputs = head(record_of(p, target))
     assert head.prototypes is not None
-    w = F.normalize(head.prototypes.weight, dim=1)
+    w = F.normalize(head.prototypes.weights[0], dim=1)
     student = [F.normalize(x, dim=1) @ w.T for x in p]
     expected = by_hand(student, [F.normalize(x, dim=1) @ w.T for x in target], 1.0)
     torch.testing.assert_close(outputs["loss"], expected["loss"])
     outputs["loss"].backward()
-    assert head.prototypes.weight.grad is not None
+    assert head.prototypes.weights[0].grad is not None
     assert p[0].grad is not None
 
 
@@ -172,11 +172,11 @@ def _discrete(gather: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     outputs["loss"].backward()
     assert theta.grad is not None
     assert head.prototypes is not None
-    assert head.prototypes.weight.grad is not None
+    assert head.prototypes.weights[0].grad is not None
     return (
         outputs["loss"].detach(),
         theta.grad,
-        head.prototypes.weight.grad,
+        head.prototypes.weights[0].grad,
         outputs["entropy_trained"],
     )
 
@@ -211,7 +211,12 @@ def _discrete_of_half(number: int) -> Tensor:
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        (lambda: DiscreteERHead(student_temp=0.1, target_temp=0.1), "smaller than student_temp"),
+        (
+            lambda: DiscreteERHead(
+                8, 0.1, {"type": "Sharpening", "teacher_temp": 0.1}, in_channels=D
+            ),
+            "smaller than student_temp",
+        ),
         (lambda: DiscreteERHead(num_prototypes=1, in_channels=D), "num_prototypes is at least 2"),
         (lambda: ERHead(queue_size=-4), "queue_size is at least 0"),
         (lambda: ERHead(queue_size=8), "queue_size needs in_channels"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ def build(head: dict[str, Any], micro: int | None, drop: float = 0.0, **parts: A
         "name": "vit_tiny_patch16_224",
         "model_args": {**args, "proj_drop_rate": drop},
     }
-    cfg = {"type": "MultiView", "backbone": backbone, "neck": NECK, "head": head, **parts}
+    neck = NECK if head.get("assigner") is None else PROTOTYPES
+    cfg = {"type": "MultiView", "backbone": backbone, "neck": neck, "head": head, **parts}
     model: MultiView = MODELS.build({**cfg, "micro_batch_size": micro})
     model.init_weights()
     return model.double()
@@ -64,6 +66,13 @@ BYOL: dict[str, Any] = {
     "teacher": {"momentum": 0.9},
 }
 
+# The teacher sees the first view, the student the second.
+ONE_WAY: dict[str, Any] = {
+    "teacher": {"momentum": 0.9},
+    "num_targets": 1,
+    "teacher_only_views": 1,
+}
+
 
 @LOSSES.register_module()
 class InfoNCEOfTest(nn.Module):
@@ -77,12 +86,15 @@ HEADS: dict[str, dict[str, Any]] = {
     "er": {"type": "ERHead", "entropy_weight": 0.7},
     "queue": {"type": "ERHead", "queue_size": 2 * B},
     "discrete": {"type": "DiscreteERHead", "num_prototypes": 6},
+    "dino": {"type": "AssignmentHead", "assigner": {"type": "Centering"}},
+    "bank": {"type": "InstanceHead", "num_samples": 2 * B},
 }
+PROTOTYPES = {"type": "PrototypeNeck", "projector": NECK, "num_prototypes": 5}
 
 
 @pytest.mark.parametrize("micro", [1, 3, 8, 20])
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("parts", [BYOL, {}], ids=["byol", "plain"])
+@pytest.mark.parametrize("parts", [BYOL, {}, ONE_WAY], ids=["byol", "plain", "one_way"])
 def test_the_gradient_is_that_of_the_whole_batch(
     head: str, parts: dict[str, Any], micro: int
 ) -> None:
@@ -124,13 +136,11 @@ def test_dropout_is_replayed() -> None:
         reference.embed([a, b], i) for a, b, i in zip(*chunks, data["index"].split(3), strict=True)
     ]
     record = _join(reference, [part.detach() for part in parts])
-    joined = {
-        name: [torch.cat(view) for view in zip(*(getattr(p, name) for p in parts), strict=True)]
+    z, p = (
+        [torch.cat(view) for view in zip(*(getattr(part, name) for part in parts), strict=True)]
         for name in ("z", "p")
-    }
-    loss = reference.head(
-        type(record)(features=record.features, target=record.target, index=record.index, **joined)
-    )["loss"]
+    )
+    loss = reference.head(replace(record, z=z, p=p))["loss"]
     loss.backward()
     for name, parameter in reference.named_parameters():
         if parameter.requires_grad:
@@ -145,7 +155,7 @@ def _ddp_step(head: str, micro: int | None) -> dict[str, Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:`broadcast_buffers` is deprecated:FutureWarning")
-@pytest.mark.parametrize("head", ["er", "queue", "discrete"])
+@pytest.mark.parametrize("head", ["er", "queue", "discrete", "dino"])
 def test_several_processes_in_pieces_give_the_gradient_of_the_whole_batch(
     run_distributed: GlooPool, head: str
 ) -> None:

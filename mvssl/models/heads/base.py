@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from mvssl.distributed import gather
 from mvssl.models.record import Embeddings
 
-__all__ = ["Head", "view_pairs"]
+__all__ = ["Head", "gather_views", "view_pairs"]
 
 
 class Head(nn.Module, ABC):
     """Turns the record into a loss; owns whatever state the objective has, and decides what is
     detached.
 
+    A constructor gets, where it takes them, ``in_channels`` (D), ``num_logits`` (prototypes of the
+    neck, or None) and ``num_samples`` (images of the data set) without the config saying so.
+
     Attributes:
         min_views: views of an image without which the objective is not defined.
-        measures_information: whether the loss comes with the scalars of ``measure`` (beside this
-            file); where it does not, ``InformationHook`` computes them.
+        measures_information: whether the loss comes with the scalars of ``measure`` or
+            ``measure_discrete`` (beside this file); where it does not, ``InformationHook``
+            computes them.
         crosses_samples: whether a sample's loss depends on the others of the batch. Then plain
             gradient accumulation is not the large batch that it stands for.
         needs_logits: whether the neck must end in prototypes.
     """
 
-    min_views: ClassVar[int] = 2
-    measures_information: ClassVar[bool] = False
+    min_views: int = 2
+    measures_information: bool = False
     crosses_samples: bool = False
     needs_logits: bool = False
 
@@ -37,6 +42,10 @@ class Head(nn.Module, ABC):
             UserError: the head cannot work with it.
         """
 
+    def resolve(self, record: Embeddings) -> Embeddings:
+        """The record with the targets that this objective compares with, for monitors too."""
+        return record
+
     @abstractmethod
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         """The record to ``loss`` and scalars. Every key that contains "loss" is summed and
@@ -45,6 +54,17 @@ class Head(nn.Module, ABC):
 
 
 def view_pairs(record: Embeddings) -> list[tuple[int, int]]:
-    """(g, v) for every target g and every view v != g: which target each prediction is shown."""
-    targets, views = range(len(record.target)), range(len(record.p))
-    return [(g, v) for g in targets for v in views if g != v]
+    """(g, v) for every target g and every prediction v of another view: which target each
+    prediction is shown. Positions in the record's lists, not numbers of views.
+    """
+    return [
+        (g, v)
+        for g, target in enumerate(record.target_views)
+        for v, view in enumerate(record.views)
+        if target != view
+    ]
+
+
+def gather_views(embeddings: list[Tensor]) -> list[Tensor]:
+    """V x (B, D) joined over processes, with gradient, in one collective: V x (k, D)."""
+    return list(gather(torch.stack(embeddings, dim=1)).unbind(dim=1))

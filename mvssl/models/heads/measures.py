@@ -8,11 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.distributed import gather_detached
+from mvssl.distributed import gather_detached, mean_over_ranks, world_size
 from mvssl.information import (
     VonMisesFisher,
     alignment,
+    conditional_entropy,
+    discrete_entropy,
+    discrete_reconstruction,
     embedding_std,
+    entropy,
     er_bound,
     infonce_bound,
     rankme,
@@ -22,9 +26,12 @@ from mvssl.models.heads.base import view_pairs
 from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings
 
-__all__ = ["as_tensors", "measure", "measure_geometry"]
+__all__ = ["Scalars", "as_tensors", "measure", "measure_discrete", "measure_geometry"]
 
 Scalars = dict[str, float | Tensor]
+
+# Beyond that many prototypes the candidates of InfoNCE would take more room than the model.
+INFONCE_PROTOTYPES = 8192
 
 
 @torch.no_grad()
@@ -34,34 +41,97 @@ def measure(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     Means over the pairs of a prediction (centre, Z1) with a target (Z2), over the joined batch of
     all processes: ``entropy`` and ``reconstruction`` of the target, their sum ``mi_bound`` (an
     estimate of the mutual information, formed without log C), its ceiling ``mi_ceiling``,
-    ``infonce`` with the same density and pairs, and the floor and cap of the entropy.
+    ``infonce`` with the same density and pairs, and the floor and cap of the entropy. Where the
+    record has no pairs (one view and no memory), the entropy of the projections alone.
     """
     # One gather for everything: collectives cost latency, not bytes.
     size = record.p[0].shape[1]
     joined = gather_detached(at_least_float32(torch.cat(record.p + record.target, dim=1)))
     parts = [F.normalize(part, dim=1) for part in joined.split(size, dim=1)]
     predictions, targets = parts[: len(record.p)], parts[len(record.p) :]
+    floor, cap = entropy_window(kernel, size, len(joined))
+    window: Scalars = {"entropy_floor": floor, "entropy_cap": cap}
     pairs = [(predictions[v], targets[g]) for g, v in view_pairs(record)]
+    if not pairs:
+        alone = [entropy(x, kernel, validate=False) for x in targets]
+        return {"entropy": torch.stack(alone).mean(), **window}
     bounds = [er_bound(p, target, kernel, validate=False) for p, target in pairs]
     nce = [infonce_bound(p, target, kernel, validate=False) for p, target in pairs]
     ceiling = bounds[0].ceiling
     assert ceiling is not None  # `joe` always has one
-    floor, cap = entropy_window(kernel, size, len(joined))
     return {
         "entropy": torch.stack([b.entropy for b in bounds]).mean(),
         "reconstruction": torch.stack([b.reconstruction for b in bounds]).mean(),
         "mi_bound": torch.stack([b.value for b in bounds]).mean(),
         "mi_ceiling": ceiling,
         "infonce": torch.stack([b.value for b in nce]).mean(),
-        "entropy_floor": floor,
-        "entropy_cap": cap,
+        **window,
     }
+
+
+@torch.no_grad()
+def measure_discrete(
+    t: list[Tensor], log_s: list[Tensor], pairs: list[tuple[int, int]], gather: bool = True
+) -> Scalars:
+    """The ER estimate of targets that are distributions over m prototypes, in nats.
+
+    Means over ``pairs`` (g, v). ``entropy`` H(W) of the targets' mean and ``reconstruction`` make
+    ``mi_bound``, an estimate of I(Z1; W) with its ceiling; the cross-entropy falls apart into
+    ``conditional_entropy`` H(W|X) and ``kl``; ``information`` is H(W) - H(W|X), which is 0 where
+    all images look alike, whatever the entropy; ``student_entropy`` is H of the predictions' mean.
+    ``infonce`` takes sum_w t_j(w) log s_i(w) as its critic, on the first pair.
+
+    Args:
+        t: targets G x (B, m), rows that sum to 1.
+        log_s: log-probabilities of the predictions, V x (B, m).
+        pairs: positions in the two lists.
+        gather: H of the mean over all processes; False: the mean of each process's own H.
+    """
+    target_entropies = [mean_entropy(x, gather) for x in t]
+    rows = [conditional_entropy(x, validate=False) for x in t]
+    fits = [discrete_reconstruction(t[g], log_s[v], validate=False) for g, v in pairs]
+    h = torch.stack([target_entropies[g] for g, _ in pairs]).mean()
+    h_given_x = torch.stack([rows[g] for g, _ in pairs]).mean()
+    fit = torch.stack(fits).mean()
+    student = torch.stack([mean_entropy(x.exp(), gather) for x in log_s]).mean()
+    images, prototypes = t[0].shape
+    images *= world_size() if gather else 1
+    scalars: Scalars = {
+        "entropy": h,
+        "reconstruction": fit,
+        "mi_bound": h + fit,
+        "mi_ceiling": math.log(min(images, prototypes)),
+        "conditional_entropy": h_given_x,
+        "kl": -fit - h_given_x,
+        "information": h - h_given_x,
+        "student_entropy": student,
+        "entropy_floor": 0.0,
+        "entropy_cap": math.log(prototypes),
+    }
+    if prototypes <= INFONCE_PROTOTYPES:
+        g, v = pairs[0]
+        scalars["infonce"] = _discrete_infonce(t[g], log_s[v])
+    return scalars
+
+
+def mean_entropy(probs_bm: Tensor, gather: bool = True) -> Tensor:
+    """H of the mean row (nats), over all processes or this one's rows; differentiable."""
+    mean_1m = probs_bm.mean(dim=0, keepdim=True)
+    return discrete_entropy(mean_over_ranks(mean_1m) if gather else mean_1m, validate=False)
+
+
+def _discrete_infonce(t_bm: Tensor, log_s_bm: Tensor) -> Tensor:
+    """Candidates from all processes."""
+    candidates_km = gather_detached(t_bm)
+    scores_bk = log_s_bm @ candidates_km.T
+    own_b = (t_bm * log_s_bm).sum(dim=1)
+    return (own_b - scores_bk.logsumexp(dim=1)).mean() + math.log(len(candidates_km))
 
 
 @torch.no_grad()
 def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     """How features and projections of the first two views lie, over the joined batch; nothing
-    where they are no numbers.
+    where they are no numbers. Where the student sees one view, nothing that takes two.
 
     - ``alignment`` in [0, 4], ``uniformity`` (lower is better, -4 at the
       least) of the projections;
@@ -84,10 +154,8 @@ def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     z1, z2, f1, f2 = joined.split([size, size, width, width], dim=1)
     u1, u2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
     c1, c2 = F.normalize(f1, dim=1), F.normalize(f2, dim=1)
-    bound = er_bound(c1, c2, kernel, validate=False)
     floor, cap = entropy_window(kernel, width, len(joined))
-    return {
-        "alignment": alignment(u1, u2, validate=False),
+    scalars: Scalars = {
         "uniformity": uniformity(u1, validate=False),
         "rankme": rankme(z1, validate=False),
         "rankme_cap": float(min(z1.shape)),
@@ -95,10 +163,15 @@ def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
         "features_rankme_cap": float(min(f1.shape)),
         "embedding_std": embedding_std(z1, validate=False),
         "embedding_std_cap": size**-0.5,
-        "features_entropy": bound.entropy,
+        "features_entropy": entropy(c2, kernel, validate=False),
         "features_entropy_floor": floor,
         "features_entropy_cap": cap,
-        "features_mi_bound": bound.value,
+    }
+    if second == 0:  # one view
+        return scalars
+    return scalars | {
+        "alignment": alignment(u1, u2, validate=False),
+        "features_mi_bound": er_bound(c1, c2, kernel, validate=False).value,
         "features_mi_ceiling": cap - floor,
         "features_infonce": infonce_bound(c1, c2, kernel, validate=False).value,
     }

@@ -1,4 +1,4 @@
-"""The head of methods that compare two views by a loss."""
+"""Heads of methods that compare two views by a loss."""
 
 from __future__ import annotations
 
@@ -7,29 +7,82 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mvssl.models.heads.base import Head, view_pairs
+from mvssl.models.heads.base import Head, gather_views, view_pairs
+from mvssl.models.heads.targets import build_target
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS, LOSSES
 
-__all__ = ["PairHead"]
+__all__ = ["JointHead", "PairHead"]
 
 
 @HEADS.register_module()
 class PairHead(Head):
-    """``loss(prediction of view v, target of view g)``, averaged over all pairs with g != v.
+    """``loss(prediction of view v, target g)``, averaged over all pairs of :func:`view_pairs`.
 
-    With ``CosineSimilarityLoss`` this is BYOL with a teacher and SimSiam without one.
+    With ``CosineSimilarityLoss`` this is BYOL with a teacher and SimSiam without one; with
+    ``InfoNCELoss`` MoCo v3, CMC in the batch, and NNCLR where targets are nearest neighbours.
+    Losses that look across samples get the joined batch of all processes.
 
     Args:
         loss: a member of LOSSES, called on (B, D) and (B, D).
+        target: a member of TARGETS; views without gradient by default.
+        loss_weight: factor of the loss; 2 sums both directions of a pair.
+        in_channels: D, filled in by the model.
+        num_samples: images of the data set, filled in.
+    """
+
+    def __init__(
+        self,
+        loss: dict[str, Any],
+        target: dict[str, Any] | None = None,
+        loss_weight: float = 1.0,
+        in_channels: int | None = None,
+        num_samples: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.loss = LOSSES.build(loss)
+        self.loss_weight = loss_weight
+        self.target = build_target(target, in_channels, num_samples)
+        self.min_views = self.target.min_views
+        # A loss of the user's own need not say so.
+        self.crosses_samples = bool(getattr(self.loss, "crosses_samples", False))
+
+    def check_batch(self, batch_size: int) -> None:
+        self.target.check_batch(batch_size)
+
+    def resolve(self, record: Embeddings) -> Embeddings:
+        return self.target(record)
+
+    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+        record = self.resolve(record)
+        p, target = record.p, record.target
+        if self.crosses_samples:
+            joined = gather_views(p + target)
+            p, target = joined[: len(p)], joined[len(p) :]
+        losses = [self.loss(p[v], target[g]) for g, v in view_pairs(record)]
+        if self.training:
+            self.target.update(record)
+        return {"loss": self.loss_weight * torch.stack(losses).mean()}
+
+
+@HEADS.register_module()
+class JointHead(Head):
+    """``loss(z of view g, z of view v)`` of projections, each pair once, gradient through both.
+
+    For losses that treat both sides alike: SimCLR, Barlow Twins, VICReg. Averaged over the pairs
+    that have a target view (a global one), on the joined batch of all processes.
+
+    Args:
+        loss: a member of LOSSES, called on (k, D) and (k, D).
     """
 
     def __init__(self, loss: dict[str, Any]) -> None:
         super().__init__()
         self.loss = LOSSES.build(loss)
-        # A loss says so where it compares samples with each other, as contrastive ones do.
         self.crosses_samples = bool(getattr(self.loss, "crosses_samples", False))
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        losses = [self.loss(record.p[v], record.target[g].detach()) for g, v in view_pairs(record)]
-        return {"loss": torch.stack(losses).mean()}
+        z = gather_views(record.z) if self.crosses_samples else record.z
+        targets = len(record.target)
+        pairs = [(g, v) for g, v in view_pairs(record) if v > g or v >= targets]
+        return {"loss": torch.stack([self.loss(z[g], z[v]) for g, v in pairs]).mean()}

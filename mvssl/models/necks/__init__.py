@@ -1,5 +1,6 @@
-"""Necks and predictors: features (N, C) to embeddings (N, D)."""
+"""Necks: features to projections; predictors are necks as well."""
 
 from mvssl.models.necks.mlp import MLP
+from mvssl.models.necks.prototype import PrototypeNeck
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "PrototypeNeck"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 
 from mvssl.errors import UserError
@@ -9,12 +12,16 @@ from mvssl.registry import NECKS
 
 __all__ = ["MLP"]
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "gelu": nn.GELU,
+}
 NORMS = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
 
 
 @NECKS.register_module()
 class MLP(nn.Module):
-    """Linear layers with normalisation and ReLU between them.
+    """Linear layers with normalisation and activation between them.
 
     BYOL's projector and predictor (Grill et al. 2020) are ``MLP(hidden_channels=4096,
     out_channels=256)``.
@@ -27,6 +34,7 @@ class MLP(nn.Module):
         norm: after every hidden layer: ``batch``, ``layer`` or ``none``.
         last_norm: after the last layer, without scale and shift (as in SimCLR, SimSiam):
             ``batch`` or ``none``.
+        activation: ``relu`` or ``gelu``.
     """
 
     def __init__(
@@ -37,12 +45,17 @@ class MLP(nn.Module):
         num_layers: int = 2,
         norm: str = "batch",
         last_norm: str = "none",
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         if norm not in NORMS or last_norm not in ("batch", "none"):
             raise UserError(
                 f"MLP: norm is one of {', '.join(NORMS)} and last_norm one of batch, none; got "
                 f"norm={norm!r}, last_norm={last_norm!r}."
+            )
+        if activation not in ACTIVATIONS:
+            raise UserError(
+                f"MLP: activation is one of {', '.join(ACTIVATIONS)}; got {activation!r}."
             )
         if min(in_channels, out_channels, hidden_channels, num_layers) < 1:
             raise UserError(
@@ -56,7 +69,7 @@ class MLP(nn.Module):
         for _ in range(num_layers - 1):
             # A bias before a normalisation would be removed by it.
             layers += [nn.Linear(width, hidden_channels, bias=norm == "none")]
-            layers += [NORMS[norm](hidden_channels), nn.ReLU(inplace=True)]
+            layers += [NORMS[norm](hidden_channels), ACTIVATIONS[activation]()]
             width = hidden_channels
         layers.append(nn.Linear(width, out_channels, bias=last_norm == "none"))
         if last_norm == "batch":

@@ -1,0 +1,53 @@
+"""The head of LeJEPA: predict the views' mean, and keep embeddings normally distributed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mvssl.errors import UserError
+from mvssl.models.heads.base import Head, gather_views
+from mvssl.models.heads.memory import StepCount
+from mvssl.models.record import Embeddings
+from mvssl.registry import HEADS, LOSSES
+
+__all__ = ["LeJEPAHead"]
+
+
+@HEADS.register_module()
+class LeJEPAHead(Head):
+    """``(1 - weight) * mean_v |z_v - mean of the global views|^2 / D + weight * mean_v R(z_v)``.
+
+    R is the statistic of ``SIGRegLoss``, of each view over the joined batch of all processes.
+    Nothing is detached: there is neither teacher nor stop-gradient (Balestriero & LeCun 2025,
+    arXiv 2511.08544). Projections are not normalised.
+
+    Args:
+        loss: the regulariser R, a member of LOSSES called on (k, D) and a step number.
+        weight: of R, in (0, 1); the paper's lambda.
+    """
+
+    crosses_samples = True
+
+    def __init__(self, loss: dict[str, Any], weight: float = 0.05) -> None:
+        super().__init__()
+        if not 0.0 < weight < 1.0:
+            raise UserError(f"LeJEPAHead: weight lies between 0 and 1, got {weight}.")
+        self.loss = LOSSES.build(loss)
+        self.weight = weight
+        self.steps = StepCount()
+
+    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+        z = gather_views(record.z)
+        centre = torch.stack(z[: len(record.target)]).mean(dim=0)
+        distance = torch.stack([(x - centre).square().mean() for x in z]).mean()
+        shape = torch.stack([self.loss(x, self.steps.count) for x in z]).mean()
+        if self.training:
+            self.steps.add()
+        return {
+            "loss": (1.0 - self.weight) * distance + self.weight * shape,
+            "view_distance": distance.detach(),
+            "sigreg": shape.detach(),
+        }

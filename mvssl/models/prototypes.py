@@ -1,0 +1,48 @@
+"""Prototypes: unit vectors that projections are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvssl.errors import UserError
+from mvssl.models.precision import at_least_float32
+
+__all__ = ["Prototypes"]
+
+
+class Prototypes(nn.Module):
+    """One or several sets of trained prototypes; logits are cosines in [-1, 1].
+
+    The weights' directions are what counts: SwAV's normalised prototypes, and DINO's last layer
+    with weight normalisation and its gain fixed at 1.
+
+    Args:
+        in_channels: D.
+        sizes: m, the number of prototypes of each set.
+
+    Attributes:
+        frozen: whether ``FreezeHook`` keeps them where they are.
+    """
+
+    def __init__(self, in_channels: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        if not sizes or min(sizes) < 2 or in_channels < 1:
+            raise UserError(
+                f"num_prototypes is at least 2, and in_channels at least 1; got {list(sizes)} and "
+                f"{in_channels}."
+            )
+        self.sizes = tuple(sizes)
+        self.frozen = False
+        # nn.Linear's draw: only directions matter, but a step's angle depends on the length.
+        layers = [nn.Linear(in_channels, size, bias=False) for size in sizes]
+        self.weights = nn.ParameterList([layer.weight for layer in layers])
+
+    def forward(self, z: Tensor) -> list[Tensor]:
+        """Embeddings (N, D) of any length to logits (N, m), one tensor a set, in full precision."""
+        with torch.autocast(z.device.type, enabled=False):
+            unit = F.normalize(at_least_float32(z), dim=1)
+            return [unit @ F.normalize(at_least_float32(w), dim=1).T for w in self.weights]
