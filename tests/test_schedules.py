@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mvssl.schedules import cosine, warmup_cosine
+from mvssl.schedules import cosine, linear, warmup_cosine
 
 
 def test_cosine_runs_from_start_to_end() -> None:
@@ -25,6 +25,12 @@ def test_cosine_stays_at_its_ends_outside_of_the_run(step: int, value: float) ->
 
 def test_cosine_of_one_step_is_its_start() -> None:
     assert cosine(0.3, 0.7, 0, 1) == pytest.approx(0.3)
+
+
+def test_linear_is_a_straight_line_that_stays_at_its_ends() -> None:
+    values = [linear(0.2, 1.2, step, 6) for step in range(-1, 8)]
+    assert values == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.2, 1.2])
+    assert values[-1] == 1.2
 
 
 def test_warmup_cosine_rises_linearly_then_falls_to_its_end() -> None:

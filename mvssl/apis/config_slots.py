@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mvssl import registry
 from mvssl.datasets import ImageDataset
+from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.models.heads import Head
 
@@ -32,6 +33,7 @@ TOP_LEVEL = (
     "model_wrapper_cfg",
     "optim_wrapper",
     "param_scheduler",
+    "schedules",
     "train_cfg",
     "train_dataloader",
     "visualizer",
@@ -44,6 +46,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "custom_hooks": (list, "a list"),
     "default_hooks": (dict, "a dict"),
     "evaluation": (dict, "a dict"),
+    "schedules": (dict, "a dict"),
     **{name: (dict, "a dict") for name in REQUIRED},
 }
 
@@ -69,17 +72,24 @@ HEAD = r"(model\.head|er_head)"
 HOOK = r"(evaluation|default_hooks|custom_hooks)\.\w+"
 SLOTS = (
     Slot(r"model", registry.MODELS),
-    Slot(r"model\.backbone", registry.BACKBONES),
-    Slot(r"model\.neck", registry.NECKS, filled=("in_channels",)),
+    Slot(r"model\.backbone(\.parts\.\d+)?", registry.BACKBONES),
+    Slot(r"model\.neck(\.projector)?", registry.NECKS, filled=("in_channels",)),
     Slot(r"model\.predictor", registry.NECKS, filled=("in_channels", "out_channels")),
     Slot(r"model\.teacher", registry.MODELS, "EMATeacher"),
     Slot(r"model\.data_preprocessor", registry.MODELS),
-    Slot(HEAD, registry.HEADS, filled=("in_channels",), base=Head),
+    Slot(
+        HEAD,
+        registry.HEADS,
+        filled=("in_channels", "num_logits", "num_samples"),
+        base=Head,
+    ),
     Slot(HEAD + r"\.loss", registry.LOSSES),
-    Slot(HEAD + r"\.assigner", registry.ASSIGNERS),
+    Slot(HEAD + r"\.assigner", registry.ASSIGNERS, filled=("num_prototypes",)),
+    Slot(HEAD + r"\.target", registry.TARGETS, filled=("in_channels", "num_samples")),
     Slot(r"train_dataloader", None, build_loader, filled=("seed",)),
     Slot(r"train_dataloader\.dataset", registry.DATASETS, base=ImageDataset),
     Slot(HOOK, registry.HOOKS, extra=("priority",), base=Hook),
+    Slot(r"schedules\.\w+", registry.HOOKS, extra=("priority",), base=ScheduleHook),
     Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS, base=ImageDataset),
     Slot(
         r"optim_wrapper",

@@ -14,6 +14,7 @@ from mvssl.apis.prepare import Job
 from mvssl.datasets.views import View
 from mvssl.distributed import world_size
 from mvssl.engine import Runner
+from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView, MultiViewPreprocessor
 
 __all__ = ["opening", "show_plan"]
@@ -28,7 +29,7 @@ def show_plan(runner: Runner, job: Job) -> None:
     rows = {
         **_parts(runner),
         **_views(runner),
-        "schedules": _schedules(runner),
+        "learning rate": _learning_rate(job),
         "memory": _memory(),
         "one batch": f"loss {loss:.4f}, {seconds:.2f} s; an epoch about {steps * seconds:.0f} s",
     }
@@ -70,7 +71,9 @@ def _views(runner: Runner) -> dict[str, str]:
     preprocessor = runner.plain_model.data_preprocessor
     if not isinstance(preprocessor, MultiViewPreprocessor):
         return {"views": type(preprocessor).__name__}
-    engine = {"views": f"'{preprocessor.view_set}', drawn on the {preprocessor.engine}"}
+    space = preprocessor.color_space
+    turned = "" if space == "rgb" else f", turned from RGB to {space}"
+    engine = {"views": f"'{preprocessor.view_set}', drawn on the {preprocessor.engine}{turned}"}
     return engine | {
         f"  view {number}": describe_view(view)
         for number, view in enumerate(preprocessor.views, start=1)
@@ -102,24 +105,29 @@ def describe_view(view: View) -> str:
     ):
         if probability:
             parts.append(f"{name} p {probability:g}")
+    if view.channels is not None:
+        plural = "s" if len(view.channels) > 1 else ""
+        parts.append(f"channel{plural} {' and '.join(map(str, view.channels))} alone")
+    if view.draw_as is not None:
+        parts.append(f"the same draw as view {view.draw_as + 1}")
     return ", ".join(parts)
 
 
-def _schedules(runner: Runner) -> str:
-    cfg = runner.cfg
-    texts = [f"lr {cfg.optim_wrapper.optimizer.get('lr', 'default')}"]
+def _learning_rate(job: Job) -> str:
+    cfg = job.cfg
+    texts = [f"{cfg.optim_wrapper.optimizer.get('lr', 'default')}"]
     scheduler = cfg.get("param_scheduler")
     if isinstance(scheduler, dict):
         arguments = ", ".join(f"{k}={v}" for k, v in scheduler.items() if k != "type")
         texts.append(f"{scheduler['type']}({arguments})")
     elif scheduler:
         texts.append(" then ".join(part["type"] for part in scheduler))
-    teacher = runner.plain_model.teacher
-    if teacher is not None:
-        texts.append(
-            f"teacher momentum {teacher.start_momentum:g} to {teacher.end_momentum:g} (cosine)"
-        )
-    return "; ".join(texts)
+    return ", ".join(texts)
+
+
+def _schedules(job: Job) -> list[str]:
+    hooks = [*job.default_hooks.values(), *job.custom_hooks]
+    return [hook.describe() for hook in hooks if isinstance(hook, ScheduleHook)]
 
 
 def _memory() -> str:
@@ -137,6 +145,7 @@ def opening(job: Job, place: str) -> str:
     device = get_device()
     epochs = cfg.train_cfg.max_epochs
     threads = f"{torch.get_num_threads()} threads"
+    schedules = _schedules(job)
     where = torch.cuda.get_device_name() if device == "cuda" else threads
     lines = {
         "config": f"{options.config}, seed {options.seed}",
@@ -147,9 +156,10 @@ def opening(job: Job, place: str) -> str:
         f"{len(job.dataset) // cfg.train_dataloader.batch_size} steps, "
         f"{cfg.train_dataloader.batch_size} images each",
         "device": f"{device} ({where}), {_processes(world_size())}",
+        **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
     }
-    rows = [f"{name:<8}{text}" for name, text in lines.items()]
+    rows = [f"{name:<11}{text}" for name, text in lines.items()]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *job.notes, ""])
 
 

@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 
 from mvssl.apis.config import load_config
 from mvssl.apis.config_checks import Problem, check_config, complain
+from mvssl.apis.faults import attempt
+from mvssl.apis.hooks import (
+    bind_schedules,
+    build_custom_hooks,
+    build_default_hooks,
+    teacher_stands_still,
+)
+from mvssl.apis.view_checks import check_views
 from mvssl.datasets.base import ImageDataset
-from mvssl.engine.hooks import TeacherHook
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_schedulers
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.heads import Head
-from mvssl.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, Registry
+from mvssl.registry import DATASETS, HEADS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 __all__ = ["Job", "TrainOptions", "prepare"]
 
-T = TypeVar("T")
-
-# What a component of the config may raise while it is built.
-COMPONENT_ERRORS = (
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+# Images of a data set that could not be built: enough for any number of clusters.
+STAND_IN_SAMPLES = 2**16
 
 # Attributes that MultiView reads: the part that has them, and what they are.
 CONTRACT = {
@@ -104,22 +102,19 @@ def prepare(options: TrainOptions) -> Job:
     broken = {problem.path.split(".")[0] for problem in problems}
     dataset = model = default_hooks = custom_hooks = None
     if "train_dataloader" not in broken:
-        dataset = _attempt("train_dataloader", lambda: _build_dataset(cfg), problems)
+        dataset = attempt("train_dataloader", lambda: _build_dataset(cfg), problems)
     if "default_hooks" not in broken:
-        default_hooks = _attempt("default_hooks", lambda: _build_default_hooks(cfg), problems)
-    if not {"custom_hooks", "evaluation"} & broken:
-        custom_hooks = _attempt("custom_hooks", lambda: _build_custom_hooks(cfg), problems)
+        default_hooks = attempt("default_hooks", lambda: build_default_hooks(cfg), problems)
+    if not {"custom_hooks", "evaluation", "schedules"} & broken:
+        custom_hooks = attempt("custom_hooks", lambda: build_custom_hooks(cfg), problems)
     if "model" not in broken:
-        model = _attempt("model", lambda: _build_model(cfg), problems)
-    if model is not None and dataset is not None and not problems:
-        build = lambda: _try_optimizer(cfg, model, len(dataset))  # noqa: E731
-        _attempt("optim_wrapper or param_scheduler", build, problems)
-        check = lambda: model.head.check_batch(cfg.train_dataloader.batch_size)  # noqa: E731
-        _attempt("model.head", check, problems)
-    if model is not None and "optim_wrapper" not in broken:
-        problems += _accumulation(cfg, model)
-    if model is not None and default_hooks is not None and custom_hooks is not None:
-        problems += _teacher_stands_still(model, [*default_hooks.values(), *custom_hooks])
+        attempt("model.head", lambda: _fill_num_samples(cfg, dataset), problems)
+        model = attempt("model", lambda: _build_model(cfg), problems)
+    if model is not None:
+        hooks = [*(default_hooks or {}).values(), *(custom_hooks or [])]
+        problems += _misfits(cfg, model, dataset, hooks, broken, bool(problems))
+        if default_hooks is not None and custom_hooks is not None:
+            problems += teacher_stands_still(model, hooks)
     complain(options.config, problems)
     assert dataset is not None
     assert model is not None
@@ -127,6 +122,29 @@ def prepare(options: TrainOptions) -> Job:
     assert custom_hooks is not None
     notes = _notes(options, cfg)
     return Job(options, cfg, dataset, model, default_hooks, custom_hooks, notes)
+
+
+def _misfits(
+    cfg: Config,
+    model: MultiView,
+    dataset: ImageDataset | None,
+    hooks: list[Hook | None],
+    broken: set[str],
+    faulty: bool,
+) -> list[Problem]:
+    """What does not fit the model: optimiser, schedules, and (where nothing is wrong) batches."""
+    problems: list[Problem] = []
+    wrapper = None
+    if "optim_wrapper" not in broken:
+        wrapper = attempt("optim_wrapper", lambda: _build_optimizer(cfg, model), problems)
+        problems += _accumulation(cfg, model)
+    problems += bind_schedules(model, wrapper, hooks)
+    if dataset is not None and wrapper is not None and not (faulty or problems):
+        build = lambda: _try_schedulers(cfg, wrapper, len(dataset))  # noqa: E731
+        attempt("param_scheduler", build, problems)
+        check = lambda: model.head.check_batch(cfg.train_dataloader.batch_size)  # noqa: E731
+        attempt("model.head", check, problems)
+    return problems
 
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
@@ -154,47 +172,25 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     return [Problem("optim_wrapper", text) for text in problems]
 
 
-def _teacher_stands_still(model: MultiView, hooks: list[Hook | None]) -> list[Problem]:
-    if model.teacher is None or any(isinstance(hook, TeacherHook) for hook in hooks):
-        return []
-    text = (
-        "model.teacher is moved by TeacherHook, and there is none among the hooks: add "
-        "default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None."
-    )
-    return [Problem("default_hooks", text)]
+def _fill_num_samples(cfg: Config, dataset: ImageDataset | None) -> None:
+    """Tell a head that asks for it how many images the data set holds.
 
-
-def _attempt(where: str, build: Callable[[], T], problems: list[Problem]) -> T | None:
-    try:
-        return build()
-    except COMPONENT_ERRORS as error:
-        told = _as_user_error(where, error)
-        problems.append(Problem(where, str(told), told.__cause__))
-        return None
-
-
-def _as_user_error(where: str, error: Exception) -> UserError:
-    """The sentence of a fault that a component told, or one with what it raised, and where."""
-    if isinstance(error, UserError):
-        return error
-    text = " ".join(str(error).split())
-    if not text or not isinstance(error, ValueError | AssertionError):
-        text = f"{type(error).__name__}: {text or 'no message'}"
-    told = UserError(f"{where}: {_component(error)}{text}")
-    told.__cause__ = error
-    return told
-
-
-def _component(error: Exception) -> str:
-    """The innermost component that was being built: a model is built with all its parts."""
-    found = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is Registry.build.__code__:
-            cfg = frame.f_locals["cfg"]
-            kind = cfg.get("type") if isinstance(cfg, Mapping) else None
-            if inspect.isroutine(kind) or isinstance(kind, type):
-                found = f"{kind.__name__}: "
-    return found
+    Where that is not known, the run ends with the data set's fault; a number stands in for it, so
+    that the model is built and its faults are told beside.
+    """
+    head = cfg.model.get("head")
+    if not isinstance(head, Mapping):
+        return  # of a model of one's own, which is refused as such
+    kind = HEADS.resolve(head["type"]) if isinstance(head["type"], str) else head["type"]
+    if "num_samples" not in inspect.signature(kind).parameters:
+        return
+    given = head.get("num_samples")
+    if dataset is not None and given not in (None, len(dataset)):
+        raise UserError(
+            f"model.head.num_samples is that of the data set, {len(dataset)}, which is filled in; "
+            f"got {given}: leave it out."
+        )
+    cfg.model.head.num_samples = STAND_IN_SAMPLES if dataset is None else len(dataset)
 
 
 def _build_model(cfg: Config) -> MultiView:
@@ -213,6 +209,7 @@ def _build_model(cfg: Config) -> MultiView:
             raise _breach(name, type(part).__name__)
     if not isinstance(model.head, Head):
         raise _breach("min_views", type(model.head).__name__)
+    check_views(model, evaluated=any((cfg.get("evaluation") or {}).values()))
     return model
 
 
@@ -233,45 +230,24 @@ def _build_dataset(cfg: Config) -> ImageDataset:
     return dataset
 
 
-def _build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
-    # None stays: it tells mmengine to leave out one of its own.
-    hooks = (cfg.get("default_hooks") or {}).items()
-    return {name: None if hook is None else _build_hook(name, hook) for name, hook in hooks}
-
-
-def _build_custom_hooks(cfg: Config) -> list[Hook]:
-    named = [*(cfg.get("evaluation") or {}).items()]
-    named += [(f"custom_hooks.{n}", h) for n, h in enumerate(cfg.get("custom_hooks") or [])]
-    return [_build_hook(name, hook) for name, hook in named if hook is not None]
-
-
-def _build_hook(name: str, hook: Mapping[str, Any]) -> Hook:
-    try:
-        arguments = {key: value for key, value in hook.items() if key != "priority"}
-        built: Hook = HOOKS.build(arguments)
-    except COMPONENT_ERRORS as error:
-        told = _as_user_error(f"hook {name}", error)
-        raise told from told.__cause__
-    if "priority" in hook:
-        built.priority = hook["priority"]
-    return built
-
-
-def _try_optimizer(cfg: Config, model: MultiView, num_samples: int) -> None:
-    """Build optimiser and schedule: their numbers are checked there alone. The Runner builds its
-    own.
-    """
-    plain = cfg.to_dict()
-    wrapper = plain["optim_wrapper"]
+def _build_optimizer(cfg: Config, model: MultiView) -> OptimWrapper:
+    """Built to check its numbers, and what schedules find there; the Runner builds its own."""
+    wrapper = cfg.to_dict()["optim_wrapper"]
     constructor = {
         "type": wrapper.pop("constructor", "DefaultOptimWrapperConstructor"),
         "paramwise_cfg": wrapper.pop("paramwise_cfg", None),
         "optim_wrapper_cfg": wrapper,
     }
-    built = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    built: OptimWrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    return built
+
+
+def _try_schedulers(cfg: Config, wrapper: OptimWrapper, num_samples: int) -> None:
+    """Build them to check their numbers; the Runner builds its own."""
+    plain = cfg.to_dict()
     steps = num_samples // plain["train_dataloader"]["batch_size"]
     total = steps * plain["train_cfg"]["max_epochs"]
-    build_schedulers(plain.get("param_scheduler"), built, total, steps)
+    build_schedulers(plain.get("param_scheduler"), wrapper, total, steps)
 
 
 def _notes(options: TrainOptions, cfg: Config) -> list[str]:

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 
-__all__ = ["EpochSampler", "build_loader", "seed_everything"]
+__all__ = ["REPEAT", "EpochSampler", "build_loader", "seed_everything"]
+
+REPEAT = 2**20
+"""Step between the key epochs of a sample that comes up several times in an epoch."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -34,9 +38,24 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self._members: list[Tensor] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+
+    def balance(self, labels: Tensor | None) -> None:
+        """Draw uniformly over the labels (N,) that occur, as many samples as an epoch has.
+
+        The samples of a label come up in turn, in a random order; one that comes up for the r-th
+        time (from 0) in an epoch has the key epoch + r * ``REPEAT``, so its views are others.
+        None: draw uniformly over the samples again.
+        """
+        self._members = None
+        if labels is not None:
+            labels = labels.cpu()
+            counts = torch.bincount(labels)
+            members = labels.argsort(stable=True).split(counts.tolist())
+            self._members = [x for x in members if len(x)]
 
     def __len__(self) -> int:
         """Samples that this process sees in an epoch."""
@@ -44,11 +63,33 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.num_samples, generator=generator)
         steps = self.num_samples // self.batch_size
-        batches = order[: steps * self.batch_size].view(steps, world_size(), -1)
-        for index in batches[:, rank()].flatten().tolist():
-            yield index, self.epoch
+        if self._members is None:
+            order = torch.randperm(self.num_samples, generator=generator)[: steps * self.batch_size]
+            repeats = torch.zeros_like(order)
+        else:
+            order, repeats = _balanced(self._members, steps * self.batch_size, generator)
+        keys = torch.stack([order, self.epoch + repeats * REPEAT], dim=1)
+        own = keys.view(steps, world_size(), -1, 2)[:, rank()].flatten(0, 1)
+        for index, epoch in own.tolist():  # noqa: UP028  # a data set takes tuples for keys
+            yield index, epoch
+
+
+def _balanced(
+    members: list[Tensor], total: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """``total`` samples, as many of each group as of another, and how often each came up before."""
+    quotas = torch.full((len(members),), total // len(members))
+    quotas[torch.randperm(len(members), generator=generator)[: total % len(members)]] += 1
+    samples, repeats = [], []
+    for group, quota in zip(members, quotas.tolist(), strict=True):
+        rounds = -(-quota // len(group))
+        turns = [torch.randperm(len(group), generator=generator) for _ in range(rounds)]
+        if turns:
+            samples.append(group[torch.cat(turns)[:quota]])
+            repeats.append(torch.arange(quota) // len(group))
+    shuffle = torch.randperm(total, generator=generator)
+    return torch.cat(samples)[shuffle], torch.cat(repeats)[shuffle]
 
 
 def build_loader(

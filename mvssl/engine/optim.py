@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
-from timm.optim import param_groups_weight_decay
+from timm.optim import Lars
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,13 +25,18 @@ from mvssl.schedules import warmup_cosine
 
 __all__ = ["AutocastOptimWrapper", "DecayGroups", "WarmupCosineLR", "build_schedulers"]
 
+# You et al. 2017; under the name that OpenMMLab's users know.
+OPTIMIZERS.register_module(name="LARS", module=Lars)
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DecayGroups:
     """Two parameter groups: biases and norm parameters (``ndim <= 1``) take no weight decay.
 
-    Parameters without gradient (the teacher's) are left out. Two groups and not one for each
-    parameter, so that the optimiser's multi-tensor path is used.
+    With LARS they are not adapted either, and all other parameters are, whatever their weight
+    decay (You et al. 2017, with the exclusions of SimCLR and BYOL); ``always_adapt`` in the
+    config has it otherwise. Parameters without gradient (the teacher's) are left out. Two groups
+    and not one for each parameter, so that the optimiser's multi-tensor path is used.
     """
 
     def __init__(
@@ -50,10 +55,23 @@ class DecayGroups:
         cfg = dict(self.cfg)
         optimizer_cfg = dict(cfg.pop("optimizer"))
         weight_decay = float(optimizer_cfg.get("weight_decay", 0.0))
-        optimizer_cfg["params"] = param_groups_weight_decay(model, weight_decay)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        ]
+        if "always_adapt" not in optimizer_cfg and _is_lars(optimizer_cfg["type"]):
+            for group, adapt in zip(groups, (False, True), strict=True):
+                group["always_adapt"] = adapt
+        optimizer_cfg["params"] = [group for group in groups if group["params"]]
         optimizer = OPTIMIZERS.build(optimizer_cfg)
         cfg.setdefault("type", "OptimWrapper")
         return OPTIM_WRAPPERS.build(cfg, default_args={"optimizer": optimizer})
+
+
+def _is_lars(kind: str | type[Optimizer]) -> bool:
+    found = OPTIMIZERS.resolve(kind) if isinstance(kind, str) else kind
+    return isinstance(found, type) and issubclass(found, Lars)
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +14,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.device_views import DeviceViews
+from mvssl.datasets.host_views import HostViews
+from mvssl.datasets.views import View
 from mvssl.distributed import all_gather_object, rank, world_size
-from mvssl.models import MultiView
+from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models.precision import at_least_float32
 
-__all__ = ["Features", "extract_features", "pixel_features"]
+__all__ = ["Features", "extract_features", "pixel_features", "still_projections"]
 
 PIXEL_SIDE = 32
 
@@ -54,6 +60,47 @@ def extract_features(
             own_x.append(model(**model.data_preprocessor(batch)).float().cpu())
             own_labels.append(batch["label"])
     return _join(own_x, own_labels, len(dataset))
+
+
+def still_projections(
+    model: MultiView, dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0
+) -> Tensor:
+    """Projections (n, D) of this process's share of the images: rank, rank + W, ...
+
+    Each image is shown whole (its largest square), without augmentation, at the size of the first
+    view, in evaluation mode.
+    """
+    shown = copy.copy(dataset)  # the original goes on making its own views
+    show = _whole_image(model.data_preprocessor, shown)
+    rows = []
+    with evaluating(model):
+        for batch in _own_batches(shown, batch_size, num_workers):
+            rows.append(at_least_float32(model.neck(model.backbone(show(batch)))))
+    if not rows:
+        return torch.zeros(0, model.neck.out_channels, device=next(model.parameters()).device)
+    return torch.cat(rows).clone()  # what is made in inference mode could not be changed later
+
+
+def _whole_image(
+    preprocessor: nn.Module, dataset: ImageDataset
+) -> Callable[[dict[str, Any]], Tensor]:
+    """What turns a batch of ``dataset`` into network inputs (b, 3, s, s) of whole images."""
+    if not isinstance(preprocessor, MultiViewPreprocessor):  # the user's own knows its images
+        return lambda batch: preprocessor(batch)["inputs"]
+    size = preprocessor.views[0].size
+    still = View(size, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
+    if preprocessor.engine == "host":
+        dataset.view_transform = HostViews([still], seed=0)
+
+    def show(batch: dict[str, Any]) -> Tensor:
+        if "views" in batch:
+            images = preprocessor.cast_data(batch["views"])[0].float().div_(255.0)
+        else:
+            images = preprocessor.cast_data(batch["image"])
+            images = DeviceViews([still], seed=0)(images, batch["index"], batch["epoch"])[0]
+        return preprocessor.normalize(images)
+
+    return show
 
 
 def pixel_features(dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0) -> Features:

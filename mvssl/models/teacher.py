@@ -23,22 +23,29 @@ class EMATeacher(nn.Module):
     layers are the teacher's own, made from the batches that it sees.
 
     Args:
-        momentum: the fraction of the teacher that is *kept* at each step, in [0, 1]; the value
-            at the first step.
-        end_momentum: its value at the last step, reached by a cosine (Grill et al. 2020).
+        momentum: the fraction of the teacher that is *kept* at each step, in [0, 1]. Many methods
+            raise it to 1 by a cosine (Grill et al. 2020): that is a ``ScheduleHook`` of
+            ``model.teacher.momentum``.
     """
 
-    def __init__(self, momentum: float = 0.996, end_momentum: float = 1.0) -> None:
+    def __init__(self, momentum: float = 0.996) -> None:
         super().__init__()
-        for name, value in (("momentum", momentum), ("end_momentum", end_momentum)):
-            if not 0.0 <= value <= 1.0:
-                raise UserError(
-                    f"EMATeacher: {name} is the fraction that is kept, so it lies in [0, 1]; "
-                    f"got {value}."
-                )
-        self.start_momentum = momentum
-        self.end_momentum = end_momentum
+        self.momentum = momentum
         self.parts = nn.ModuleDict()
+
+    @property
+    def momentum(self) -> float:
+        """The fraction that the next update keeps; set it to change it."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        if not 0.0 <= value <= 1.0:
+            raise UserError(
+                f"EMATeacher: momentum is the fraction that is kept, so it lies in [0, 1]; "
+                f"got {value}."
+            )
+        self._momentum = value
 
     def follow(self, parts: Mapping[str, nn.Module]) -> None:
         """Become a frozen copy of the student's ``parts``."""
@@ -58,8 +65,8 @@ class EMATeacher(nn.Module):
         return images
 
     @torch.no_grad()
-    def update(self, parts: Mapping[str, nn.Module], momentum: float) -> None:
+    def update(self, parts: Mapping[str, nn.Module]) -> None:
         """Move every parameter: ``teacher = momentum * teacher + (1 - momentum) * student``."""
         own: list[Tensor] = [p for name in parts for p in self.parts[name].parameters()]
         student = [p.detach() for part in parts.values() for p in part.parameters()]
-        torch._foreach_lerp_(own, student, 1.0 - momentum)
+        torch._foreach_lerp_(own, student, 1.0 - self.momentum)

@@ -429,7 +429,7 @@ def test_near_names() -> None:
 
 
 def test_accepted_arguments_are_those_of_the_component() -> None:
-    head = {"type": "PairHead"}
+    head = {"type": "JointHead"}
     assert accepted_arguments("model.head", head) == {"type", "loss"}
     assert accepted_arguments("model.head", {"type": "Unknown"}) is None
     assert accepted_arguments("somewhere.else", head) is None

@@ -11,6 +11,7 @@ from torch import nn
 
 from mvssl.apis.prepare import TrainOptions, prepare
 from mvssl.errors import UserError
+from mvssl.models.heads import PairHead
 from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, Registry
 from tests.mini import write_config
 
@@ -77,15 +78,44 @@ def test_a_teacher_must_be_moved(tmp_path: Path) -> None:
         UserError, match=r"model\.teacher is moved by TeacherHook, and there is none"
     ):
         prepare(options(tmp_path, "byol_vit.py", **gone))
-    assert (
-        prepare(options(tmp_path, "byol_vit.py", **gone, model__teacher=None)).model.teacher is None
-    )
+    none = {"model__teacher": None, "schedules__teacher_momentum": None}
+    assert prepare(options(tmp_path, "byol_vit.py", **gone, **none)).model.teacher is None
     custom = {"custom_hooks": [{"type": "TeacherHook"}]}
-    assert len(prepare(options(tmp_path, "byol_vit.py", **gone, **custom)).custom_hooks) == 2
+    assert len(prepare(options(tmp_path, "byol_vit.py", **gone, **custom)).custom_hooks) == 3
+
+
+def test_faults_of_all_schedules_are_told_at_once(tmp_path: Path) -> None:
+    hook = {"type": "ScheduleHook", "end": 1.0}
+    decay = {**hook, "path": "optim_wrapper.optimizer.weight_dekay"}
+    twice = {**hook, "path": "model.teacher.momentum"}
+    frozen = {**hook, "path": "model.neck.prototypes.frozen"}
+    new = {"schedules__decay": decay, "schedules__twice": twice, "schedules__frozen": frozen}
+    with pytest.raises(UserError) as caught:
+        prepare(options(tmp_path, "byol_vit.py", **new, default_hooks__teacher=None))
+    for told in (
+        "has 4 faults",
+        "AdamW has no 'weight_dekay'; did you mean 'weight_decay'",
+        "two schedules set 'model.teacher.momentum'",
+        "MLP has no 'prototypes'",
+        "model.teacher is moved by TeacherHook",
+    ):
+        assert told in str(caught.value)
+
+
+def test_a_schedule_of_what_was_left_out_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"'model\.teacher\.momentum': None has no 'momentum'.*is left out by"
+    ):
+        prepare(options(tmp_path, "byol_vit.py", model__teacher=None))
+
+
+def test_a_schedule_is_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"schedules\.mine: FreezeHook is not derived from"):
+        prepare(options(tmp_path, "byol_vit.py", schedules__mine={"type": "FreezeHook"}))
 
 
 def test_hooks_may_be_left_out_by_none(tmp_path: Path) -> None:
-    none = {"evaluation__knn": None, "custom_hooks": None}
+    none = {"evaluation__knn": None, "custom_hooks": None, "schedules__teacher_momentum": None}
     assert prepare(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
 
 
@@ -115,6 +145,14 @@ class OwnNeck(nn.Module):
         super().__init__()
 
 
+class CountingHead(PairHead):
+    """Asks how many samples there are."""
+
+    def __init__(self, loss: dict[str, Any], num_samples: int) -> None:
+        super().__init__(loss)
+        self.num_samples = num_samples
+
+
 def own_head() -> nn.Module:
     return nn.Identity()
 
@@ -130,6 +168,7 @@ def own_parts() -> Iterator[None]:
         (BACKBONES, OwnBackbone),
         (NECKS, OwnNeck),
         (HEADS, own_head),
+        (HEADS, CountingHead),
         (DATASETS, own_images),
     ]
     for registry, part in parts:
@@ -187,6 +226,29 @@ def test_what_a_component_of_ones_own_lacks(
     assert told in str(caught.value)
     raised = caught.value.__cause__
     assert (raised is None) == (place == "train_dataloader.dataset")
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_a_head_that_asks_for_it_gets_the_number_of_samples(tmp_path: Path) -> None:
+    job = prepare(options(tmp_path, "byol_vit.py", model__head__type="CountingHead"))
+    assert isinstance(job.model.head, CountingHead)
+    assert job.model.head.num_samples == len(job.dataset) == job.cfg.model.head.num_samples
+    # The config that a run saves is a config, of the same data.
+    saved = tmp_path / "saved.py"
+    job.cfg.dump(saved)
+    assert prepare(TrainOptions(str(saved))).cfg.model.head.num_samples == len(job.dataset)
+    other = {"train_dataloader.dataset.split": "test"}
+    with pytest.raises(UserError, match=r"num_samples is that of the data set, 360, .* got 1437"):
+        prepare(TrainOptions(str(saved), cfg_options=other))
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_the_models_faults_are_told_beside_those_of_the_data(tmp_path: Path) -> None:
+    new = {"model__head__type": "CountingHead", "train_dataloader__dataset__split": "tain"}
+    with pytest.raises(UserError) as caught:
+        prepare(options(tmp_path, "byol_vit.py", **new, schedules__teacher_momentum__end=2.0))
+    for told in ("has 2 faults", "split must be one of", "momentum is the fraction that is kept"):
+        assert told in str(caught.value)
 
 
 def test_a_model_of_ones_own_is_a_multiview(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mvssl.datasets import Digits
-from mvssl.engine.hooks import DataFaultHook, InformationHook, KNNHook, TeacherHook
+from mvssl.engine.hooks import DataFaultHook, InformationHook, KNNHook, ScheduleHook, TeacherHook
 from mvssl.engine.hooks.scalars import RunScalars, ScalarMeans
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher, Embeddings
@@ -30,7 +30,7 @@ class Student(nn.Module):
         self.body = nn.Linear(3, 2).double()
         self.teacher: EMATeacher | None = None
         if with_teacher:
-            self.teacher = EMATeacher(0.8, 1.0)
+            self.teacher = EMATeacher(0.8)
             self.teacher.follow(self.taught_parts)
 
     @property
@@ -52,11 +52,17 @@ def teacher_run(
     runner = SimpleNamespace(
         plain_model=model, optim_wrapper=wrapper, iter=0, max_iters=steps, scalars=RunScalars()
     )
+    schedule = ScheduleHook("model.teacher.momentum", end=1.0)
+    runner.hooks = [] if model.teacher is None else [schedule]
     hook = TeacherHook()
+    for one in runner.hooks:
+        one.before_run(runner)
     hook.before_train(runner)
     student, teacher = [], []
     for step in range(steps):
         runner.iter = step
+        for one in runner.hooks:
+            one.before_train_iter(runner)
         with wrapper.optim_context(model):
             loss = model.body(torch.randn(4, 3, dtype=torch.float64)).square().mean()
         if step in skipped:
@@ -118,7 +124,7 @@ def test_a_scaler_that_finds_an_overflow_leaves_the_teacher_where_it_was() -> No
         plain_model=model,
         optim_wrapper=SimpleNamespace(optimizer=optimizer),
         iter=0,
-        max_iters=10,
+        hooks=[],
         scalars=RunScalars(),
     )
     hook = TeacherHook()
@@ -133,6 +139,8 @@ def test_a_scaler_that_finds_an_overflow_leaves_the_teacher_where_it_was() -> No
         hook.after_train_iter(runner)
         after = model.teacher.parts["body"].weight
         assert torch.equal(before, after) != moves  # type: ignore[arg-type]
+    # Without a schedule the hook tells the momentum itself.
+    assert runner.scalars.epoch.read_and_clear() == {"teacher_momentum": pytest.approx(0.8)}
 
 
 def test_without_a_teacher_the_hook_does_nothing() -> None:

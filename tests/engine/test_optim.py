@@ -164,3 +164,42 @@ def test_schedules_of_ones_own_and_of_mmengine_get_what_they_take() -> None:
     assert [one.end for one in others] == [4, 20, 20, 2]
     assert last is given
     assert build_schedulers(None, optimizer, 20, 5) == []
+
+
+def written_out_lars(
+    weight: torch.Tensor, grads: list[torch.Tensor], decay: float, adapt: bool
+) -> torch.Tensor:
+    """You et al. 2017: local rate 0.001 |w| / (|g| + decay |w|), momentum 0.9, rate 0.3."""
+    buffer = torch.zeros_like(weight)
+    for grad in grads:
+        step = grad + decay * weight
+        if adapt:
+            size = weight.square().sum().sqrt()
+            step = step * 1e-3 * size / (grad.square().sum().sqrt() + decay * size)
+        buffer = 0.9 * buffer + step
+        weight = weight - 0.3 * buffer
+    return weight
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+def test_lars_adapts_weights_and_neither_biases_nor_norms(decay: float) -> None:
+    net = Net().double()
+    lars = {"type": "LARS", "lr": 0.3, "momentum": 0.9, "weight_decay": decay}
+    wrapper = DecayGroups({"optimizer": lars})(net)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    start = [p.detach().clone() for p in trained]
+    grads = [[torch.randn_like(p) for _ in range(4)] for p in trained]
+    for step in range(4):
+        for p, grad in zip(trained, grads, strict=True):
+            p.grad = grad[step].clone()
+        wrapper.optimizer.step()
+    for p, before, grad in zip(trained, start, grads, strict=True):
+        plain = p.ndim <= 1
+        expected = written_out_lars(before, grad, 0.0 if plain else decay, not plain)
+        torch.testing.assert_close(p.detach(), expected, rtol=1e-7, atol=1e-12)
+
+
+def test_a_config_may_have_lars_adapt_everything() -> None:
+    lars = {"type": "LARS", "lr": 0.3, "always_adapt": True}
+    groups = DecayGroups({"optimizer": lars})(Net()).optimizer.param_groups
+    assert [group["always_adapt"] for group in groups] == [True, True]

@@ -37,7 +37,7 @@ def _model(head: str) -> MultiView:
             },
             "neck": {"type": "MLP", "hidden_channels": 12, "out_channels": 6},
             "predictor": {"type": "MLP", "hidden_channels": 12},
-            "teacher": {},
+            "teacher": {"momentum": 0.9},
             "head": HEADS[head],
             "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "byol", "size": 16},
         }
@@ -66,7 +66,7 @@ def _train(head: str) -> tuple[list[float], dict[str, Tensor]]:
             loss.backward()
             optimizer.step()
             assert model.teacher is not None
-            model.teacher.update(model.taught_parts, 0.9)
+            model.teacher.update(model.taught_parts)
             told = loss.detach()
             if world_size() > 1:
                 dist.all_reduce(told)

@@ -66,6 +66,9 @@ def build(
                 "teacher": {"type": "TeacherHook"},
                 "scalars": {"type": "ScalarsHook", "interval": 1},
             },
+            "custom_hooks": [
+                {"type": "ScheduleHook", "path": "model.teacher.momentum", "end": 1.0}
+            ],
             "default_scope": "mvssl",
             "randomness": {"seed": 7},
             "experiment_name": f"{folder.parent.name}_{folder.name}",
@@ -85,8 +88,8 @@ def test_a_real_run_moves_the_teacher_once_for_each_accumulated_step(tmp_path: P
     trail = [teacher_weight(runner.plain_model)]
     update, steps = runner.plain_model.teacher.update, []  # type: ignore[union-attr]
 
-    def watched(parts: Any, momentum: float) -> None:
-        update(parts, momentum)
+    def watched(parts: Any) -> None:
+        update(parts)
         steps.append(runner.iter)
         trail.append(teacher_weight(runner.plain_model))
 

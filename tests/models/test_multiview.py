@@ -26,7 +26,7 @@ VIT: dict[str, Any] = {
 NECK = {"type": "MLP", "hidden_channels": 12, "out_channels": 8, "norm": "layer"}
 PREDICTOR = {"type": "MLP", "hidden_channels": 10, "norm": "layer"}
 HEAD: dict[str, Any] = {"type": "PairHead", "loss": {"type": "CosineSimilarityLoss"}}
-TEACHER = {"momentum": 0.9, "end_momentum": 1.0}
+TEACHER = {"momentum": 0.9}
 
 
 def preprocessor(num_views: int) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def test_a_momentum_outside_of_its_range(momentum: float) -> None:
 def test_an_empty_teacher_is_a_teacher_with_the_default_momentum() -> None:
     model = byol(teacher={})
     assert model.teacher is not None
-    assert model.teacher.start_momentum == 0.996
+    assert model.teacher.momentum == 0.996
 
 
 class _OneView(Head):

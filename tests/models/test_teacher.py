@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from mvssl.errors import UserError
 from mvssl.models import EMATeacher
 
 
@@ -22,7 +24,8 @@ def test_the_teacher_is_a_moving_average_of_the_student() -> None:
             for p in own:
                 p.add_(torch.randn_like(p))
         trail.append([p.detach().clone() for p in own])
-        teacher.update(parts, momentum)
+        teacher.momentum = momentum
+        teacher.update(parts)
     # 0.9 * 0.5 * 0.99 of the start, and what the later steps keep of each student.
     kept = (0.9 * 0.5 * 0.99, 0.1 * 0.5 * 0.99, 0.5 * 0.99, 0.01)
     for i, p in enumerate(teacher.parameters()):
@@ -33,14 +36,15 @@ def test_the_teacher_is_a_moving_average_of_the_student() -> None:
 
 
 def test_momentum_one_keeps_the_teacher_and_zero_copies_the_student() -> None:
-    parts, teacher = student(), EMATeacher()
+    parts, teacher = student(), EMATeacher(1.0)
     teacher.follow(parts)
     start = [p.clone() for p in teacher.parameters()]
     with torch.no_grad():
         parts["neck"].weight.add_(1.0)  # type: ignore[operator]
-    teacher.update(parts, 1.0)
+    teacher.update(parts)
     assert all(torch.equal(a, b) for a, b in zip(start, teacher.parameters(), strict=True))
-    teacher.update(parts, 0.0)
+    teacher.momentum = 0.0
+    teacher.update(parts)
     own = [p for part in parts.values() for p in part.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(own, teacher.parameters(), strict=True))
 
@@ -50,7 +54,7 @@ def test_batch_statistics_are_the_teachers_own() -> None:
     teacher.follow(parts)
     before = teacher.parts["backbone"][1].running_mean.clone()  # type: ignore[index]
     parts["backbone"](torch.randn(8, 4) + 5)
-    teacher.update(parts, 0.5)
+    teacher.update(parts)
     assert torch.equal(before, teacher.parts["backbone"][1].running_mean)  # type: ignore[index]
     teacher(torch.randn(8, 4) + 5)
     assert not torch.equal(before, teacher.parts["backbone"][1].running_mean)  # type: ignore[index]
@@ -66,3 +70,10 @@ def test_reset_takes_over_weights_and_buffers() -> None:
     for name, part in parts.items():
         for key, value in part.state_dict().items():
             assert torch.equal(value, teacher.parts[name].state_dict()[key])
+
+
+def test_a_momentum_that_is_set_later_is_checked_too() -> None:
+    teacher = EMATeacher(0.9)
+    with pytest.raises(UserError, match=r"fraction that is kept, so it lies in \[0, 1\]; got 1.5"):
+        teacher.momentum = 1.5
+    assert teacher.momentum == 0.9

@@ -339,7 +339,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
         "1437 images",
         "2 epochs of 5 steps",
         "view 2",
-        "teacher momentum",
+        "teacher.momentum 0.9 to 1 (cosine)",
         "WarmupCosineLR",
         "GiB",
         "nothing was written",

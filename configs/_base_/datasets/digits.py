@@ -13,3 +13,10 @@ evaluation = dict(
         k=20,
         temperature=0.07,
         interval=5))
+
+# A small backbone for them, 0.8 M parameters, which takes views of several sizes.
+_vit = dict(
+    type='TimmBackbone',
+    name='vit_tiny_patch16_224',
+    model_args=dict(
+        img_size=32, patch_size=8, embed_dim=128, depth=4, num_heads=4, dynamic_img_size=True))

@@ -1,18 +1,23 @@
 """Hooks: what happens beside the training step."""
 
+from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
 from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.hooks.knn import KNNHook
 from mvssl.engine.hooks.progress import ProgressHook
 from mvssl.engine.hooks.scalars import RunInfoHook, ScalarsHook
+from mvssl.engine.hooks.schedule import FreezeHook, ScheduleHook
 from mvssl.engine.hooks.teacher import TeacherHook
 
 __all__ = [
+    "ClusteringHook",
     "DataFaultHook",
+    "FreezeHook",
     "InformationHook",
     "KNNHook",
     "ProgressHook",
     "RunInfoHook",
     "ScalarsHook",
+    "ScheduleHook",
     "TeacherHook",
 ]

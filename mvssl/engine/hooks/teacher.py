@@ -6,15 +6,17 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.engine.hooks.schedule import ScheduleHook
 from mvssl.registry import HOOKS
-from mvssl.schedules import cosine
 
 __all__ = ["TeacherHook"]
+
+MOMENTUM = "model.teacher.momentum"
 
 
 @HOOKS.register_module()
 class TeacherHook(Hook):
-    """Updates ``model.teacher``, whose momentum goes from its start to its end by a cosine.
+    """Updates ``model.teacher``, and reports its momentum where no schedule does.
 
     Steps that gradient accumulation leaves out, or that a loss scaler skips after an overflow,
     leave the teacher where it was. Without a teacher the hook does nothing.
@@ -26,10 +28,13 @@ class TeacherHook(Hook):
     def __init__(self) -> None:
         self._stepped = False
         self._handle: Any = None
+        self._reports = True
 
     def before_train(self, runner: Any) -> None:
         optimizer = runner.optim_wrapper.optimizer
         self._handle = optimizer.register_step_post_hook(self._mark)
+        schedules = [hook for hook in runner.hooks if isinstance(hook, ScheduleHook)]
+        self._reports = all(schedule.path != MOMENTUM for schedule in schedules)
 
     def _mark(self, *_: Any) -> None:
         self._stepped = True
@@ -39,12 +44,9 @@ class TeacherHook(Hook):
         model = runner.plain_model
         if not stepped or model.teacher is None:
             return
-        teacher = model.teacher
-        momentum = cosine(
-            teacher.start_momentum, teacher.end_momentum, runner.iter, runner.max_iters
-        )
-        teacher.update(model.taught_parts, momentum)
-        runner.scalars.add({"teacher_momentum": momentum})
+        model.teacher.update(model.taught_parts)
+        if self._reports:
+            runner.scalars.add({"teacher_momentum": model.teacher.momentum})
 
     def after_train(self, runner: Any) -> None:
         self._handle.remove()

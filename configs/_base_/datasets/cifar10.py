@@ -1,0 +1,45 @@
+# CIFAR-10 as a folder of images: data/cifar10/{train,test}/<class>/<any name>.png, 50,000 and
+# 10,000 of 32 pixels. From torchvision's copy:
+#
+#     for train in (True, False):
+#         images = torchvision.datasets.CIFAR10('data', train, download=True)
+#         for n, (image, label) in enumerate(images):
+#             folder = pathlib.Path('data/cifar10', 'train' if train else 'test', str(label))
+#             folder.mkdir(parents=True, exist_ok=True)
+#             image.save(folder / f'{n}.png')
+_folder = dict(type='ImageFolder', root='data/cifar10', labels=True, size=32)
+train_dataloader = dict(
+    dataset=dict(_folder, split='train'),
+    batch_size=512,  # over all processes
+    num_workers=4)  # of each process
+
+# Labels serve for this measurement alone.
+evaluation = dict(
+    knn=dict(
+        type='KNNHook',
+        bank=dict(_folder, split='train'),
+        queries=dict(_folder, split='test'),
+        k=20,
+        temperature=0.07,
+        interval=20,
+        num_workers=4))
+
+# A ResNet-18 whose stem keeps the 32 pixels.
+_resnet18 = dict(type='TimmBackbone', name='resnet18', stem='cifar')
+
+# Views of SimCLR's appendix on CIFAR-10: half the colour strength of ImageNet's, and no blur.
+_colors = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter_prob=0.8, gray=0.2)
+_pixels = dict(size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+_one_view = dict(_pixels, views=[_colors])
+_two_views = dict(_pixels, views=[_colors, _colors])
+_weak_and_strong = dict(_pixels, views=[dict(crop_scale=(0.2, 1.0)), _colors])
+_multicrop = dict(
+    _pixels,
+    views=[dict(_colors, crop_scale=(0.3, 1.0)) for _ in range(2)]
+    + [dict(_colors, crop_scale=(0.1, 0.3), size=16) for _ in range(4)])
+# L and ab of one crop.
+_lab_views = dict(
+    size=32,
+    views=[
+        dict(crop_scale=(0.2, 1.0), channels=(0,)),
+        dict(crop_scale=(0.2, 1.0), channels=(1, 2), draw_as=0)])

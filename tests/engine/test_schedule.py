@@ -1,0 +1,339 @@
+"""Schedules of attributes and optimiser options, and prototypes that stand still."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from mvssl.datasets import Digits
+from mvssl.engine import Runner
+from mvssl.engine.hooks import FreezeHook, ScheduleHook
+from mvssl.engine.hooks.scalars import RunScalars
+from mvssl.errors import UserError
+from mvssl.models import EMATeacher
+from mvssl.models.prototypes import Prototypes
+from mvssl.registry import MODELS
+
+STEPS, PER_EPOCH = 12, 4
+
+
+class Net(nn.Module):
+    """A model with something of each kind to set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neck = nn.Module()
+        self.neck.prototypes = Prototypes(3, (4,))
+        self.body = nn.Linear(3, 2)
+        self.teacher = EMATeacher(0.8)
+        self.empty: EMATeacher | None = None
+        self.temperature = 2
+        self.limit: float | None = None
+        self.kind = "a text"
+
+    @property
+    def size(self) -> float:
+        return 1.0
+
+
+def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
+    """What hooks see of a Runner: two parameter groups, the first without weight decay."""
+    model = model or Net()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim >= 2]},
+    ]
+    wrapper = OptimWrapper(torch.optim.AdamW(groups, **{"weight_decay": 0.04, **adamw}))
+    return SimpleNamespace(
+        plain_model=model,
+        optim_wrapper=wrapper,
+        train_dataloader=range(PER_EPOCH),
+        max_iters=STEPS,
+        iter=0,
+        scalars=RunScalars(),
+    )
+
+
+def values_of(hook: ScheduleHook, run: SimpleNamespace, read: Any) -> list[Any]:
+    """What stands there at each step, which is also what the curves get."""
+    hook.before_run(run)
+    seen = []
+    for step in range(run.max_iters):
+        run.iter = step
+        hook.before_train_iter(run, step)
+        seen.append(read())
+        assert run.scalars.interval.read_and_clear() == {hook.name: float(seen[-1])}
+    return seen
+
+
+def by_cosine(start: float, end: float, steps: int) -> list[float]:
+    turns = [math.cos(math.pi * min(k / (steps - 1), 1)) for k in range(STEPS)]
+    return [end + (start - end) * (1 + turn) / 2 for turn in turns]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, by_cosine(0.8, 1.0, STEPS)),
+        ({"start": 0.5}, by_cosine(0.5, 1.0, STEPS)),
+        ({"iters": 5}, by_cosine(0.8, 1.0, 5)),
+        ({"epochs": 1.5}, by_cosine(0.8, 1.0, 6)),
+        ({"shape": "linear"}, [0.8 + 0.2 * k / 11 for k in range(STEPS)]),
+        ({"shape": "linear", "epochs": 2}, [0.8 + 0.2 * min(k / 7, 1) for k in range(STEPS)]),
+        ({"shape": "step", "epochs": 1}, [0.8] * 4 + [1.0] * 8),
+        ({"shape": "step", "iters": 7}, [0.8] * 7 + [1.0] * 5),
+        ({"shape": "step", "epochs": 9}, [0.8] * STEPS),
+    ],
+)
+def test_an_attribute_follows_its_formula(arguments: dict[str, Any], expected: list[float]) -> None:
+    run = a_run()
+    hook = ScheduleHook("model.teacher.momentum", end=1.0, **arguments)
+    assert hook.name == "teacher_momentum"
+    seen = values_of(hook, run, lambda: run.plain_model.teacher.momentum)
+    assert seen == pytest.approx(expected, abs=1e-15)
+
+
+def test_true_and_false_change_at_a_step() -> None:
+    run = a_run()
+    hook = ScheduleHook(
+        "model.neck.prototypes.frozen", start=True, end=False, shape="step", epochs=1
+    )
+    seen = values_of(hook, run, lambda: run.plain_model.neck.prototypes.frozen)
+    assert seen == [True] * 4 + [False] * 8
+    assert hook.name == "prototypes_frozen"
+
+
+def test_a_whole_number_becomes_what_the_schedule_says() -> None:
+    run = a_run()
+    hook = ScheduleHook("model.temperature", end=0.5, shape="linear")
+    seen = values_of(hook, run, lambda: run.plain_model.temperature)
+    assert (seen[0], seen[-1]) == (2.0, 0.5)
+    assert hook.name == "model_temperature"
+
+
+def test_an_option_moves_in_the_groups_where_it_is_not_zero() -> None:
+    run = a_run()
+    groups = run.optim_wrapper.optimizer.param_groups
+    hook = ScheduleHook("optim_wrapper.optimizer.weight_decay", end=0.4)
+    assert hook.name == "optimizer_weight_decay"
+    seen = values_of(hook, run, lambda: groups[1]["weight_decay"])
+    assert seen == pytest.approx(by_cosine(0.04, 0.4, STEPS), abs=1e-15)
+    assert groups[0]["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"path": "model.teacher.momentun"}, "EMATeacher has no 'momentun'; did you mean 'mom"),
+        ({"path": "model.teecher.momentum"}, "Net has no 'teecher'; did you mean 'teacher'?"),
+        ({"path": "model.neck.prototypes.frosen"}, "no 'frosen'; did you mean 'frozen'?"),
+        ({"path": "model.empty.momentum"}, "None has no 'momentum'."),
+        ({"path": "model.teacher"}, "and a schedule sets numbers, True and False"),
+        ({"path": "model.kind"}, "it is 'a text', and a schedule sets"),
+        ({"path": "model.limit", "start": 1.0}, "it is None, and a schedule sets"),
+        ({"path": "model.body.weight"}, "and a schedule sets"),
+        ({"path": "model.size"}, "it can be read and not be set"),
+        ({"path": "model.teacher.momentum", "end": True}, "it takes numbers, got 0.8 to True"),
+        ({"path": "model.neck.prototypes.frozen"}, "it takes True and False, got False to 1.0"),
+        ({"path": "model.neck.prototypes.frozen", "end": True}, "give shape='step'"),
+        ({"path": "model.teacher.momentum", "end": 1.5}, r"lies in [0, 1]; got 1.5"),
+        ({"path": "optim_wrapper.optimizer.weight_dekay"}, "did you mean 'weight_decay'"),
+        ({"path": "optim_wrapper.optimizer.betas"}, "it is (0.9, 0.999), and a schedule"),
+        ({"path": "optim_wrapper.optimizer.amsgrad"}, "takes True and False, got False to 1.0"),
+    ],
+)
+def test_what_cannot_be_scheduled(arguments: dict[str, Any], told: str) -> None:
+    run = a_run()
+    hook = ScheduleHook(**{"end": 1.0, **arguments})
+    with pytest.raises(UserError) as caught:
+        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
+    assert told in str(caught.value)
+    assert f"ScheduleHook of '{arguments['path']}': " in str(caught.value)
+    assert run.plain_model.teacher.momentum == 0.8
+
+
+def test_an_option_that_is_zero_everywhere_is_left_alone() -> None:
+    run = a_run(weight_decay=0.0)
+    hook = ScheduleHook("optim_wrapper.optimizer.weight_decay", end=0.4)
+    with pytest.raises(UserError, match="it is 0 in every parameter group"):
+        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
+    hook.bind(run.plain_model, None)  # left for when there is an optimiser
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"path": "teacher.momentum"}, "an attribute model"),
+        ({"path": "model."}, "an attribute model"),
+        ({"path": "optim_wrapper.optimizer.lr"}, "a schedule of its own, param_scheduler"),
+        ({"shape": "sine"}, "shape is 'cosine' or 'linear' or 'step', got 'sine'"),
+        ({"end": "1.0"}, "start and end are numbers, or True and False; got start=None, end='1"),
+        ({"start": (1,)}, "start and end are numbers"),
+        ({"epochs": 1, "iters": 4}, "in epochs or in iters, not in both"),
+        ({"epochs": 0.0}, "its length is positive, got 0"),
+        ({"iters": -3}, "its length is positive, got -3"),
+        ({"shape": "step"}, "needs epochs or iters"),
+    ],
+)
+def test_arguments_that_make_no_schedule(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ScheduleHook(**{"path": "model.teacher.momentum", "end": 1.0, **arguments})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "teacher.momentum 0.8 to 1 (cosine)"),
+        ({"start": 0.5, "epochs": 10}, "teacher.momentum 0.5 to 1 (cosine over 10 epochs)"),
+        ({"shape": "step", "epochs": 1}, "teacher.momentum 0.8 to 1 (step after 1 epoch)"),
+        ({"shape": "linear", "iters": 9}, "teacher.momentum 0.8 to 1 (linear over 9 iterations)"),
+    ],
+)
+def test_a_schedule_describes_itself(arguments: dict[str, Any], told: str) -> None:
+    hook = ScheduleHook("model.teacher.momentum", end=1.0, **arguments)
+    hook.bind(Net(), None)
+    assert hook.describe() == told
+
+
+MODEL: dict[str, Any] = {
+    "type": "MultiView",
+    "backbone": {
+        "type": "TimmBackbone",
+        "name": "vit_tiny_patch16_224",
+        "model_args": {
+            "img_size": 16,
+            "patch_size": 8,
+            "embed_dim": 16,
+            "depth": 1,
+            "num_heads": 2,
+        },
+    },
+    "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
+    "predictor": {"type": "MLP", "hidden_channels": 8},
+    "teacher": {"momentum": 0.5},
+    "head": {"type": "PairHead", "loss": {"type": "CosineSimilarityLoss"}},
+    "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "gentle", "size": 16},
+}
+SCHEDULES: tuple[dict[str, Any], ...] = (
+    {"path": "model.teacher.momentum", "end": 1.0},
+    {"path": "optim_wrapper.optimizer.weight_decay", "end": 0.4},
+)
+OPTIM: dict[str, Any] = {
+    "type": "OptimWrapper",
+    "constructor": "DecayGroups",
+    "optimizer": {"type": "AdamW", "lr": 1e-2, "weight_decay": 0.04},
+}
+
+
+def build(folder: Path, epochs: int, **arguments: Any) -> Runner:
+    torch.manual_seed(0)
+    hooks = {
+        "runtime_info": "RunInfoHook",
+        "sampler_seed": "DistSamplerSeedHook",
+        "param_scheduler": "ParamSchedulerHook",
+        "teacher": "TeacherHook",
+    }
+    return Runner(
+        model=MODELS.build(MODEL),
+        work_dir=str(folder),
+        train_dataloader={"dataset": Digits("test", 16), "batch_size": 120},
+        train_cfg={"by_epoch": True, "max_epochs": epochs},
+        optim_wrapper=OPTIM,
+        default_hooks={
+            **{name: {"type": kind} for name, kind in hooks.items()},
+            "scalars": {"type": "ScalarsHook", "interval": 1},
+            "checkpoint": {"type": "CheckpointHook", "interval": 1},
+            "timer": None,
+            "logger": None,
+        },
+        custom_hooks=[{"type": "ScheduleHook", **schedule} for schedule in SCHEDULES],
+        default_scope="mvssl",
+        randomness={"seed": 7},
+        experiment_name=f"{folder.parent.name}_{folder.name}",
+        **arguments,
+    )
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
+    whole = build(tmp_path / "whole", 3)
+    whole.train()
+    saved = torch.load(tmp_path / "whole" / "epoch_2.pth", weights_only=True)
+    # The saved groups hold what the schedule had set, which is not where a schedule starts.
+    assert saved["optimizer"]["param_groups"][1]["weight_decay"] > 0.2
+    file = str(tmp_path / "whole" / "epoch_2.pth")
+    rest = build(tmp_path / "rest", 3, load_from=file, resume=True)
+    rest.train()
+    for name in ("loss", "teacher_momentum", "optimizer_weight_decay"):
+        for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    for key, value in whole.plain_model.state_dict().items():
+        assert torch.equal(value, rest.plain_model.state_dict()[key]), key
+    steps, decay = whole.history.series("optimizer_weight_decay")
+    expected = [0.4 - 0.36 * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(9)]
+    np.testing.assert_allclose(decay, expected, atol=1e-12)
+    assert steps.tolist() == list(range(1, 10))
+
+
+class Prototyped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(3, 3)
+        self.prototypes = Prototypes(3, (5, 4))
+
+
+def trail(free_after: int, steps: int, amp: bool) -> list[list[Tensor]]:
+    """Prototypes and body after each step of SGD with momentum and weight decay."""
+    torch.manual_seed(0)
+    model = Prototyped()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0, enabled=amp)
+    hook = FreezeHook()
+    hook.before_train(run)
+    seen = [[p.detach().clone() for p in model.parameters()]]
+    for step in range(steps):
+        model.prototypes.frozen = step < free_after
+        optimizer.zero_grad()
+        logits = model.prototypes(model.body(torch.ones(2, 3)))
+        scaler.scale(torch.cat(logits, 1).square().mean()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        seen.append([p.detach().clone() for p in model.parameters()])
+    hook.after_train(run)
+    model.prototypes.frozen = True
+    optimizer.step()
+    assert not torch.equal(model.prototypes.weights[0], seen[-1][2])  # it no longer listens
+    return seen
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_frozen_prototypes_stand_still_and_then_move(amp: bool) -> None:
+    for step, (before, after) in enumerate(itertools.pairwise(trail(2, 4, amp))):
+        moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert moved == [True, True, step >= 2, step >= 2], step
+
+
+def test_prototypes_that_were_trained_stand_still_once_they_are_frozen() -> None:
+    """Neither weight decay nor the momentum that they have moves them."""
+    torch.manual_seed(0)
+    model = Prototyped()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    FreezeHook().before_train(run)
+    for frozen in (False, False, True):
+        model.prototypes.frozen = frozen
+        before = model.prototypes.weights[0].detach().clone()
+        optimizer.zero_grad()
+        model.prototypes(model.body(torch.ones(2, 3)))[0].square().mean().backward()
+        optimizer.step()
+        assert torch.equal(before, model.prototypes.weights[0]) == frozen

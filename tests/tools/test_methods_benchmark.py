@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.mini import ROOT, load_tool
+
+PAGE = "# Methods\n\n<!-- table: digits -->\nold\n<!-- end -->\n\nAfter it.\n"
+
+
+@pytest.fixture
+def methods(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The benchmark, with runs that train nothing."""
+    monkeypatch.syspath_prepend(ROOT / "tools" / "benchmarks")
+    monkeypatch.chdir(ROOT)
+    module = load_tool("benchmarks/methods")
+    monkeypatch.setattr(module, "runs", [], raising=False)
+
+    def run(options: Any) -> dict[str, Any]:
+        module.runs.append(options)
+        reached = 0.5 + options.seed / 10
+        return {"knn_top1_init": 0.4, "knn_top1": reached, "entropy": -1.5, "infonce": None}
+
+    monkeypatch.setattr(module.store, "run", run)
+    return module
+
+
+def call(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, *argv: str
+) -> list[dict[str, Any]]:
+    words = ["methods.py", "--json", str(folder / "rows.json"), *argv]
+    monkeypatch.setattr("sys.argv", words)
+    methods.main()
+    rows: list[dict[str, Any]] = json.loads((folder / "rows.json").read_text())
+    return rows
+
+
+def test_rows_are_run_once_with_the_epochs_of_their_config(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = call(methods, monkeypatch, tmp_path, "--methods", "byol")
+    assert [(r["method"], r["objective"], r["epochs"], r["seed"]) for r in rows] == [
+        ("byol", "native", 30, 0),
+        ("byol", "er", 30, 0),
+    ]
+    assert [one.config for one in methods.runs] == ["configs/byol_vit.py"] * 2
+    rows = call(methods, monkeypatch, tmp_path, "--methods", "byol", "simclr", "--epochs", "30")
+    assert len(methods.runs) == len(rows) == 4  # BYOL's two are not run again
+    rows = call(methods, monkeypatch, tmp_path, "--methods", "byol", "--epochs", "2")
+    assert len(methods.runs) == len(rows) == 6
+    assert methods.runs[-1].cfg_options["train_cfg.max_epochs"] == 2
+
+
+def test_the_page_gets_medians_over_seeds_and_a_dash_for_what_is_missing(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "methods.md"
+    page.write_text(PAGE)
+    argv = ("--methods", "swav", "byol", "--epochs", "5", "--objectives", "er", "--seeds")
+    call(methods, monkeypatch, tmp_path, *argv, "0", "1", "4", "--docs", str(page))
+    table = page.read_text().split("-->\n\n")[1].split("\n\n<!-- end")[0].split("\n")
+    assert table[0].startswith("| method | objective | epochs | kNN before | after | H |")
+    assert table[2].startswith(
+        "| swav | er | 5 | 0.400 | 0.600 | -1.50 | – |"
+    )  # in the families' order
+    assert table[3].startswith("| byol | er | 5 |")
+    assert page.read_text().endswith("<!-- end -->\n\nAfter it.\n")
+    assert "old" not in page.read_text()
+
+
+def test_a_page_without_the_table_is_told_before_any_run(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "methods.md"
+    page.write_text(PAGE)
+    with pytest.raises(SystemExit, match="table: cifar10"):
+        call(methods, monkeypatch, tmp_path, "--docs", str(page), "--table", "cifar10")
+    assert methods.runs == []
