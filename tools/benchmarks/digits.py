@@ -10,36 +10,18 @@ each objective by the median over seeds.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
-import json
 import statistics
-import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import rows as store
 import torch
 
-from mvssl.apis import TrainOptions, train
-from mvssl.files import write_bytes_atomically
+from mvssl.apis import TrainOptions
 
 CONFIG = Path(__file__).parents[2] / "configs" / "byol_vit.py"
-KEPT = (
-    "knn_top1_init",
-    "knn_top1",
-    "knn_top1_pixels",
-    "entropy",
-    "reconstruction",
-    "mi_bound",
-    "mi_ceiling",
-    "infonce",
-    "seconds",
-    "images_per_second",
-    "epochs",
-    "versions",
-)
 
 
 def parse() -> argparse.Namespace:
@@ -56,23 +38,18 @@ def parse() -> argparse.Namespace:
 
 def run(objective: str, lr: float, momentum: float, seed: int, epochs: int) -> dict[str, Any]:
     """One training run; its settings and what it reached."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = TrainOptions(
-            config=str(CONFIG),
-            work_dir=folder,
-            objective=objective,
-            seed=seed,
-            cfg_options={
-                "optim_wrapper.optimizer.lr": lr,
-                "model.teacher.momentum": momentum,
-                "train_cfg.max_epochs": epochs,
-            },
-        )
-        with contextlib.redirect_stdout(sys.stderr):
-            summary = train(options)
-    assert summary is not None
+    options = TrainOptions(
+        config=str(CONFIG),
+        objective=objective,
+        seed=seed,
+        cfg_options={
+            "optim_wrapper.optimizer.lr": lr,
+            "model.teacher.momentum": momentum,
+            "train_cfg.max_epochs": epochs,
+        },
+    )
     settings = {"objective": objective, "lr": lr, "momentum": momentum, "seed": seed}
-    return settings | {name: summary[name] for name in KEPT}
+    return settings | store.run(options)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -99,8 +76,7 @@ def _median(rows: list[dict[str, Any]], name: str) -> float:
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    rows = json.loads(args.json.read_text()) if args.json.is_file() else []
+    rows = store.read(args.json)
     settings = ("objective", "lr", "momentum", "seed", "epochs")
     done = {tuple(row[name] for name in settings) for row in rows}
     grid = itertools.product(args.seeds, args.lrs, args.momenta, args.objectives)
@@ -108,7 +84,7 @@ def main() -> None:
         if (objective, lr, momentum, seed, args.epochs) in done:
             continue
         rows.append(run(objective, lr, momentum, seed, args.epochs))
-        write_bytes_atomically(args.json, json.dumps(rows, indent=1).encode())
+        store.write(args.json, rows)
     print(table(rows))
 
 

@@ -1,0 +1,7 @@
+# CMC + ER on the digits: cmc_vit.py with the objective swapped.
+#
+#     python tools/train.py configs/cmc_er_vit.py
+#
+_base_ = ['./cmc_vit.py']
+
+model = dict(head={{_base_.er_head}})

@@ -1,0 +1,23 @@
+# CMC on the digits, a small ViT. The modalities are the image and its Sobel
+# edges, since a grey image has no ab.
+#
+#     python tools/train.py configs/cmc_vit.py
+#
+_base_ = ['./_base_/methods/cmc.py', './_base_/datasets/digits.py',
+          './_base_/schedules/adamw.py', './_base_/runtime.py']
+
+model = dict(
+    backbone=dict(
+        type='SplitBackbone',
+        parts=[
+            dict(
+                type='TimmBackbone',
+                name='vit_tiny_patch16_224',
+                model_args=dict(
+                    img_size=32, patch_size=8, embed_dim=96, depth=4, num_heads=4,
+                    in_chans=in_chans))
+            for in_chans in (1, 2)]),
+    data_preprocessor=dict(views='gentle_cmc', size=32, color_space='sobel'))
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=30)

@@ -1,0 +1,16 @@
+# DeepCluster on the digits, a small ViT.
+#
+#     python tools/train.py configs/deepcluster_vit.py
+#
+_base_ = ['./_base_/methods/deepcluster.py', './_base_/datasets/digits.py',
+          './_base_/schedules/adamw.py', './_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._vit}},
+    neck=dict(hidden_channels=512, out_channels=128),
+    head=dict(num_clusters=64),
+    data_preprocessor=dict(views='gentle_one', size=32))
+
+er_head = dict(num_prototypes=128)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=30)

@@ -1,0 +1,14 @@
+# SimCLR on the digits, a small ViT.
+#
+#     python tools/train.py configs/simclr_vit.py
+#
+_base_ = ['./_base_/methods/simclr.py', './_base_/datasets/digits.py',
+          './_base_/schedules/adamw.py', './_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._vit}},
+    neck=dict(hidden_channels=512, out_channels=128),
+    data_preprocessor=dict(views='gentle', size=32))
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=30)

@@ -1,0 +1,7 @@
+# SimSiam + ER on the digits: simsiam_vit.py with the objective swapped.
+#
+#     python tools/train.py configs/simsiam_er_vit.py
+#
+_base_ = ['./simsiam_vit.py']
+
+model = dict(head={{_base_.er_head}})

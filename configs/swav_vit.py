@@ -1,0 +1,17 @@
+# SwAV on the digits, a small ViT. At the paper's epsilon of 0.05 the loss stays at log 128.
+#
+#     python tools/train.py configs/swav_vit.py
+#
+_base_ = ['./_base_/methods/swav.py', './_base_/datasets/digits.py',
+          './_base_/schedules/adamw.py', './_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._vit}},
+    neck=dict(hidden_channels=512, out_channels=128),
+    head=dict(assigner=dict(epsilon=0.03), num_prototypes=128, queue_size=512),
+    data_preprocessor=dict(views='gentle_multicrop', size=32))
+
+er_head = dict(num_prototypes=128)
+schedules = dict(use_queue=dict(epochs=5))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=30)

@@ -1,0 +1,14 @@
+# VICReg on the digits, a small ViT.
+#
+#     python tools/train.py configs/vicreg_vit.py
+#
+_base_ = ['./_base_/methods/vicreg.py', './_base_/datasets/digits.py',
+          './_base_/schedules/adamw.py', './_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._vit}},
+    neck=dict(hidden_channels=512, out_channels=512),
+    data_preprocessor=dict(views='gentle', size=32))
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(max_epochs=30)

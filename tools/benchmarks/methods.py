@@ -1,0 +1,135 @@
+r"""Every method, natively and with ER: what it learns, and what the bound says of it.
+
+    python tools/benchmarks/methods.py --json docs/results/methods.json --docs docs/methods.md
+
+Each row is a run of ``configs/<method>_vit.py`` on the digits, natively or with ``--objective er``.
+Rows that the file holds are not run again, so an interrupted benchmark goes on. The table holds
+medians over the file's seeds. Other configs make other tables:
+
+    python tools/benchmarks/methods.py --configs 'configs/cifar10/{method}_resnet18.py' \
+        --methods simclr byol dino swav --json docs/results/methods_cifar10.json \
+        --docs docs/methods.md --table cifar10
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import rows as store
+import torch
+
+from mvssl.apis import TrainOptions
+from mvssl.apis.config import load_config, parse_options
+from mvssl.files import write_bytes_atomically
+
+METHODS = [
+    "simclr",
+    "mocov2",
+    "mocov3",
+    "nnclr",
+    "cmc",
+    "ir",
+    "deepcluster",
+    "deepclusterv2",
+    "swav",
+    "byol",
+    "simsiam",
+    "dino",
+    "ressl",
+    "barlowtwins",
+    "vicreg",
+    "lejepa",
+]
+KEY = ("method", "objective", "epochs", "seed")
+# Column, value of a row, how it is written.
+COLUMNS = (
+    ("kNN before", "knn_top1_init", ".3f"),
+    ("after", "knn_top1", ".3f"),
+    ("H", "entropy", ".2f"),
+    ("reconstruction", "reconstruction", ".2f"),
+    ("MI estimate", "mi_bound", ".2f"),
+    ("ceiling", "mi_ceiling", ".2f"),
+    ("InfoNCE", "infonce", ".2f"),
+    ("images/s", "images_per_second", ".0f"),
+    ("seconds", "seconds", ".0f"),
+)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path, required=True, help="rows, read and written")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--objectives", nargs="+", default=["native", "er"])
+    parser.add_argument("--epochs", type=int, help="default: each config's own")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--configs", default="configs/{method}_vit.py", help="their pattern")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="for all runs")
+    parser.add_argument("--docs", type=Path, help="page whose table is written anew")
+    parser.add_argument("--table", default="digits", help="name of the table in that page")
+    return parser.parse_args()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line for each method, objective and number of epochs: medians over seeds, in nats."""
+    cells = defaultdict(list)
+    for row in rows:
+        cells[row["method"], row["objective"], row["epochs"]].append(row)
+    head = ["method", "objective", "epochs", *(title for title, _, _ in COLUMNS)]
+    lines = [f"| {' | '.join(head)} |", "|---|---" + "|---:" * (len(head) - 2) + "|"]
+    order = {name: number for number, name in enumerate(METHODS)}
+    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[1] == "er", k)):
+        values = [_show(store.median(cells[key], name), form) for _, name, form in COLUMNS]
+        lines.append(f"| {' | '.join([*map(str, key), *values])} |")
+    return "\n".join(lines)
+
+
+def _show(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def split_page(page: str, name: str) -> tuple[str, str]:
+    """What stands before and after a table, its marks included."""
+    start, end = f"<!-- table: {name} -->", "<!-- end -->"
+    before, found, rest = page.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"The page has no '{start}' with an '{end}' behind it.")
+    return before + start + "\n", "\n" + end + after
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(args.threads)
+    parts = split_page(args.docs.read_text(), args.table) if args.docs else None
+    options = parse_options(args.cfg_options)
+    rows = store.read(args.json)
+    done = {tuple(row[name] for name in KEY) for row in rows}
+    for seed, method, objective in itertools.product(args.seeds, args.methods, args.objectives):
+        config = args.configs.format(method=method)
+        epochs = args.epochs or load_config(config, options=options).train_cfg.max_epochs
+        key = (method, objective, epochs, seed)
+        if key in done:
+            continue
+        reached = store.run(
+            TrainOptions(
+                config=config,
+                objective=objective,
+                seed=seed,
+                cfg_options={**options, "train_cfg.max_epochs": epochs},
+            )
+        )
+        rows.append(dict(zip(KEY, key, strict=True)) | {"config": config} | reached)
+        store.write(args.json, rows)
+    print(table(rows))
+    if args.docs:
+        before, after = parts or split_page(args.docs.read_text(), args.table)
+        write_bytes_atomically(args.docs, f"{before}\n{table(rows)}\n{after}".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Rows of a benchmark: one training run each, kept in a file, so that a benchmark can go on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mvssl.apis import TrainOptions, train
+from mvssl.files import write_bytes_atomically
+
+KEPT = (
+    "knn_top1_init",
+    "knn_top1",
+    "knn_top1_pixels",
+    "entropy",
+    "reconstruction",
+    "mi_bound",
+    "mi_ceiling",
+    "infonce",
+    "seconds",
+    "images_per_second",
+    "epochs",
+    "versions",
+)
+
+
+def run(options: TrainOptions) -> dict[str, Any]:
+    """What a training run reached; its other outputs are thrown away, its console is stderr."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(sys.stderr),
+    ):
+        summary = train(replace(options, work_dir=folder))
+    assert summary is not None
+    return {name: summary.get(name) for name in KEPT}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows so far, none where there is no file."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return rows
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """All rows at once: an interruption leaves the file of before or after."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(path, json.dumps(rows, indent=1).encode())
+
+
+def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Over the rows that have the value; None where none has."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return statistics.median(values) if values else None
