@@ -13,4 +13,4 @@ model = dict(
 
 er_head = dict(num_prototypes=[128, 128, 128])
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

@@ -13,4 +13,4 @@ model = dict(
 
 schedules = dict(teacher_temp=dict(epochs=10))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

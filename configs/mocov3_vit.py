@@ -13,4 +13,4 @@ model = dict(
     data_preprocessor=dict(views='gentle', size=32))
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

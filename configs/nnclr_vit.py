@@ -14,4 +14,4 @@ model = dict(
 
 er_head = dict(target=dict(queue_size=1024))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

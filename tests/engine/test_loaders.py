@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from mvssl.datasets import Digits
-from mvssl.engine.loaders import EpochSampler, build_loader, largest_batch, seed_everything
+from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch, seed_everything
 from mvssl.errors import UserError
+from mvssl.models import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool
 
 Keys = list[list[tuple[int, int]]]
@@ -101,3 +103,69 @@ def test_one_seed_serves_all_generators() -> None:
         seed_everything(11)
         draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
     assert draws[0] == draws[1]
+
+
+def _balanced_keys(epoch: int, labels: list[int] | None, batch_size: int = 8) -> Keys:
+    sampler = EpochSampler(43, batch_size, seed=5)
+    sampler.balance(None if labels is None else torch.tensor(labels))
+    sampler.set_epoch(epoch)
+    keys = list(sampler)
+    own = len(keys) // (43 // batch_size)
+    return [keys[start : start + own] for start in range(0, len(keys), own)]
+
+
+# Clusters of 30, 0, 9, 3 and 1 samples.
+LABELS = [0] * 30 + [2] * 9 + [3] * 3 + [4]
+
+
+def test_a_balanced_epoch_draws_uniformly_over_the_clusters() -> None:
+    keys = [key for step in _balanced_keys(2, LABELS) for key in step]
+    counts = torch.bincount(torch.tensor([LABELS[index] for index, _ in keys]), minlength=5)
+    assert counts.tolist() == [10, 0, 10, 10, 10]
+    assert len(set(keys)) == len(keys) == 40  # no view is shown twice
+    for label, size in ((0, 30), (2, 9), (3, 3), (4, 1)):
+        drawn = [index for index, _ in keys if LABELS[index] == label]
+        times = [drawn.count(index) for index in set(drawn)]
+        assert len(times) == min(size, 10)
+        assert max(times) - min(times) <= 1  # without replacement until all have come up
+    assert [epoch for index, epoch in keys if index == 42].count(2 + 9 * REPEAT) == 1
+    assert {epoch for index, epoch in keys if index == 42} == {2 + r * REPEAT for r in range(10)}
+
+
+def test_a_balanced_epoch_depends_on_seed_and_epoch_alone() -> None:
+    torch.manual_seed(1)
+    first = _balanced_keys(2, LABELS)
+    torch.manual_seed(2)
+    assert _balanced_keys(2, LABELS) == first
+    assert _balanced_keys(3, LABELS) != first
+    uneven = [_balanced_keys(epoch, LABELS, batch_size=14) for epoch in range(9)]
+    extra = {sum(LABELS[i] == 0 for step in keys for i, _ in step) for keys in uneven}
+    assert extra == {10, 11}  # 42 samples among 4 clusters
+
+
+def test_balance_can_be_taken_back() -> None:
+    sampler = EpochSampler(43, 8, seed=5)
+    plain = list(sampler)
+    sampler.balance(torch.tensor(LABELS))
+    assert list(sampler) != plain
+    sampler.balance(None)
+    assert list(sampler) == plain
+
+
+def test_ranks_share_a_balanced_batch(run_distributed: GlooPool) -> None:
+    alone = _balanced_keys(3, LABELS)
+    ranks = run_distributed(_balanced_keys, 2, 3, LABELS)
+    for step, batch in enumerate(alone):
+        assert [key for steps in ranks for key in steps[step]] == batch
+
+
+@pytest.mark.parametrize("engine", ["host", "device"])
+def test_an_image_that_comes_up_again_shows_other_views(engine: str) -> None:
+    dataset = Digits("test", 16)
+    preprocessor = MultiViewPreprocessor("byol", 16, engine=engine)
+    dataset.view_transform = preprocessor.host_transform()
+    keys = [(5, 1), (5, 1 + REPEAT), (5, 1 + 999 * REPEAT), (5, 1)]
+    views = preprocessor(default_collate([dataset[key] for key in keys]), True)["inputs"][0]
+    assert torch.equal(views[0], views[3])
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.allclose(views[a], views[b], atol=0.05)

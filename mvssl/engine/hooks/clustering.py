@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 
 from mvssl.engine.loaders import EpochSampler
@@ -14,16 +16,20 @@ from mvssl.registry import HOOKS
 
 __all__ = ["ClusteringHook"]
 
+# Batches, after which a running mean (momentum 0.1) has all but forgotten its start.
+WARM_UP = 50
+
 
 @HOOKS.register_module()
 class ClusteringHook(Hook):
-    """Clusters the images of the data set before each epoch where the head is a ``ClusteringHead``;
-    does nothing for others.
+    """Clusters the images of the data set where the head is a ``ClusteringHead``, before each epoch
+    in which that is due; does nothing for other heads.
 
     Where the head asks for it, every image is embedded first, without augmentation and in
-    evaluation mode. The optimiser forgets parameters that the head draws anew, and the sampler
-    draws uniformly over clusters where the head wants that. Adds to the scalars what
-    :meth:`ClusteringHead.cluster` reports.
+    evaluation mode; before the first time BatchNorm layers see some batches, as without statistics
+    of the data they would leave the embeddings of all images nearly equal. The optimiser forgets
+    parameters that the head draws anew, and the sampler draws uniformly over clusters where the
+    head wants that. Adds to the scalars what :meth:`ClusteringHead.cluster` reports.
 
     Args:
         batch_size: images that each process embeds at once.
@@ -41,8 +47,9 @@ class ClusteringHook(Hook):
         head = runner.plain_model.head
         if isinstance(head, ClusteringHead):
             listed = ", ".join(f"{k:,}" for k in head.num_clusters)
+            often = "each epoch" if head.interval == 1 else f"every {head.interval} epochs"
             runner.console_message(
-                f"clusters         {head.num_samples:,} images into {listed}, before each epoch"
+                f"clusters         {head.num_samples:,} images into {listed}, {often}"
             )
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -52,6 +59,8 @@ class ClusteringHook(Hook):
         loader = runner.train_dataloader
         if head.is_due(runner.epoch):
             share = None
+            if not bool(head.clustered):
+                _warm_up_statistics(runner)
             if head.wants_embeddings:
                 share = still_projections(
                     runner.plain_model, loader.dataset, self.batch_size, loader.num_workers
@@ -61,3 +70,12 @@ class ClusteringHook(Hook):
                 runner.optim_wrapper.optimizer.state.pop(parameter, None)
         if head.balanced and isinstance(loader.sampler, EpochSampler):
             loader.sampler.balance(head.assignments[0])
+
+
+@torch.no_grad()
+def _warm_up_statistics(runner: Any) -> None:
+    """Let BatchNorm layers see batches of the training data; nothing else changes."""
+    model = runner.plain_model
+    model.train()
+    for batch in itertools.islice(runner.train_dataloader, WARM_UP):
+        model.embed_student(model.data_preprocessor(batch, True)["inputs"])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mvssl.distributed import gather_detached, gather_interleaved, rank, world_size
 from mvssl.errors import UserError
+from mvssl.information import conditional_entropy
 from mvssl.models.arguments import check_count, check_positive
 from mvssl.models.assigners import Clusters, KMeans, whiten
 from mvssl.models.heads.base import Head
@@ -36,7 +37,8 @@ class ClusteringHead(Head):
 
     The cross-entropy of a view's prediction with its image's cluster is the reconstruction term of
     the ER estimate with that cluster as W, and clusters of equal weight make H(W) the largest
-    that it can be; both are reported, as ``DiscreteERHead`` reports its own (nats).
+    that it can be; both are reported by ``measure_discrete`` (nats), and with them
+    ``student_information``, the predictions' own H(W) - H(W|X).
 
     Attributes:
         interval: epochs between two clusterings.
@@ -146,7 +148,11 @@ class ClusteringHead(Head):
             t = F.one_hot(labels, self.num_clusters[number]).to(views[0])
             log_s = [x.detach().log_softmax(dim=1) for x in views]
             pairs = [(0, v) for v in range(len(views))]
-            measured.append(measure_discrete([t], log_s, pairs))
+            scalars = measure_discrete([t], log_s, pairs)
+            rows = [conditional_entropy(x.exp(), validate=False) for x in log_s]
+            # Clusters are certain, so what is to be learned shows in the student's own rows.
+            scalars["student_information"] = scalars["student_entropy"] - torch.stack(rows).mean()
+            measured.append(scalars)
         loss = torch.stack(losses).mean()
         return {"loss": loss, **as_tensors(_mean(measured), loss.detach())}
 
