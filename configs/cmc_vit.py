@@ -17,7 +17,9 @@ model = dict(
                     img_size=32, patch_size=8, embed_dim=96, depth=4, num_heads=4,
                     in_chans=in_chans))
             for in_chans in (1, 2)]),
+    neck=dict(num_layers=2, hidden_channels=512, last_norm='batch'),
+    head=dict(loss=dict(temperature=0.2)),
     data_preprocessor=dict(views='gentle_cmc', size=32, color_space='sobel'))
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+train_cfg = dict(max_epochs=20)

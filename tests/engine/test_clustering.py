@@ -15,7 +15,7 @@ from mvssl.apis import TrainOptions
 from mvssl.datasets import Digits
 from mvssl.distributed import gather_interleaved
 from mvssl.evaluation.features import still_projections
-from mvssl.models import MultiView
+from mvssl.models import MultiView, MultiViewPreprocessor
 from mvssl.registry import MODELS
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, train_cli
@@ -67,9 +67,10 @@ def test_clustering_maximises_the_er_estimate(tmp_path: Path, method: str) -> No
     assert recorded["cluster_entropy_cap"][0] == pytest.approx(np.log(15))
     assert recorded["cluster_entropy"][0] > 0.93 * np.log(15)
     rise = {name: v[-steps:].mean() - v[:steps].mean() for name, v in recorded.items()}
-    assert rise["reconstruction"] > 0.15
-    assert rise["mi_bound"] > 0.15
-    assert rise["student_information"] > 0.15
+    for name in ("reconstruction", "mi_bound", "infonce"):
+        assert rise[name] > 0.15, name
+    # The clusters' H(W) - H(W|X) is H(W), as they are certain; this is the predictions'.
+    assert rise["student_information"] > 0.0
     assert recorded["student_entropy"][-steps:].mean() > 0.93 * np.log(15)
 
 
@@ -100,8 +101,9 @@ def _model(engine: str = "device", norm: str = "batch") -> MultiView:
 @pytest.mark.parametrize("engine", ["host", "device"])
 def test_images_are_embedded_whole_and_still(engine: str) -> None:
     model, dataset = _model(engine), Digits("test", 16)
-    dataset.view_transform = model.data_preprocessor.host_transform()
-    before = dataset.view_transform
+    preprocessor = model.data_preprocessor
+    assert isinstance(preprocessor, MultiViewPreprocessor)
+    dataset.view_transform = before = preprocessor.host_transform()
     found = still_projections(model, dataset, batch_size=100)
     assert dataset.view_transform is before
     assert model.training
@@ -109,7 +111,7 @@ def test_images_are_embedded_whole_and_still(engine: str) -> None:
     images = torch.stack([plain[i]["image"] for i in range(len(plain))]) / 255.0
     model.eval()
     with torch.no_grad():
-        expected = model.neck(model.backbone(model.data_preprocessor.normalize(images.double())))
+        expected = model.neck(model.backbone(preprocessor.normalize(images.double())))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     found += 1.0  # no inference tensor
 

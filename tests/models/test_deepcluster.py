@@ -106,9 +106,8 @@ def test_the_terms_of_the_er_estimate() -> None:
     assert float(outputs["information"]) == pytest.approx(h)  # clusters are certain
     assert float(outputs["mi_bound"]) == pytest.approx(h - float(outputs["loss"]))
     assert float(outputs["entropy_cap"]) == pytest.approx(math.log(6))
-    means = [
-        (F.normalize(z, dim=1) @ head.centroids[0].T / 0.1).softmax(1).mean(0) for z in record.z
-    ]
+    logits = [F.normalize(z.detach(), dim=1) @ head.centroids[0].T / 0.1 for z in record.z]
+    means = [x.softmax(dim=1).mean(dim=0) for x in logits]
     student = torch.stack([torch.special.entr(x).sum() for x in means]).mean()
     torch.testing.assert_close(outputs["student_entropy"], student)
     rows = torch.stack([torch.special.entr(x.softmax(dim=1)).sum(dim=1).mean() for x in logits])

@@ -25,7 +25,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 from mvssl.models.assigners import KMeans
 
-Row = dict[str, float | int | str]
+Row = dict[str, float | str]
 
 
 def samples(n: int, channels: int, clusters: int) -> torch.Tensor:
@@ -40,7 +40,7 @@ def samples(n: int, channels: int, clusters: int) -> torch.Tensor:
 
 
 def peak() -> float:
-    """Peak resident memory of this process in megabytes (Linux counts in kilobytes)."""
+    """Peak resident memory in megabytes (Linux counts in kilobytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -65,10 +65,7 @@ def ours(n: int, channels: int, clusters: int, iterations: int) -> Row:
 def theirs(n: int, channels: int, clusters: int, iterations: int) -> Row:
     x = samples(n, channels, clusters).numpy()
     before, start = peak(), time.perf_counter()
-    model = MiniBatchKMeans(
-        clusters, batch_size=4096, n_init=1, max_iter=iterations, random_state=0
-    )
-    model.fit(x)
+    model = MiniBatchKMeans(clusters, batch_size=4096, n_init=1, max_iter=iterations).fit(x)
     return {
         "name": "MiniBatchKMeans",
         "seconds": time.perf_counter() - start,
@@ -85,22 +82,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args(argv)
     rows: list[Row] = []
+    asked = (args.samples, args.channels, args.clusters, args.iterations)
     for measure in (ours, theirs):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            sizes = (args.samples, args.channels, args.clusters, args.iterations)
-            rows.append(pool.submit(measure, *sizes).result())
-        print(
-            "  ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else str(v) for k, v in rows[-1].items()
-            )
-        )
+            rows.append(pool.submit(measure, *asked).result())
+        told = [f"{k} {v:.4g}" for k, v in rows[-1].items() if not isinstance(v, str)]
+        print(rows[-1]["name"], *told, sep="  ")
     if args.json:
-        told = {
-            **{k: v for k, v in vars(args).items() if k != "json"},
-            "threads": torch.get_num_threads(),
-            "rows": rows,
-        }
-        args.json.write_text(json.dumps(told, indent=2) + "\n")
+        sizes = {name: getattr(args, name) for name in ("samples", "channels", "clusters")}
+        answer = {**sizes, "threads": torch.get_num_threads(), "rows": rows}
+        args.json.write_text(json.dumps(answer, indent=2) + "\n")
     return 0
 
 
