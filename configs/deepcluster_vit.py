@@ -7,10 +7,10 @@ _base_ = ['./_base_/methods/deepcluster.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
-    neck=dict(hidden_channels=512, out_channels=128),
-    head=dict(num_clusters=64),
+    neck=dict(hidden_channels=512, out_channels=128, last_norm='batch'),
+    head=dict(num_clusters=32, interval=10),
     data_preprocessor=dict(views='gentle_one', size=32))
 
 er_head = dict(num_prototypes=128)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=30)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_cfg = dict(max_epochs=40)

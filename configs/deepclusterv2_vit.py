@@ -8,9 +8,9 @@ _base_ = ['./_base_/methods/deepclusterv2.py', './_base_/datasets/digits.py',
 model = dict(
     backbone={{_base_._vit}},
     neck=dict(hidden_channels=512, out_channels=128),
-    head=dict(num_clusters=[64, 64, 64]),
-    data_preprocessor=dict(views='gentle_multicrop', size=32))
+    head=dict(num_clusters=[32, 32, 32], interval=10),
+    data_preprocessor=dict(views='gentle', size=32))
 
 er_head = dict(num_prototypes=[128, 128, 128])
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=40)

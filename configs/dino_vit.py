@@ -7,10 +7,15 @@ _base_ = ['./_base_/methods/dino.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
-    neck=dict(projector=dict(hidden_channels=512, out_channels=128), num_prototypes=256),
-    teacher=dict(momentum=0.99),
-    data_preprocessor=dict(views='gentle_multicrop', size=32))
+    neck=dict(
+        projector=dict(
+            hidden_channels=512, out_channels=32, norm='batch', last_norm='batch'),
+        num_prototypes=64),
+    teacher=dict(momentum=0.9),
+    head=dict(assigner=dict(teacher_temp=0.02)),
+    data_preprocessor=dict(views='gentle', size=32))
 
-schedules = dict(teacher_temp=dict(epochs=10))
+er_head = dict(assigner=dict(teacher_temp=0.02))
+schedules = dict(teacher_temp=dict(end=0.04, epochs=10))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=20)

@@ -11,4 +11,4 @@ model = dict(
     data_preprocessor=dict(views='gentle_multicrop', size=32))
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=10)

@@ -14,4 +14,4 @@ model = dict(
 er_head = dict(num_prototypes=128)
 schedules = dict(use_queue=dict(epochs=5))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=12)

@@ -1,5 +1,12 @@
 """The one exception that the command lines turn into a sentence and exit status 2."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["UserError", "either", "near_names"]
+
 
 class UserError(ValueError):
     """Something the user gave is wrong: the message says what, where and what to do.
@@ -7,3 +14,18 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``.
     """
+
+
+def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:
+    """End of a sentence: ``; did you mean 'x'?``, or ``otherwise`` where nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {either(near)}?" if near else otherwise
+
+
+def either(names: Iterable[str], most: int = 12) -> str:
+    """``'x', 'y' or 'z'``; of more than ``most``, how many more there are."""
+    listed = list(names)
+    shown = [f"'{name}'" for name in listed[:most]]
+    if len(listed) > most:
+        shown.append(f"{len(listed) - most} more")
+    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)

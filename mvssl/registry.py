@@ -7,7 +7,6 @@ mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mme
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as MMRegistry
 
-from mvssl.errors import UserError
+from mvssl.errors import UserError, either, near_names
 
 __all__ = [
     "ASSIGNERS",
@@ -78,20 +77,12 @@ class Registry(MMRegistry):
     def _miss(self, name: str) -> str:
         # Own names come first: mmengine's parents hold hundreds (all of torch's optimisers, say).
         own, known = sorted(self.module_dict), self.known_names()
-        near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-        hint = f"did you mean {_either(near)}?" if near else f"it holds {_either(own or known)}."
+        hint = near_names(name, known, f"; it holds {either(own or known)}.")
         return (
-            f"'{name}' is not in the registry {self.name}: {hint} To add your own, decorate it "
+            f"'{name}' is not in the registry {self.name}{hint} To add your own, decorate it "
             f"with @{self.name}.register_module() (from mvssl.registry) and list its module in "
             f"custom_imports."
         )
-
-
-def _either(names: list[str], most: int = 12) -> str:
-    shown = [f"'{name}'" for name in names[:most]]
-    if len(names) > most:
-        shown.append(f"{len(names) - most} more")
-    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
 
 
 def _slot(name: str, location: str) -> Registry:

@@ -72,7 +72,7 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 
 # From the bottom up: a folder may import what stands before it, and itself.
 LAYERS = [
-    {"version", "errors", "files", "schedules"},
+    {"version", "errors", "arguments", "files", "schedules"},
     {"registry", "distributed", "information"},
     {"datasets", "checkpoint"},
     {"models"},

@@ -41,7 +41,7 @@ def test_a_miss_with_nothing_near_lists_what_there_is() -> None:
 
 
 def test_near_names_of_a_child_registry_include_those_of_its_parent() -> None:
-    with pytest.raises(UserError, match=r"registry OPTIMIZERS: did you mean .*'AdamW'"):
+    with pytest.raises(UserError, match=r"registry OPTIMIZERS; did you mean .*'AdamW'"):
         OPTIMIZERS.build({"type": "AdmaW", "params": []})
 
 

@@ -9,7 +9,9 @@ _base_ = ['../_base_/methods/dino.py', '../_base_/datasets/imagenet.py',
 
 model = dict(
     backbone=dict(type='TimmBackbone', name='resnet50'),
-    # Crops for convolutional networks are smaller, as SwAV's.
-    data_preprocessor=dict(views='swav', size=224))
+    # Crops for convolutional networks are smaller.
+    data_preprocessor=dict(views='dino_conv', size=224))
 
-schedules = dict(weight_decay=None)  # that one is for AdamW
+schedules = dict(
+    teacher_temp=None,  # DINO's command for a ResNet-50 leaves it at 0.04
+    weight_decay=None)  # that one is for AdamW

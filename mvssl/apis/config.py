@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from mvssl.apis.config_checks import (
     Problem,
     accepted_arguments,
     complain,
-    near_names,
     needs_type,
 )
 from mvssl.apis.config_slots import TOP_LEVEL
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 
 __all__ = ["load_config", "parse_options", "without_delete"]
 
@@ -72,9 +70,8 @@ def load_config(
 def _read(path: Path) -> Config:
     if not path.is_file():
         beside = [str(p) for p in sorted(path.parent.glob("*.py"))]
-        near = difflib.get_close_matches(str(path), beside, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "give the path of a file."
-        raise UserError(f"There is no config {path}: {hint}")
+        near = near_names(str(path), beside, "; give the path of a file.")
+        raise UserError(f"There is no config {path}{near}")
     if path.suffix != ".py":
         raise UserError(f"{path} is no config: give a Python file (.py).")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -11,14 +10,13 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.apis.config_slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 
 __all__ = [
     "Problem",
     "accepted_arguments",
     "check_config",
     "complain",
-    "near_names",
     "needs_type",
 ]
 
@@ -69,12 +67,6 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
     if found:
         listed = "".join(f"\n  - {text}" for text in found)
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
-
-
-def near_names(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where something near is known, else a full stop."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
 
 
 def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -11,12 +11,13 @@ from mmengine.optim import OptimWrapper
 
 from mvssl.apis.config_checks import Problem
 from mvssl.apis.faults import COMPONENT_ERRORS, as_user_error
-from mvssl.engine.hooks import ScheduleHook, TeacherHook
+from mvssl.engine.hooks import ClusteringHook, FreezeHook, ScheduleHook, TeacherHook
 from mvssl.errors import UserError
 from mvssl.models import MultiView
+from mvssl.models.heads import ClusteringHead
 from mvssl.registry import HOOKS
 
-__all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "teacher_stands_still"]
+__all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 
 
 def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
@@ -66,12 +67,53 @@ def bind_schedules(
     return problems
 
 
-def teacher_stands_still(model: MultiView, hooks: list[Hook | None]) -> list[Problem]:
-    """Whether there is a teacher and nothing that moves it."""
-    if model.teacher is None or any(isinstance(hook, TeacherHook) for hook in hooks):
-        return []
-    text = (
+class _Need(NamedTuple):
+    """A hook without which something that a config asks for would silently not happen."""
+
+    arises: Callable[[MultiView, Sequence[Hook | None]], bool]
+    hook: type[Hook]
+    text: str
+
+
+def _has_teacher(model: MultiView, _: Sequence[Hook | None]) -> bool:
+    return model.teacher is not None
+
+
+def _has_clusters(model: MultiView, _: Sequence[Hook | None]) -> bool:
+    return isinstance(model.head, ClusteringHead)
+
+
+def _freezes(_: MultiView, hooks: Sequence[Hook | None]) -> bool:
+    return any(isinstance(h, ScheduleHook) and h.path.endswith(".frozen") for h in hooks)
+
+
+NEEDS = (
+    _Need(
+        _has_teacher,
+        TeacherHook,
         "model.teacher is moved by TeacherHook, and there is none among the hooks: add "
-        "default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None."
-    )
-    return [Problem("default_hooks", text)]
+        "default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None.",
+    ),
+    _Need(
+        _has_clusters,
+        ClusteringHook,
+        "the clusters of model.head are found by ClusteringHook, and there is none among the "
+        "hooks: add default_hooks = dict(clustering=dict(type='ClusteringHook')).",
+    ),
+    _Need(
+        _freezes,
+        FreezeHook,
+        "what a schedule of '....frozen' names is kept still by FreezeHook, and there is none "
+        "among the hooks: add default_hooks = dict(freeze=dict(type='FreezeHook')), or set the "
+        "schedule to None.",
+    ),
+)
+
+
+def missing_hooks(model: MultiView, hooks: Sequence[Hook | None]) -> list[Problem]:
+    """Hooks that model and schedules need and the config does not have."""
+    return [
+        Problem("default_hooks", need.text)
+        for need in NEEDS
+        if need.arises(model, hooks) and not any(isinstance(hook, need.hook) for hook in hooks)
+    ]

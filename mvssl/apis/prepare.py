@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from mvssl.apis.hooks import (
     bind_schedules,
     build_custom_hooks,
     build_default_hooks,
-    teacher_stands_still,
+    missing_hooks,
 )
 from mvssl.apis.view_checks import check_views
 from mvssl.datasets.base import ImageDataset
@@ -108,13 +109,13 @@ def prepare(options: TrainOptions) -> Job:
     if not {"custom_hooks", "evaluation", "schedules"} & broken:
         custom_hooks = attempt("custom_hooks", lambda: build_custom_hooks(cfg), problems)
     if "model" not in broken:
-        attempt("model.head", lambda: _fill_num_samples(cfg, dataset), problems)
-        model = attempt("model", lambda: _build_model(cfg), problems)
+        filled = attempt("model.head", lambda: _with_num_samples(cfg, dataset), problems)
+        model = attempt("model", lambda: _build_model(cfg, filled or cfg.model), problems)
     if model is not None:
         hooks = [*(default_hooks or {}).values(), *(custom_hooks or [])]
         problems += _misfits(cfg, model, dataset, hooks, broken, bool(problems))
         if default_hooks is not None and custom_hooks is not None:
-            problems += teacher_stands_still(model, hooks)
+            problems += missing_hooks(model, hooks)
     complain(options.config, problems)
     assert dataset is not None
     assert model is not None
@@ -140,10 +141,9 @@ def _misfits(
         problems += _accumulation(cfg, model)
     problems += bind_schedules(model, wrapper, hooks)
     if dataset is not None and wrapper is not None and not (faulty or problems):
-        build = lambda: _try_schedulers(cfg, wrapper, len(dataset))  # noqa: E731
-        attempt("param_scheduler", build, problems)
-        check = lambda: model.head.check_batch(cfg.train_dataloader.batch_size)  # noqa: E731
-        attempt("model.head", check, problems)
+        number, size = len(dataset), cfg.train_dataloader.batch_size
+        attempt("param_scheduler", lambda: _try_schedulers(cfg, wrapper, number), problems)
+        attempt("model.head", lambda: model.head.check_batch(size), problems)
     return problems
 
 
@@ -172,30 +172,34 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     return [Problem("optim_wrapper", text) for text in problems]
 
 
-def _fill_num_samples(cfg: Config, dataset: ImageDataset | None) -> None:
-    """Tell a head that asks for it how many images the data set holds.
+def _with_num_samples(cfg: Config, dataset: ImageDataset | None) -> dict[str, Any]:
+    """The model's config, its head told how many images the data set holds where it asks for it.
 
-    Where that is not known, the run ends with the data set's fault; a number stands in for it, so
-    that the model is built and its faults are told beside.
+    It is a copy: the config that a run saves can be used with other data. Where the number is not
+    known, the run ends with the data set's fault; another stands in for it, so that the model is
+    built and its faults are told beside.
     """
-    head = cfg.model.get("head")
+    model: dict[str, Any] = copy.deepcopy(cfg.model)
+    head = model.get("head")
     if not isinstance(head, Mapping):
-        return  # of a model of one's own, which is refused as such
+        return model  # of a model of one's own, which is refused as such
     kind = HEADS.resolve(head["type"]) if isinstance(head["type"], str) else head["type"]
     if "num_samples" not in inspect.signature(kind).parameters:
-        return
+        return model
     given = head.get("num_samples")
     if dataset is not None and given not in (None, len(dataset)):
         raise UserError(
             f"model.head.num_samples is that of the data set, {len(dataset)}, which is filled in; "
             f"got {given}: leave it out."
         )
-    cfg.model.head.num_samples = STAND_IN_SAMPLES if dataset is None else len(dataset)
+    number = STAND_IN_SAMPLES if dataset is None else len(dataset)
+    model["head"] = {**head, "num_samples": number}
+    return model
 
 
-def _build_model(cfg: Config) -> MultiView:
+def _build_model(cfg: Config, filled: dict[str, Any]) -> MultiView:
     try:
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(filled)
     except AttributeError as error:
         if error.name not in CONTRACT:
             raise

@@ -35,6 +35,8 @@ class ImageFolder(ImageDataset):
             ``size / crop_pct`` and the centre is cut out. None: images keep their sizes, which
             takes a ``view_transform``.
         crop_pct: Share of the short side that the centre crop keeps.
+        per_class: The most images of a class, the first by name, for a trial on a part of the data;
+            with labels only.
 
     Raises:
         UserError: The folder is missing or holds no image, its classes do not make a labelled
@@ -50,14 +52,18 @@ class ImageFolder(ImageDataset):
         seed: int = 0,
         size: int | None = None,
         crop_pct: float = 1.0,
+        per_class: int | None = None,
     ) -> None:
         check_split(split, test_fraction)
         check_size(size)
+        if per_class is not None and (not isinstance(per_class, int) or per_class < 1):
+            raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
         if not 0 < crop_pct <= 1:
             raise UserError(f"crop_pct must be above 0 and at most 1, not {crop_pct!r}.")
         self.root = Path(root).expanduser()
         self.split = split
         self.crop_pct = crop_pct
+        self.per_class = per_class
         self._files = _find(self.root)
         self._note = ""
         numbers, classes = None, None
@@ -68,6 +74,8 @@ class ImageFolder(ImageDataset):
                 f"{self.root}: split='test' needs labels=True; without labels all images belong "
                 "to the split 'train'."
             )
+        elif per_class is not None:
+            raise UserError(f"{self.root}: per_class={per_class} needs labels=True.")
         super().__init__(labels=numbers, classes=classes, size=size)
 
     def __len__(self) -> int:
@@ -102,6 +110,9 @@ class ImageFolder(ImageDataset):
             classes = _classes_of_split(self.root, np.array(names), in_train, in_test)
             self._note = f", split as in train/ and {held_out}/"
         kept = {"train": in_train, "test": in_test, "all": in_train | in_test}[self.split]
+        if self.per_class is not None:
+            kept &= _first_of_each(names, kept, self.per_class)
+            self._note += f", at most {self.per_class} of every class"
         number_of = {name: number for number, name in enumerate(classes)}
         labels = [number_of[name] for name, keep in zip(names, kept, strict=True) if keep]
         self._files = [file for file, keep in zip(self._files, kept, strict=True) if keep]
@@ -208,3 +219,13 @@ def _centre(image: NDArray[np.uint8], size: int, crop_pct: float) -> NDArray[np.
     resized = cv2.resize(image, target, interpolation=how)
     top, left = (target[1] - size) // 2, (target[0] - size) // 2
     return resized[top : top + size, left : left + size]
+
+
+def _first_of_each(names: list[str], kept: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:
+    """The first ``most`` of the kept files of every class."""
+    seen: Counter[str] = Counter()
+    first = np.zeros_like(kept)
+    for number in np.flatnonzero(kept):
+        seen[names[number]] += 1
+        first[number] = seen[names[number]] <= most
+    return first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mvssl.arguments import is_integer, is_number
 from mvssl.errors import UserError
 
 __all__ = ["NUM_CHANNELS", "View"]
@@ -59,7 +60,7 @@ class View:
     draw_as: int | None = None
 
     def __post_init__(self) -> None:
-        if not _is_integer(self.size) or self.size < 2:
+        if not is_integer(self.size) or self.size < 2:
             raise UserError(
                 f"View: size must be an integer of at least 2 pixels, not {self.size!r}."
             )
@@ -75,7 +76,7 @@ class View:
         _check_range("hue", self.hue, 0.5, "a strength from 0 to 0.5")
         if self.channels is not None:
             object.__setattr__(self, "channels", _some_channels(self.channels))
-        if self.draw_as is not None and not (_is_integer(self.draw_as) and self.draw_as >= 0):
+        if self.draw_as is not None and not (is_integer(self.draw_as) and self.draw_as >= 0):
             raise UserError(f"View: draw_as is the number of a view, not {self.draw_as!r}.")
 
     @property
@@ -94,17 +95,9 @@ class View:
         return (self.brightness, self.contrast, self.saturation, self.hue)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _some_channels(value: Any) -> tuple[int, ...]:
     channels = tuple(value) if isinstance(value, (tuple, list)) else ()
-    known = all(_is_integer(c) and 0 <= c < NUM_CHANNELS for c in channels)
+    known = all(is_integer(c) and 0 <= c < NUM_CHANNELS for c in channels)
     if not channels or not known or len(set(channels)) < len(channels):
         raise UserError(
             f"View: channels must be different numbers from 0 to {NUM_CHANNELS - 1}, such as "
@@ -115,15 +108,11 @@ def _some_channels(value: Any) -> tuple[int, ...]:
 
 def _interval(name: str, value: Any) -> tuple[float, float]:
     pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    if (
-        len(pair) != 2
-        or not all(map(_is_number, pair))
-        or not 0 < pair[0] <= pair[1] < float("inf")
-    ):
+    if len(pair) != 2 or not all(map(is_number, pair)) or not 0 < pair[0] <= pair[1] < float("inf"):
         raise UserError(f"View: {name} must be two numbers, 0 < low <= high, not {value!r}.")
     return (float(pair[0]), float(pair[1]))
 
 
 def _check_range(name: str, value: Any, high: float, wanted: str) -> None:
-    if not _is_number(value) or not 0 <= value <= high or value == float("inf"):
+    if not is_number(value) or not 0 <= value <= high or value == float("inf"):
         raise UserError(f"View: {name} must be {wanted}, not {value!r}.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mvssl.datasets.view_spec import View
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 
 __all__ = ["VIEW_SETS", "View", "build_views"]
 
@@ -123,6 +122,16 @@ def _dino(size: int) -> list[View]:
     return large + [local] * 8
 
 
+def _dino_conv(size: int) -> list[View]:
+    """DINO's views for convolutional networks, as its authors' command for a ResNet-50: of
+    ``dino``, with the scales of SwAV's crops.
+    """
+    views = _dino(size)
+    large = [dataclasses.replace(view, crop_scale=(0.14, 1.0)) for view in views[:2]]
+    local = [dataclasses.replace(view, crop_scale=(0.05, 0.14)) for view in views[2:]]
+    return large + local
+
+
 def _swav(size: int) -> list[View]:
     """SwAV (Caron et al., 2020, as its authors' code): 2 global and 6 local crops.
 
@@ -182,6 +191,7 @@ VIEW_SETS: dict[str, Callable[[int], list[View]]] = {
     "cmc": _cmc,
     "deepcluster": _deepcluster,
     "dino": _dino,
+    "dino_conv": _dino_conv,
     "gentle": _gentle,
     "gentle_cmc": _gentle_cmc,
     "gentle_multicrop": _gentle_multicrop,
@@ -197,12 +207,6 @@ VIEW_SETS: dict[str, Callable[[int], list[View]]] = {
     "vicreg": _byol,
 }
 """View sets by name: a function from the (global) size in pixels to the list of views."""
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    listed = ", ".join(sorted(known))
-    return f"Did you mean {' or '.join(near)}? Known: {listed}." if near else f"Known: {listed}."
 
 
 def _check_draws(views: Sequence[View]) -> None:
@@ -221,7 +225,8 @@ def _view_from_dict(number: int, spec: Mapping[str, Any], size: int) -> View:
     known = [field.name for field in dataclasses.fields(View)]
     for name in spec:
         if name not in known:
-            raise UserError(f"views[{number}]: a view has no {name!r}. {_near(str(name), known)}")
+            near, listed = near_names(str(name), known), ", ".join(sorted(known))
+            raise UserError(f"views[{number}]: a view has no {name!r}{near} Known: {listed}.")
     return View(**{"size": size, **spec})
 
 
@@ -237,7 +242,8 @@ def build_views(views: str | Sequence[Mapping[str, Any]], size: int) -> list[Vie
     """
     if isinstance(views, str):
         if views not in VIEW_SETS:
-            raise UserError(f"There is no view set {views!r}. {_near(views, list(VIEW_SETS))}")
+            near, listed = near_names(views, VIEW_SETS), ", ".join(sorted(VIEW_SETS))
+            raise UserError(f"There is no view set {views!r}{near} Known: {listed}.")
         return VIEW_SETS[views](size)
     if not views or not all(isinstance(spec, Mapping) for spec in views):
         raise UserError(

@@ -51,8 +51,7 @@ def extract_features(
 ) -> Features:
     """Backbone features (N, C) of every image, each process computing its share.
 
-    Every process calls this and receives all
-    features.
+    Every process calls this and receives all features.
     """
     own_x, own_labels = [], []
     with evaluating(model):
@@ -68,7 +67,8 @@ def still_projections(
     """Projections (n, D) of this process's share of the images: rank, rank + W, ...
 
     Each image is shown whole (its largest square), without augmentation, at the size of the first
-    view, in evaluation mode.
+    view, in evaluation mode. Training clusters them (``ClusteringHook``); the function stands here
+    since it goes through a data set as ``extract_features`` does.
     """
     shown = copy.copy(dataset)  # the original goes on making its own views
     show = _whole_image(model.data_preprocessor, shown)

@@ -74,13 +74,9 @@ class MultiView(BaseModel):
         # A neck of the user's own need not know of prototypes.
         num_logits = getattr(self.neck, "num_prototypes", None)
         self.head = build_part(HEADS, head, in_channels=size, num_logits=num_logits)
-        if self.head.needs_logits and num_logits is None:
-            raise UserError(
-                f"{type(self.head).__name__} works on prototypes, and the neck has none: give "
-                f"model.head.num_prototypes, or a neck that ends in prototypes (PrototypeNeck)."
-            )
         self.num_targets = num_targets
         self.teacher_only_views = teacher_only_views
+        self._check_parts(num_logits)
         if micro_batch_size is not None and micro_batch_size < 1:
             raise UserError(f"model.micro_batch_size is at least 1, got {micro_batch_size}.")
         self.micro_batch_size = micro_batch_size
@@ -89,12 +85,39 @@ class MultiView(BaseModel):
         self.record: Embeddings | None = None
         self._check_views()
 
-    def _check_views(self) -> None:
+    def _check_parts(self, num_logits: int | None) -> None:
+        head = type(self.head).__name__
+        if self.head.needs_logits and num_logits is None:
+            raise UserError(
+                f"{head} works on prototypes, and the neck has none: give "
+                f"model.head.num_prototypes, or a neck that ends in prototypes (PrototypeNeck)."
+            )
+        # What the loss does not reach has no gradient, which several processes would wait for.
+        if num_logits is not None and not self.head.needs_logits:
+            raise UserError(
+                f"{head} does not look at the neck's prototypes: give the neck's projector "
+                f"(such as type='MLP') as model.neck, or a head on its logits (AssignmentHead, "
+                f"DiscreteERHead without num_prototypes)."
+            )
+        unused = {"predictor": self.predictor, "teacher": self.teacher}
+        found = [f"model.{name}" for name, part in unused.items() if part is not None]
+        if self.head.projections_only and found:
+            raise UserError(
+                f"{head} looks at projections alone, so {' and '.join(found)} would stand idle: "
+                f"set them to None, or choose PairHead."
+            )
         if self.teacher_only_views and self.teacher is None:
             raise UserError(
                 f"model.teacher_only_views is {self.teacher_only_views}, and there is no "
                 f"model.teacher to embed them: leave it out, or give a teacher."
             )
+        if self.teacher_only_views > self.num_targets:
+            raise UserError(
+                f"model.teacher_only_views is {self.teacher_only_views}, but the teacher embeds "
+                f"the first num_targets={self.num_targets} views alone: lower it."
+            )
+
+    def _check_views(self) -> None:
         num_views = getattr(self.data_preprocessor, "num_views", None)
         if num_views is None:  # a preprocessor of the user's own, which need not say
             return
@@ -177,6 +200,7 @@ class MultiView(BaseModel):
         with torch.autocast(record.index.device.type, enabled=False):
             record = record.upcast()
             self.record = self.head.resolve(record).detach() if self.keep_record else None
+            self.head.measuring = self.keep_record
             return self.head(record)
 
     def embed(self, views: list[Tensor], index: Tensor) -> Embeddings:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from mvssl.arguments import check_count
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
 
@@ -20,17 +22,24 @@ class EMATeacher(nn.Module):
 
     It is moved by ``TeacherHook`` after each optimiser step that happened, never in ``forward``:
     gradient accumulation and skipped AMP steps would move it too often. Statistics of BatchNorm
-    layers are the teacher's own, made from the batches that it sees.
+    layers are the teacher's own, made from the batches that it sees; what is random in a network
+    (dropout, drop path) is the student's alone.
 
     Args:
         momentum: the fraction of the teacher that is *kept* at each step, in [0, 1]. Many methods
             raise it to 1 by a cosine (Grill et al. 2020): that is a ``ScheduleHook`` of
             ``model.teacher.momentum``.
+        shuffle_groups: BatchNorm normalises so many random groups of a batch, each by itself. Over
+            1 a target does not share its statistics with the prediction that it is compared with,
+            which could otherwise be told from them: MoCo's shuffling (He et al. 2020, section
+            3.3), on one device.
     """
 
-    def __init__(self, momentum: float = 0.996) -> None:
+    def __init__(self, momentum: float = 0.996, shuffle_groups: int = 1) -> None:
         super().__init__()
+        check_count("EMATeacher", shuffle_groups=shuffle_groups)
         self.momentum = momentum
+        self.shuffle_groups = shuffle_groups
         self.parts = nn.ModuleDict()
 
     @property
@@ -57,9 +66,24 @@ class EMATeacher(nn.Module):
         for name, part in parts.items():
             self.parts[name].load_state_dict(part.state_dict())
 
+    def train(self, mode: bool = True) -> EMATeacher:
+        """Training mode is for BatchNorm layers alone."""
+        super().train(False)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.train(mode)
+        return self
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Projections (N, D) of normalised images (N, 3, s, s)."""
+        if self.shuffle_groups == 1:
+            return self._embed(images)
+        order = torch.randperm(len(images)).to(images.device)
+        groups = images[order].chunk(self.shuffle_groups)
+        return torch.cat([self._embed(group) for group in groups])[order.argsort()]
+
+    def _embed(self, images: Tensor) -> Tensor:
         for part in self.parts.values():
             images = part(images)
         return images

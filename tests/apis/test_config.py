@@ -14,7 +14,6 @@ from mvssl.apis.config_checks import (
     accepted_arguments,
     check_config,
     complain,
-    near_names,
 )
 from mvssl.errors import UserError
 from mvssl.models.heads import ERHead
@@ -421,11 +420,6 @@ def test_complain_tells_one_fault_in_a_line_and_several_in_a_list() -> None:
     with pytest.raises(UserError, match=r"^x\.py has 2 faults:\n  - a is wrong\.\n  - b") as caught:
         complain("x.py", [a, b])
     assert caught.value.__cause__ is b.cause
-
-
-def test_near_names() -> None:
-    assert near_names("kapa", ["kappa", "loss"]) == "; did you mean 'kappa'?"
-    assert near_names("xyz", ["kappa", "loss"]) == "."
 
 
 def test_accepted_arguments_are_those_of_the_component() -> None:

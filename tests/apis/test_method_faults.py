@@ -56,7 +56,7 @@ CLUSTERS = "model.head.num_clusters"
         ),
         (
             "mocov2_vit.py",
-            ["model.teacher_only_views=2"],
+            ["model.teacher_only_views=2", "model.num_targets=2"],
             "so that the student has one",
         ),
         (
@@ -80,9 +80,44 @@ CLUSTERS = "model.head.num_clusters"
             "must be smaller than student_temp",
         ),
         (
+            "dino_vit.py",
+            ["model.head={'type': 'ERHead', '_delete_': True}", "schedules={'_delete_': True}"],
+            "ERHead does not look at the neck's prototypes",
+        ),
+        (
+            "simclr_vit.py",
+            ["model.teacher={'momentum': 0.9}"],
+            "JointHead looks at projections alone, so model.teacher would stand idle",
+        ),
+        (
+            "mocov2_vit.py",
+            ["model.data_preprocessor.views=gentle_multicrop", "model.teacher_only_views=2"],
+            "the teacher embeds the first num_targets=1 views alone",
+        ),
+        (
+            "swav_vit.py",
+            ["model.head.assigner={'type': 'KMeans', 'num_clusters': 9, '_delete_': True}"],
+            "KMeans makes no distributions of logits",
+        ),
+        (
+            "dino_vit.py",
+            ["schedules.teacher_temp.end=0.0"],
+            "teacher_temp is a number greater than 0",
+        ),
+        (
             "ir_vit.py",
             ["model.head.num_samples=7"],
             "num_samples is that of the data set, 1437, which is filled in; got 7",
+        ),
+        (
+            "deepcluster_vit.py",
+            ["default_hooks.clustering=None"],
+            "are found by ClusteringHook, and there is none among the hooks",
+        ),
+        (
+            "dino_vit.py",
+            ["default_hooks.freeze=None"],
+            "is kept still by FreezeHook, and there is none among the hooks",
         ),
     ],
 )

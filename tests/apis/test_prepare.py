@@ -116,6 +116,7 @@ def test_a_schedule_is_one(tmp_path: Path) -> None:
 
 def test_hooks_may_be_left_out_by_none(tmp_path: Path) -> None:
     none = {"evaluation__knn": None, "custom_hooks": None, "schedules__teacher_momentum": None}
+    none |= {"default_hooks__clustering": None, "default_hooks__freeze": None}
     assert prepare(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
 
 
@@ -232,12 +233,16 @@ def test_what_a_component_of_ones_own_lacks(
 def test_a_head_that_asks_for_it_gets_the_number_of_samples(tmp_path: Path) -> None:
     job = prepare(options(tmp_path, "byol_vit.py", model__head__type="CountingHead"))
     assert isinstance(job.model.head, CountingHead)
-    assert job.model.head.num_samples == len(job.dataset) == job.cfg.model.head.num_samples
-    # The config that a run saves is a config, of the same data.
+    assert job.model.head.num_samples == len(job.dataset) == 1437
+    # The config that a run saves is what the user wrote, and serves for other data too.
+    assert "num_samples" not in job.cfg.model.head
     saved = tmp_path / "saved.py"
     job.cfg.dump(saved)
-    assert prepare(TrainOptions(str(saved))).cfg.model.head.num_samples == len(job.dataset)
-    other = {"train_dataloader.dataset.split": "test"}
+    other: dict[str, Any] = {"train_dataloader.dataset.split": "test"}
+    again = prepare(TrainOptions(str(saved), cfg_options=other))
+    assert isinstance(again.model.head, CountingHead)
+    assert again.model.head.num_samples == 360
+    other["model.head.num_samples"] = 1437
     with pytest.raises(UserError, match=r"num_samples is that of the data set, 360, .* got 1437"):
         prepare(TrainOptions(str(saved), cfg_options=other))
 

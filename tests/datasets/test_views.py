@@ -15,7 +15,7 @@ from mvssl.datasets.host_views import HostViews
 from mvssl.datasets.views import VIEW_SETS, View, build_views
 from mvssl.errors import UserError
 
-LOCAL = {"dino": 8, "swav": 6, "lejepa": 6}
+LOCAL = {"dino": 8, "dino_conv": 8, "swav": 6, "lejepa": 6}
 SINGLE = ("deepcluster", "gentle_one", "instance")
 
 
@@ -48,6 +48,11 @@ TABLES: dict[str, list[tuple[Any, ...]]] = {
         ((0.4, 1.0), BYOL_JITTER, (0.8, 0.2, 1.0, 0.0)),
         ((0.4, 1.0), BYOL_JITTER, (0.8, 0.2, 0.1, 0.2)),
         ((0.05, 0.4), BYOL_JITTER, (0.8, 0.2, 0.5, 0.0)),
+    ],
+    "dino_conv": [
+        ((0.14, 1.0), BYOL_JITTER, (0.8, 0.2, 1.0, 0.0)),
+        ((0.14, 1.0), BYOL_JITTER, (0.8, 0.2, 0.1, 0.2)),
+        ((0.05, 0.14), BYOL_JITTER, (0.8, 0.2, 0.5, 0.0)),
     ],
     "swav": [((0.14, 1.0), SIMCLR_JITTER, (0.8, 0.2, 0.5, 0.0))] * 2
     + [((0.05, 0.14), SIMCLR_JITTER, (0.8, 0.2, 0.5, 0.0))],
@@ -139,7 +144,7 @@ def test_dicts_become_views() -> None:
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ("boyl", "'byol'|byol"),
+        ("boyl", "'boyl'; did you mean 'byol'"),
         ("nothing", "Known: barlowtwins, byol, cmc, .*, vicreg"),
         ([{"flipp": 0.5}], r"views\[0\].*'flipp'.*flip"),
         ([{}, {"flip": 2}], "flip must be a probability"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from mvssl.distributed import gather_interleaved
 from mvssl.errors import UserError
-from mvssl.models.assigners import Clusters, KMeans, whiten
+from mvssl.models.assigners import Clusters, KMeans, whiten, whitening
 from mvssl.registry import ASSIGNERS
 from tests.gloo_pool import GlooPool
 
@@ -110,6 +111,22 @@ def test_fewer_distinct_samples_than_clusters() -> None:
     assert found.inertia == 0.0
     assert len(found.labels.unique()) == 3
     assert bool(found.centroids.isfinite().all())
+
+
+class Restless(KMeans):
+    """Puts the centroids of empty clusters somewhere else each time, and never on a sample."""
+
+    rounds = 0
+
+    def _seeded(self, x_nd: Tensor, origin: Tensor, now: Any, centroids: Tensor) -> Tensor:
+        self.rounds += 1
+        return centroids + (now.counts == 0)[:, None]
+
+
+def test_filling_empty_clusters_comes_to_an_end() -> None:
+    kmeans = Restless(4, iterations=0, spherical=False)
+    kmeans.fit(torch.zeros(6, 2), torch.tensor([[0.0, 0.0], [9.0, 9.0], [8.0, 8.0], [7.0, 7.0]]))
+    assert kmeans.rounds == 4
 
 
 def test_the_first_centroids_are_good_ones() -> None:
@@ -226,6 +243,15 @@ def test_whitening_is_scikit_learns_up_to_signs(run_distributed: GlooPool, chann
     first, second = run_distributed(_whiten_share, 2, x, channels)
     joined = torch.stack([first, second], dim=1).flatten(0, 1)
     torch.testing.assert_close(joined, ours * (joined * ours).sum(dim=0).sign())
+
+
+def test_whitening_in_chunks_is_whitening_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = noise(50).float()
+    whole = whiten(x, 4)
+    monkeypatch.setattr(whitening, "CHUNK", 7)
+    parts = whiten(x, 4)
+    torch.testing.assert_close(parts, whole * (parts * whole).sum(dim=0).sign())
+    assert whiten(x[:0], 4).shape == (0, 4)
 
 
 def test_directions_without_variance_become_zero() -> None:

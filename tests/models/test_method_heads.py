@@ -101,7 +101,7 @@ def test_ressl_matches_relations_with_past_embeddings() -> None:
 def test_instance_recognition_is_a_softmax_over_the_bank(negatives: int | None) -> None:
     """Wu et al. 2018, equation 2, over all images or over the drawn ones."""
     head = InstanceHead(0.1, 0.5, negatives, num_samples=N, in_channels=D).double()
-    bank = head.bank.data.clone().numpy()
+    bank = head.target.bank.data.clone().numpy()
     index = torch.tensor([3, 0, 7, 19, 4, 4])
     (z,) = draw(1, 3)
     others = head._candidates(index.device).numpy()
@@ -112,7 +112,7 @@ def test_instance_recognition_is_a_softmax_over_the_bank(negatives: int | None) 
         scores = [row @ bank[i] / 0.1] + [row @ bank[j] / 0.1 for j in others if j != i]
         expected.append(-log_softmax(scores)[0])
     assert loss.item() == pytest.approx(np.mean(expected), rel=1e-12)
-    moved = head.bank.data.numpy()
+    moved = head.target.bank.data.numpy()
     for row, i in list(zip(unit(z), index.tolist(), strict=True))[:4]:
         new = 0.5 * bank[i] + 0.5 * row
         np.testing.assert_allclose(moved[i], new / np.linalg.norm(new))

@@ -55,8 +55,9 @@ def test_one_layer_is_linear() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"norm": "bacth"}, "norm='bacth'"),
-        ({"last_norm": "layer"}, "last_norm='layer'"),
+        ({"norm": "bacth"}, "norm is one of batch, layer, none, got 'bacth'"),
+        ({"last_norm": "layer"}, "last_norm is one of batch, none, got 'layer'"),
+        ({"activation": "tanh"}, "activation is one of relu, gelu, got 'tanh'"),
         ({"hidden_channels": 0}, "hidden_channels=0"),
         ({"num_layers": 0}, "num_layers=0"),
     ],

@@ -77,3 +77,48 @@ def test_a_momentum_that_is_set_later_is_checked_too() -> None:
     with pytest.raises(UserError, match=r"fraction that is kept, so it lies in \[0, 1\]; got 1.5"):
         teacher.momentum = 1.5
     assert teacher.momentum == 0.9
+
+
+class Noisy(nn.Module):
+    """Dropout and BatchNorm behind each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.BatchNorm1d(4, eps=1e-9), nn.Dropout(0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_dropout_is_the_students_alone() -> None:
+    teacher = EMATeacher()
+    teacher.follow({"backbone": Noisy()})
+    nn.ModuleDict({"model": nn.ModuleDict({"teacher": teacher})}).train()
+    norm, dropout = [*teacher.parts["backbone"].modules()][2:]
+    assert norm.training
+    assert not dropout.training
+    x = torch.randn(8, 4)
+    torch.testing.assert_close(teacher(x), (x - x.mean(0)) / x.var(0, correction=0).sqrt())
+    assert norm.num_batches_tracked == 1
+
+
+def test_a_shuffled_batch_is_normalised_in_groups() -> None:
+    teacher = EMATeacher(shuffle_groups=3)
+    teacher.follow({"backbone": nn.BatchNorm1d(2, eps=1e-9).double()})
+    teacher.train()
+    x = torch.randn(12, 2, dtype=torch.float64)
+    torch.manual_seed(5)
+    found = teacher(x)
+    torch.manual_seed(5)
+    expected = torch.empty_like(x)
+    for rows in torch.randperm(12).split(4):
+        group = x[rows]
+        expected[rows] = (group - group.mean(0)) / group.std(0, correction=0)
+    torch.testing.assert_close(found, expected)
+    whole = (x - x.mean(0)) / x.std(0, correction=0)
+    assert (found - whole).abs().max() > 0.01
+
+
+def test_groups_are_counted() -> None:
+    with pytest.raises(UserError, match="EMATeacher: shuffle_groups"):
+        EMATeacher(shuffle_groups=0)

@@ -71,7 +71,7 @@ def test_an_unknown_stem_lists_those_there_are() -> None:
 
 
 def test_an_unknown_model_is_told_with_near_names() -> None:
-    with pytest.raises(UserError, match=r"has no model 'resnet81': did you mean .*resnet18"):
+    with pytest.raises(UserError, match=r"has no model 'resnet81'; did you mean .*resnet18"):
         TimmBackbone("resnet81")
     with pytest.raises(UserError, match=r"timm\.list_models\(\) shows them all"):
         TimmBackbone("§§§")

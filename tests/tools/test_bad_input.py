@@ -44,14 +44,14 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *argv: object) -
 def test_a_missing_config(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     near = config.with_name("mini_byol_er_vi.py")
     told = refused(capsys, tmp_path, near)
-    assert f"There is no config {near}: did you mean {config}?" in told
+    assert f"There is no config {near}; did you mean '{config}'?" in told
     told = refused(capsys, tmp_path, tmp_path / "nowhere" / "a.py")
     assert "give the path of a file" in told
 
 
 FAULTS: list[tuple[str, str]] = [
     ("modle = dict()", r"'modle' is no name that a config knows"),
-    ("model['head'] = dict(type='ErHaed')", "'ErHaed' is not in the registry HEADS: did you mean"),
+    ("model['head'] = dict(type='ErHaed')", "'ErHaed' is not in the registry HEADS; did you mean"),
     ("model['backbone']['name'] = 'vit_tyni_patch16_224'", "has no model 'vit_tyni_patch16_224'"),
     ("model['backbone']['model_args']['depht'] = 3", "timm cannot build"),
     ("model['neck']['hiden_channels'] = 3", "MLP takes no 'hiden_channels'; did you mean"),

@@ -13,10 +13,10 @@ PAGE = "# Methods\n\n<!-- table: digits -->\nold\n<!-- end -->\n\nAfter it.\n"
 
 
 @pytest.fixture
-def methods(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def methods(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The benchmark, with runs that train nothing."""
     monkeypatch.syspath_prepend(ROOT / "tools" / "benchmarks")
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)  # it works from any folder
     module = load_tool("benchmarks/methods")
     monkeypatch.setattr(module, "runs", [], raising=False)
 
@@ -47,12 +47,40 @@ def test_rows_are_run_once_with_the_epochs_of_their_config(
         ("byol", "native", 30, 0),
         ("byol", "er", 30, 0),
     ]
-    assert [one.config for one in methods.runs] == ["configs/byol_vit.py"] * 2
+    assert [one.config for one in methods.runs] == [str(ROOT / "configs/byol_vit.py")] * 2
+    assert [row["config"] for row in rows] == ["configs/byol_vit.py"] * 2
     rows = call(methods, monkeypatch, tmp_path, "--methods", "byol", "simclr", "--epochs", "30")
     assert len(methods.runs) == len(rows) == 4  # BYOL's two are not run again
     rows = call(methods, monkeypatch, tmp_path, "--methods", "byol", "--epochs", "2")
     assert len(methods.runs) == len(rows) == 6
     assert methods.runs[-1].cfg_options["train_cfg.max_epochs"] == 2
+
+
+def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A row that tells no overrides is of a run without.
+    old = {"method": "byol", "objective": "er", "epochs": 5, "seed": 0, "knn_top1": 0.1}
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([old | {"config": "configs/byol_vit.py"}]))
+    one = ("--methods", "byol", "--epochs", "5", "--objectives", "er")
+    rows = call(methods, monkeypatch, tmp_path, *one)
+    assert (len(rows), methods.runs) == (1, [])
+    for _ in range(2):
+        rows = call(methods, monkeypatch, tmp_path, *one, "--cfg-options", "model.head.kappa=5")
+        assert (len(rows), len(methods.runs)) == (2, 1)
+    assert rows[-1]["cfg_options"] == ["model.head.kappa=5"]
+    assert methods.runs[-1].cfg_options["model.head.kappa"] == 5
+    other = "configs/cifar10/{method}_resnet18.py"
+    rows = call(methods, monkeypatch, tmp_path, *one, "--configs", other)
+    assert rows[-1]["config"] == other.format(method="byol")
+    lines = methods.table(rows).split("\n")[2:]  # no median is taken over different runs
+    assert [line.split(" |")[:3] for line in lines] == [
+        ["| byol", " er", " 5"],
+        ["| byol", " er", " 5"],
+        ["| byol model.head.kappa=5", " er", " 5"],
+    ]
+    assert "0.100" in lines[0]
 
 
 def test_the_page_gets_medians_over_seeds_and_a_dash_for_what_is_missing(

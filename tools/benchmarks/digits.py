@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +36,22 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(objective: str, lr: float, momentum: float, seed: int, epochs: int) -> dict[str, Any]:
-    """One training run; its settings and what it reached."""
-    options = TrainOptions(
-        config=str(CONFIG),
-        objective=objective,
-        seed=seed,
-        cfg_options={
-            "optim_wrapper.optimizer.lr": lr,
-            "model.teacher.momentum": momentum,
-            "train_cfg.max_epochs": epochs,
-        },
-    )
-    settings = {"objective": objective, "lr": lr, "momentum": momentum, "seed": seed}
-    return settings | store.run(options)
+def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOptions]]:
+    """Settings and options of each run."""
+    grid = itertools.product(args.seeds, args.lrs, args.momenta, args.objectives)
+    for seed, lr, momentum, objective in grid:
+        settings = {"objective": objective, "lr": lr, "momentum": momentum, "seed": seed}
+        options = TrainOptions(
+            config=str(CONFIG),
+            objective=objective,
+            seed=seed,
+            cfg_options={
+                "optim_wrapper.optimizer.lr": lr,
+                "model.teacher.momentum": momentum,
+                "train_cfg.max_epochs": args.epochs,
+            },
+        )
+        yield settings | {"epochs": args.epochs}, options
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -59,33 +61,21 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells[row["objective"], row["lr"], row["momentum"], row["epochs"]].append(row)
     lines = ["| objective | lr | EMA | epochs | seeds | kNN top-1 | MI estimate (nats) |"]
     lines.append("|---|---|---|---|---|---|---|")
-    ranked = sorted(cells.items(), key=lambda c: (c[0][0], -_median(c[1], "knn_top1")))
+    ranked = sorted(cells.items(), key=lambda c: (c[0][0], -(store.median(c[1], "knn_top1") or 0)))
     for (objective, lr, momentum, epochs), runs in ranked:
+        top1, bound = (store.median(runs, name) for name in ("knn_top1", "mi_bound"))
         seeds = " ".join(str(r["seed"]) for r in sorted(runs, key=lambda r: r["seed"]))
         lines.append(
             f"| {objective} | {lr:g} | {momentum:g} | {epochs} | {seeds} "
-            f"| {_median(runs, 'knn_top1'):.3f} | {_median(runs, 'mi_bound'):.2f} |"
+            f"| {store.show(top1, '.3f')} | {store.show(bound, '.2f')} |"
         )
     return "\n".join(lines)
-
-
-def _median(rows: list[dict[str, Any]], name: str) -> float:
-    return statistics.median(row[name] for row in rows)
 
 
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
-    rows = store.read(args.json)
-    settings = ("objective", "lr", "momentum", "seed", "epochs")
-    done = {tuple(row[name] for name in settings) for row in rows}
-    grid = itertools.product(args.seeds, args.lrs, args.momenta, args.objectives)
-    for seed, lr, momentum, objective in grid:
-        if (objective, lr, momentum, seed, args.epochs) in done:
-            continue
-        rows.append(run(objective, lr, momentum, seed, args.epochs))
-        store.write(args.json, rows)
-    print(table(rows))
+    print(table(store.complete(args.json, wanted(args))))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mvssl.apis import TrainOptions
 from mvssl.apis.config import load_config, parse_options
 from mvssl.files import write_bytes_atomically
 
+ROOT = Path(__file__).parents[2]
 METHODS = [
     "simclr",
     "mocov2",
@@ -44,7 +46,6 @@ METHODS = [
     "vicreg",
     "lejepa",
 ]
-KEY = ("method", "objective", "epochs", "seed")
 # Column, value of a row, how it is written.
 COLUMNS = (
     ("kNN before", "knn_top1_init", ".3f"),
@@ -67,29 +68,54 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="default: each config's own")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--configs", default="configs/{method}_vit.py", help="their pattern")
+    parser.add_argument(
+        "--configs", default="configs/{method}_vit.py", help="pattern, from the repository's root"
+    )
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="for all runs")
     parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--table", default="digits", help="name of the table in that page")
     return parser.parse_args()
 
 
+def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOptions]]:
+    """Settings and options of each run."""
+    options = parse_options(args.cfg_options)
+    for seed, method, objective in itertools.product(args.seeds, args.methods, args.objectives):
+        config = args.configs.format(method=method)
+        path = str(ROOT / config)
+        epochs = args.epochs or load_config(path, options=options).train_cfg.max_epochs
+        settings = {"method": method, "objective": objective, "epochs": epochs, "seed": seed}
+        yield (
+            settings | {"config": config, "cfg_options": args.cfg_options},
+            TrainOptions(
+                config=path,
+                objective=objective,
+                seed=seed,
+                cfg_options={**options, "train_cfg.max_epochs": epochs},
+            ),
+        )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line for each method, objective and number of epochs: medians over seeds, in nats."""
+    """A line for each method, objective and number of epochs: medians over seeds, in nats.
+
+    Runs of another config or with other overrides have lines of their own.
+    """
     cells = defaultdict(list)
     for row in rows:
-        cells[row["method"], row["objective"], row["epochs"]].append(row)
+        told = " ".join([row["method"], *row.get("cfg_options", [])])
+        cells[told, row["objective"], row["epochs"], row["config"]].append(row)
     head = ["method", "objective", "epochs", *(title for title, _, _ in COLUMNS)]
     lines = [f"| {' | '.join(head)} |", "|---|---" + "|---:" * (len(head) - 2) + "|"]
     order = {name: number for number, name in enumerate(METHODS)}
-    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[1] == "er", k)):
-        values = [_show(store.median(cells[key], name), form) for _, name, form in COLUMNS]
-        lines.append(f"| {' | '.join([*map(str, key), *values])} |")
+
+    def place(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        return order.get(cells[key][0]["method"], len(order)), key[1] == "er", key
+
+    for key in sorted(cells, key=place):
+        values = [store.show(store.median(cells[key], name), form) for _, name, form in COLUMNS]
+        lines.append(f"| {' | '.join([*map(str, key[:3]), *values])} |")
     return "\n".join(lines)
-
-
-def _show(value: float | None, form: str) -> str:
-    return "–" if value is None else f"{value:{form}}"
 
 
 def split_page(page: str, name: str) -> tuple[str, str]:
@@ -106,25 +132,7 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     parts = split_page(args.docs.read_text(), args.table) if args.docs else None
-    options = parse_options(args.cfg_options)
-    rows = store.read(args.json)
-    done = {tuple(row[name] for name in KEY) for row in rows}
-    for seed, method, objective in itertools.product(args.seeds, args.methods, args.objectives):
-        config = args.configs.format(method=method)
-        epochs = args.epochs or load_config(config, options=options).train_cfg.max_epochs
-        key = (method, objective, epochs, seed)
-        if key in done:
-            continue
-        reached = store.run(
-            TrainOptions(
-                config=config,
-                objective=objective,
-                seed=seed,
-                cfg_options={**options, "train_cfg.max_epochs": epochs},
-            )
-        )
-        rows.append(dict(zip(KEY, key, strict=True)) | {"config": config} | reached)
-        store.write(args.json, rows)
+    rows = store.complete(args.json, wanted(args))
     print(table(rows))
     if args.docs:
         before, after = parts or split_page(args.docs.read_text(), args.table)

@@ -42,6 +42,24 @@ def run(options: TrainOptions) -> dict[str, Any]:
     return {name: summary.get(name) for name in KEPT}
 
 
+def complete(
+    path: Path, wanted: Iterable[tuple[dict[str, Any], TrainOptions]]
+) -> list[dict[str, Any]]:
+    """The file's rows, and one for each wanted run that it lacks, written as soon as it is done.
+
+    Args:
+        wanted: what tells a run from all others, which becomes part of its row, and its options.
+    """
+    rows = read(path)
+    for settings, options in wanted:
+        # Overrides that a row does not tell are none.
+        done = [all(row.get(name, []) == v for name, v in settings.items()) for row in rows]
+        if not any(done):
+            rows.append(settings | run(options))
+            write(path, rows)
+    return rows
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows so far, none where there is no file."""
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
@@ -58,3 +76,8 @@ def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
     """Over the rows that have the value; None where none has."""
     values = [row[name] for row in rows if row.get(name) is not None]
     return statistics.median(values) if values else None
+
+
+def show(value: float | None, form: str) -> str:
+    """A cell of a table."""
+    return "–" if value is None else f"{value:{form}}"

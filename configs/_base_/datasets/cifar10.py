@@ -1,12 +1,4 @@
-# CIFAR-10 as a folder of images: data/cifar10/{train,test}/<class>/<any name>.png, 50,000 and
-# 10,000 of 32 pixels. From torchvision's copy:
-#
-#     for train in (True, False):
-#         images = torchvision.datasets.CIFAR10('data', train, download=True)
-#         for n, (image, label) in enumerate(images):
-#             folder = pathlib.Path('data/cifar10', 'train' if train else 'test', str(label))
-#             folder.mkdir(parents=True, exist_ok=True)
-#             image.save(folder / f'{n}.png')
+# CIFAR-10 as images of 32 pixels: any folder data/cifar10/{train,test}/<class>/*.{png,jpg} will do.
 _folder = dict(type='ImageFolder', root='data/cifar10', labels=True, size=32)
 train_dataloader = dict(
     dataset=dict(_folder, split='train'),
@@ -26,6 +18,12 @@ evaluation = dict(
 
 # A ResNet-18 whose stem keeps the 32 pixels.
 _resnet18 = dict(type='TimmBackbone', name='resnet18', stem='cifar')
+
+# Half of its width and depth, and the usual stem, which makes 8 x 8 of the 32 pixels at once: for
+# a CPU.
+_small = dict(
+    type='TimmBackbone', name='resnet18',
+    model_args=dict(layers=(1, 1, 1, 1), channels=(32, 64, 128, 256)))
 
 # Views of SimCLR's appendix on CIFAR-10: half the colour strength of ImageNet's, and no blur.
 _colors = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter_prob=0.8, gray=0.2)

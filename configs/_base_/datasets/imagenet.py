@@ -1,5 +1,5 @@
 # ImageNet-1k as a folder of images: data/imagenet/{train,val}/<class>/*.JPEG. Images are cut to
-# 256 pixels square, from which views are drawn on the GPU.
+# 256 pixels square, from which views are drawn on the GPU; the papers draw them from whole images.
 _folder = dict(type='ImageFolder', root='data/imagenet', labels=True)
 train_dataloader = dict(
     dataset=dict(_folder, split='train', size=256),

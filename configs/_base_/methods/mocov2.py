@@ -3,7 +3,7 @@
 model = dict(
     type='MultiView',
     neck=dict(type='MLP', hidden_channels=2048, out_channels=128, norm='none'),
-    teacher=dict(momentum=0.999),
+    teacher=dict(momentum=0.999, shuffle_groups=8),
     num_targets=1,
     teacher_only_views=1,
     head=dict(type='MoCoHead', queue_size=65536, temperature=0.2),

@@ -1,4 +1,5 @@
 # MoCo v3 (Chen et al. 2021): InfoNCE within the batch, a predictor against the teacher.
+_temperature = 0.2
 model = dict(
     type='MultiView',
     neck=dict(type='MLP', hidden_channels=4096, out_channels=256, last_norm='batch'),
@@ -6,9 +7,9 @@ model = dict(
     teacher=dict(momentum=0.99),
     head=dict(
         type='PairHead',
-        loss=dict(type='InfoNCELoss', temperature=0.2),
+        loss=dict(type='InfoNCELoss', temperature=_temperature),
         # The paper sums the two directions, each times 2 * temperature; PairHead averages them.
-        loss_weight=2 * 2 * 0.2),
+        loss_weight=4 * _temperature),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='mocov3'))
 
 schedules = dict(

@@ -78,4 +78,9 @@ def _warm_up_statistics(runner: Any) -> None:
     model = runner.plain_model
     model.train()
     for batch in itertools.islice(runner.train_dataloader, WARM_UP):
-        model.embed_student(model.data_preprocessor(batch, True)["inputs"])
+        # In the precision and the pieces of a training step.
+        with runner.optim_wrapper.optim_context(runner.model):
+            views = model.data_preprocessor(batch, True)["inputs"]
+            size = model.micro_batch_size or len(views[0])
+            for piece in zip(*(view.split(size) for view in views), strict=True):
+                model.embed_student(list(piece))

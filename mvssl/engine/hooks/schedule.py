@@ -1,8 +1,7 @@
-"""Schedules of a run: attributes that change while it trains, and parts that stand still."""
+"""Schedules of a run: attributes that change while it trains."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,11 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
-from mvssl.errors import UserError
-from mvssl.models.prototypes import Prototypes
+from mvssl.errors import UserError, either, near_names
 from mvssl.registry import HOOKS
 from mvssl.schedules import cosine, linear
 
-__all__ = ["FreezeHook", "ScheduleHook"]
+__all__ = ["ScheduleHook"]
 
 Value = bool | float
 
@@ -89,7 +87,7 @@ class ScheduleHook(Hook):
         if self.path == f"{OPTIMIZER}lr":
             raise self._fault("the learning rate has a schedule of its own, param_scheduler.")
         if self.shape not in SHAPES:
-            raise self._fault(f"shape is {_either(SHAPES)}, got {self.shape!r}.")
+            raise self._fault(f"shape is {either(SHAPES)}, got {self.shape!r}.")
         values = [self.end] if self.start is None else [self.end, self.start]
         if not all(isinstance(value, bool | int | float) for value in values):
             raise self._fault(
@@ -236,31 +234,6 @@ class _GroupSetter:
         self.optimizer.param_groups[self.group][self.option] = value
 
 
-@HOOKS.register_module()
-class FreezeHook(Hook):
-    """Keeps prototypes that are ``frozen`` where they are.
-
-    Their gradients are dropped right before the optimiser's step, so that neither weight decay nor
-    momentum moves them; their ``requires_grad`` stays, since processes join gradients of all
-    parameters. A ``ScheduleHook`` of ``model.neck.prototypes.frozen`` frees them.
-    """
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def before_train(self, runner: Any) -> None:
-        def drop(*_: Any) -> None:
-            for module in runner.plain_model.modules():
-                if isinstance(module, Prototypes) and module.frozen:
-                    for parameter in module.parameters():
-                        parameter.grad = None
-
-        self._handle = runner.optim_wrapper.optimizer.register_step_pre_hook(drop)
-
-    def after_train(self, runner: Any) -> None:
-        self._handle.remove()
-
-
 def _attributes(owner: Any) -> list[str]:
     """Names of what ``owner`` holds: attributes, parts, and properties."""
     names = set(getattr(owner, "__dict__", ()))
@@ -273,14 +246,7 @@ def _attributes(owner: Any) -> list[str]:
 
 def _near(name: str, known: Sequence[str]) -> str:
     """What is like ``name``, else all that is known, as the end of a sentence."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {_either(near)}?"
-    return f"; it has {', '.join(known[:12])}." if known else "."
-
-
-def _either(names: Sequence[str] | dict[str, Any]) -> str:
-    return " or ".join(repr(name) for name in names)
+    return near_names(name, known, f"; it has {', '.join(known[:12])}." if known else ".")
 
 
 def _shown(value: Any) -> str:

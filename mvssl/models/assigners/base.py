@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,7 +14,12 @@ class Assigner(nn.Module, ABC):
     """Turns target logits into distributions over the prototypes.
 
     Collectives may be inside: every process must call both methods, in the same order.
+
+    Attributes:
+        crosses_samples: whether an image's distribution depends on the batch's other images.
     """
+
+    crosses_samples: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:

@@ -225,7 +225,9 @@ class KMeans:
     def _fill_empty(self, x_nd: Tensor, origin: Tensor, now: _Partition) -> _Partition:
         # Each round puts a centroid on one more sample, of which it is then the nearest; it may
         # take the only sample of another cluster, so a second round can be needed.
-        while len(now.empty):
+        for _ in range(self.num_clusters):
+            if len(now.empty) == 0:
+                break
             centroids = self._seeded(x_nd, origin, now, now.centroids)
             if torch.equal(centroids, now.centroids):
                 break  # fewer distinct samples than clusters

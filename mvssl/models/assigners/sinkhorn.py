@@ -5,12 +5,14 @@ Shape suffixes: B images of this process, N of all processes and the queue, K pr
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count, check_positive
 from mvssl.distributed import gather_detached, rank
-from mvssl.models.arguments import check_count, check_positive
 from mvssl.models.assigners.base import Assigner
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import ASSIGNERS
@@ -31,6 +33,8 @@ class Sinkhorn(Assigner):
         epsilon: strength of the entropic regularisation; smaller is sharper.
         iterations: of both scalings.
     """
+
+    crosses_samples: ClassVar[bool] = True
 
     def __init__(self, epsilon: float = 0.05, iterations: int = 3) -> None:
         super().__init__()

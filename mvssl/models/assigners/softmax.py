@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count, check_not_negative, check_positive
 from mvssl.distributed import all_reduce_mean
 from mvssl.errors import UserError
-from mvssl.models.arguments import check_count, check_not_negative, check_positive
 from mvssl.models.assigners.base import Assigner
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import ASSIGNERS
@@ -19,8 +19,26 @@ from mvssl.registry import ASSIGNERS
 __all__ = ["Centering", "Sharpening"]
 
 
+class _Softmax(Assigner):
+    """An assigner with a temperature, which is checked wherever it is set."""
+
+    def __init__(self, teacher_temp: float) -> None:
+        super().__init__()
+        self.teacher_temp = teacher_temp
+
+    @property
+    def teacher_temp(self) -> float:
+        """Temperature of the softmax; a schedule may set it."""
+        return self._teacher_temp
+
+    @teacher_temp.setter
+    def teacher_temp(self, value: float) -> None:
+        check_positive(type(self).__name__, teacher_temp=value)
+        self._teacher_temp = value
+
+
 @ASSIGNERS.register_module()
-class Sharpening(Assigner):
+class Sharpening(_Softmax):
     """``softmax(logits / teacher_temp)``.
 
     Args:
@@ -28,9 +46,7 @@ class Sharpening(Assigner):
     """
 
     def __init__(self, teacher_temp: float = 0.05) -> None:
-        super().__init__()
-        check_positive("Sharpening", teacher_temp=teacher_temp)
-        self.teacher_temp = teacher_temp
+        super().__init__(teacher_temp)
 
     @torch.no_grad()
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
@@ -38,7 +54,7 @@ class Sharpening(Assigner):
 
 
 @ASSIGNERS.register_module()
-class Centering(Assigner):
+class Centering(_Softmax):
     """DINO's ``softmax((logits - center) / teacher_temp)`` (Caron et al. 2021, arXiv 2104.14294).
 
     The centre is a running mean of the target logits of all processes, zero at first, which
@@ -55,16 +71,14 @@ class Centering(Assigner):
     def __init__(
         self, num_prototypes: int, teacher_temp: float = 0.04, momentum: float = 0.9
     ) -> None:
-        super().__init__()
+        super().__init__(teacher_temp)
         check_count("Centering", num_prototypes=num_prototypes)
-        check_positive("Centering", teacher_temp=teacher_temp)
         check_not_negative("Centering", momentum=momentum)
         if momentum > 1:
             raise UserError(
                 f"Centering: momentum is the fraction of the centre that is kept, in [0, 1]; got "
                 f"{momentum!r}."
             )
-        self.teacher_temp = teacher_temp
         self.momentum = momentum
         self.register_buffer("center", torch.zeros(1, num_prototypes))
 

@@ -39,5 +39,10 @@ def whiten(x_nd: Tensor, channels: int) -> Tensor:
     noise = variances[0] * mean.numel() * torch.finfo(x_nd.dtype).eps
     scales = torch.where(variances > noise, variances.clamp(min=1e-300).rsqrt(), 0.0)
     # Of equal variances and of signs a library may choose another on each machine.
-    projection = broadcast_((directions * scales).contiguous())
-    return (x_nd - mean.to(x_nd.dtype)) @ projection.to(x_nd.dtype)
+    projection = broadcast_((directions * scales).contiguous()).to(x_nd.dtype)
+    mean = mean.to(x_nd.dtype)
+    white = x_nd.new_empty((len(x_nd), keep))
+    for start in range(0, len(x_nd), CHUNK):
+        rows = slice(start, start + CHUNK)
+        white[rows] = (x_nd[rows] - mean) @ projection
+    return white

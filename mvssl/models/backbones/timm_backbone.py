@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
 import timm
 from torch import Tensor, nn
 
+from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 from mvssl.registry import BACKBONES
 
 __all__ = ["TimmBackbone"]
@@ -48,6 +48,7 @@ class TimmBackbone(nn.Module):
         stem: str = "default",
     ) -> None:
         super().__init__()
+        check_choice("TimmBackbone", "stem", stem, STEMS)
         self.name = name
         self.model_args = dict(model_args or {})
         self.in_channels = int(self.model_args.get("in_chans", 3))
@@ -55,8 +56,6 @@ class TimmBackbone(nn.Module):
         self.model = _create(name, self.model_args, pretrained)
         if stem == "cifar":
             _adapt_stem(self.model, name)
-        elif stem != "default":
-            raise UserError(f"TimmBackbone: stem is one of {', '.join(STEMS)}, got {stem!r}.")
         # Some models (MobileNetV3, ...) have a layer between pooling and the classifier.
         width: Any = getattr(self.model, "head_hidden_size", self.model.num_features)
         self.num_features = int(width)
@@ -89,9 +88,8 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
             f"itself: remove it (weights come by pretrained or checkpoint)."
         )
     if not timm.is_model(name.split(":")[-1].split("/")[-1].split(".")[0]):
-        near = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() shows them all."
-        raise UserError(f"timm {timm.__version__} has no model '{name}': {hint}")
+        near = near_names(name, timm.list_models(), "; timm.list_models() shows them all.")
+        raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:

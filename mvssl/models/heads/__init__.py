@@ -2,12 +2,9 @@
 
 from mvssl.models.heads.assignment import AssignmentHead, DiscreteERHead
 from mvssl.models.heads.base import Head, view_pairs
+from mvssl.models.heads.clustering import ClusteringHead
 from mvssl.models.heads.contrast import InstanceHead, MoCoHead, RelationHead
-from mvssl.models.heads.deepcluster import (
-    ClusteringHead,
-    DeepClusterHead,
-    DeepClusterV2Head,
-)
+from mvssl.models.heads.deepcluster import DeepClusterHead, DeepClusterV2Head
 from mvssl.models.heads.er import ERHead
 from mvssl.models.heads.lejepa import LeJEPAHead
 from mvssl.models.heads.measures import measure, measure_discrete, measure_geometry

@@ -15,7 +15,7 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
 from mvssl.models.heads.base import Head, view_pairs
-from mvssl.models.heads.measures import Scalars, as_tensors, mean_entropy, measure_discrete
+from mvssl.models.heads.measures import Scalars, mean_entropy, mean_scalars, measure_discrete
 from mvssl.models.heads.memory import EmbeddingQueue
 from mvssl.models.heads.targets import build_target
 from mvssl.models.losses import SoftCrossEntropyLoss
@@ -55,7 +55,6 @@ class AssignmentHead(Head):
     """
 
     measures_information = True
-    crosses_samples = True
 
     def __init__(
         self,
@@ -89,6 +88,13 @@ class AssignmentHead(Head):
                 f"of the head's own: give num_prototypes."
             )
         self.assigner: Assigner = build_part(ASSIGNERS, assigner, num_prototypes=sizes[0])
+        if not isinstance(self.assigner, Assigner):
+            raise UserError(
+                f"{type(self).__name__}: {type(self.assigner).__name__} makes no distributions of "
+                f"logits: give Sharpening, Centering, Sinkhorn, or one derived from "
+                f"mvssl.models.assigners.Assigner."
+            )
+        self.crosses_samples = self.assigner.crosses_samples
         if len(sizes) > 1 and [*self.assigner.buffers()]:
             raise UserError(
                 f"{type(self.assigner).__name__} keeps statistics of one set of prototypes, and "
@@ -117,13 +123,13 @@ class AssignmentHead(Head):
             log_s = [F.log_softmax(x / self.loss.student_temp, dim=1) for x in logits]
             trained, scalars = self._entropy(log_s, pairs)
             losses.append(torch.stack(fits).mean() - trained)
-            measured.append(
-                scalars | measure_discrete(t, [x.detach() for x in log_s], pairs, self.gather)
-            )
+            seen = [x.detach() for x in log_s]
+            terms = measure_discrete(t, seen, pairs, self.gather, infonce=self.measuring)
+            measured.append(scalars | terms)
         if self.training:
             self._remember(record, target)
         loss = self.loss_weight * torch.stack(losses).mean()
-        return {"loss": loss, **_mean_of([as_tensors(one, loss.detach()) for one in measured])}
+        return {"loss": loss, **mean_scalars(measured, loss.detach())}
 
     def _entropy(
         self, log_s: list[Tensor], pairs: list[tuple[int, int]]
@@ -137,7 +143,9 @@ class AssignmentHead(Head):
             assert record.logits is not None
             assert record.target_logits is not None
             return [record.logits], [record.target_logits]
-        return self._compare(record.p), self._compare(record.target)
+        with torch.no_grad():
+            target = self._compare(record.target)
+        return self._compare(record.p), target
 
     def _compare(self, embeddings: list[Tensor]) -> list[list[Tensor]]:
         assert self.prototypes is not None
@@ -208,23 +216,23 @@ class DiscreteERHead(AssignmentHead):
             num_logits=num_logits,
             num_samples=num_samples,
         )
+        self.crosses_samples = True  # its entropy does
         self.entropy_weight = entropy_weight
-        target_temp = getattr(self.assigner, "teacher_temp", 0.0)
-        if not target_temp < student_temp:
+        self._check_sharpness()
+
+    def _check_sharpness(self) -> None:
+        target_temp = getattr(self.assigner, "teacher_temp", 0.0)  # Sinkhorn has none
+        if not target_temp < self.loss.student_temp:
             raise UserError(
                 f"DiscreteERHead: the assigner's teacher_temp ({target_temp}) must be smaller than "
-                f"student_temp ({student_temp}): targets carry no gradient, so without sharpening "
-                f"uniform rows are a solution."
+                f"student_temp ({self.loss.student_temp}): targets carry no gradient, so without "
+                f"sharpening uniform rows are a solution."
             )
 
     def _entropy(
         self, log_s: list[Tensor], pairs: list[tuple[int, int]]
     ) -> tuple[Tensor | float, Scalars]:
+        self._check_sharpness()  # a schedule may have raised it
         entropies = [mean_entropy(x.exp(), self.gather) for x in log_s]
         trained = torch.stack([entropies[v] for _, v in pairs]).mean()
         return self.entropy_weight * trained, {"entropy_trained": trained.detach()}
-
-
-def _mean_of(measured: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    names = [name for name in measured[0] if all(name in one for one in measured)]
-    return {name: torch.stack([one[name] for one in measured]).mean() for name in names}

@@ -28,12 +28,18 @@ class Head(nn.Module, ABC):
         crosses_samples: whether a sample's loss depends on the others of the batch. Then plain
             gradient accumulation is not the large batch that it stands for.
         needs_logits: whether the neck must end in prototypes.
+        projections_only: whether the objective looks at projections alone, so that there is
+            neither predictor nor teacher.
+        measuring: whether scalars are wanted that are too dear for every step; the model sets it
+            where a monitor asks for the record.
     """
 
     min_views: int = 2
     measures_information: bool = False
     crosses_samples: bool = False
     needs_logits: bool = False
+    projections_only: bool = False
+    measuring: bool = True
 
     def check_batch(self, batch_size: int) -> None:
         """Called before training with the batch over all processes.

@@ -5,18 +5,17 @@ Shape suffixes: B images of this process, D projection size, q queue, n candidat
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count, check_positive
 from mvssl.errors import UserError
-from mvssl.models.arguments import check_count, check_positive
 from mvssl.models.heads.base import Head, view_pairs
-from mvssl.models.heads.memory import EmbeddingQueue, MemoryBank, StepCount
+from mvssl.models.heads.memory import EmbeddingQueue, StepCount
+from mvssl.models.heads.targets import BankTargets
 from mvssl.models.losses import SoftCrossEntropyLoss
-from mvssl.models.record import NO_VIEW, Embeddings
+from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
 
 __all__ = ["InstanceHead", "MoCoHead", "RelationHead"]
@@ -141,19 +140,19 @@ class InstanceHead(Head):
         check_positive("InstanceHead", temperature=temperature)
         if num_negatives is not None:
             check_count("InstanceHead", num_negatives=num_negatives)
-        self.bank = MemoryBank(num_samples, in_channels, momentum)
+        self.target = BankTargets(momentum, num_samples, in_channels)
         self.temperature = temperature
         self.num_negatives = num_negatives
         self.drawn = StepCount()
 
     def resolve(self, record: Embeddings) -> Embeddings:
-        entry = self.bank.read(record.index).to(record.z[0].dtype)
-        return replace(record, target=[entry], target_logits=None, target_views=(NO_VIEW,))
+        return self.target(record)
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
+        bank = self.target.bank
         candidates_n = self._candidates(record.index.device)
-        entries_nd = self.bank.read(candidates_n).to(record.p[0].dtype)
-        own_bd = self.bank.read(record.index).to(record.p[0].dtype)
+        entries_nd = bank.read(candidates_n).to(record.p[0].dtype)
+        own_bd = bank.read(record.index).to(record.p[0].dtype)
         others = candidates_n[None, :] != record.index[:, None]
         losses = []
         for p in record.p:
@@ -164,12 +163,12 @@ class InstanceHead(Head):
             losses.append(-logits.log_softmax(dim=1)[:, 0].mean())
         if self.training:
             self.drawn.add()
-            self.bank.update(record.index, record.z[0])
+            self.target.update(record)
         return {"loss": torch.stack(losses).mean()}
 
     def _candidates(self, device: torch.device) -> Tensor:
         """Numbers (n,) of the images to compare with, equal on all processes."""
-        size = len(self.bank.data)
+        size = len(self.target.bank.data)
         if self.num_negatives is None or self.num_negatives >= size:
             return torch.arange(size, device=device)
         generator = torch.Generator().manual_seed(self.drawn.count)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_choice
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy, reconstruction
 from mvssl.models.heads.base import Head, gather_views, view_pairs
@@ -74,8 +75,8 @@ class ERHead(Head):
             self.kernel = VonMisesFisher(kappa)
         except ValueError as error:
             raise UserError(f"ERHead: {error}") from error
-        _one_of("estimator", estimator, get_args(Estimator))
-        _one_of("entropy_on", entropy_on, OUTPUTS)
+        check_choice("ERHead", "estimator", estimator, get_args(Estimator))
+        check_choice("ERHead", "entropy_on", entropy_on, OUTPUTS)
         if queue_size < 0:
             raise UserError(f"ERHead: queue_size is at least 0, got {queue_size}.")
         if queue_size and in_channels is None:
@@ -132,8 +133,3 @@ class ERHead(Head):
         """Normalised, in float32 also under autocast, and joined over processes."""
         parts = [F.normalize(at_least_float32(x), dim=1) for x in embeddings]
         return gather_views(parts) if self.gather else parts
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"ERHead: {name} is one of {', '.join(known)}, got {value!r}.")

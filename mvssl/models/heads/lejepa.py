@@ -25,11 +25,13 @@ class LeJEPAHead(Head):
     arXiv 2511.08544). Projections are not normalised.
 
     Args:
-        loss: the regulariser R, a member of LOSSES called on (k, D) and a step number.
+        loss: the regulariser R, a member of LOSSES called on (V, k, D) and a step number, which
+            gives its mean over the V views.
         weight: of R, in (0, 1); the paper's lambda.
     """
 
     crosses_samples = True
+    projections_only = True
 
     def __init__(self, loss: dict[str, Any], weight: float = 0.05) -> None:
         super().__init__()
@@ -40,14 +42,14 @@ class LeJEPAHead(Head):
         self.steps = StepCount()
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        z = gather_views(record.z)
-        centre = torch.stack(z[: len(record.target)]).mean(dim=0)
-        distance = torch.stack([(x - centre).square().mean() for x in z]).mean()
-        shape = torch.stack([self.loss(x, self.steps.count) for x in z]).mean()
+        z_vkd = torch.stack(gather_views(record.z))
+        centre_kd = z_vkd[: len(record.target)].mean(dim=0)
+        distance = (z_vkd - centre_kd).square().mean()
+        normality = self.loss(z_vkd, self.steps.count)
         if self.training:
             self.steps.add()
         return {
-            "loss": (1.0 - self.weight) * distance + self.weight * shape,
+            "loss": (1.0 - self.weight) * distance + self.weight * normality,
             "view_distance": distance.detach(),
-            "sigreg": shape.detach(),
+            "sigreg": normality.detach(),
         }

@@ -26,7 +26,14 @@ from mvssl.models.heads.base import view_pairs
 from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings
 
-__all__ = ["Scalars", "as_tensors", "measure", "measure_discrete", "measure_geometry"]
+__all__ = [
+    "Scalars",
+    "as_tensors",
+    "mean_scalars",
+    "measure",
+    "measure_discrete",
+    "measure_geometry",
+]
 
 Scalars = dict[str, float | Tensor]
 
@@ -71,7 +78,11 @@ def measure(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
 
 @torch.no_grad()
 def measure_discrete(
-    t: list[Tensor], log_s: list[Tensor], pairs: list[tuple[int, int]], gather: bool = True
+    t: list[Tensor],
+    log_s: list[Tensor],
+    pairs: list[tuple[int, int]],
+    gather: bool = True,
+    infonce: bool = True,
 ) -> Scalars:
     """The ER estimate of targets that are distributions over m prototypes, in nats.
 
@@ -79,13 +90,15 @@ def measure_discrete(
     ``mi_bound``, an estimate of I(Z1; W) with its ceiling; the cross-entropy falls apart into
     ``conditional_entropy`` H(W|X) and ``kl``; ``information`` is H(W) - H(W|X), which is 0 where
     all images look alike, whatever the entropy; ``student_entropy`` is H of the predictions' mean.
-    ``infonce`` takes sum_w t_j(w) log s_i(w) as its critic, on the first pair.
+    ``infonce`` takes sum_w t_j(w) log s_i(w) as its critic, on the first pair; it needs the
+    targets of all processes.
 
     Args:
         t: targets G x (B, m), rows that sum to 1.
         log_s: log-probabilities of the predictions, V x (B, m).
         pairs: positions in the two lists.
         gather: H of the mean over all processes; False: the mean of each process's own H.
+        infonce: whether to compute it.
     """
     target_entropies = [mean_entropy(x, gather) for x in t]
     rows = [conditional_entropy(x, validate=False) for x in t]
@@ -108,7 +121,7 @@ def measure_discrete(
         "entropy_floor": 0.0,
         "entropy_cap": math.log(prototypes),
     }
-    if prototypes <= INFONCE_PROTOTYPES:
+    if infonce and prototypes <= INFONCE_PROTOTYPES:
         g, v = pairs[0]
         scalars["infonce"] = _discrete_infonce(t[g], log_s[v])
     return scalars
@@ -181,6 +194,13 @@ def entropy_window(kernel: VonMisesFisher, d: int, k: int) -> tuple[float, float
     """The least (collapse) and the greatest value of ``joe`` from k samples, in nats."""
     floor = -(float(kernel.log_normalizer(d)) + float(kernel.kappa))
     return floor, floor + min(math.log(k), float(kernel.kappa))
+
+
+def mean_scalars(measured: list[Scalars], like: Tensor) -> dict[str, Tensor]:
+    """Of each scalar, over several measurements that all have it."""
+    names = [name for name in measured[0] if all(name in one for one in measured)]
+    every = [as_tensors(one, like) for one in measured]
+    return {name: torch.stack([one[name] for one in every]).mean() for name in names}
 
 
 def as_tensors(scalars: Scalars, like: Tensor) -> dict[str, Tensor]:

@@ -138,6 +138,10 @@ class MemoryBank(nn.Module):
 
 def last_occurrence(index: Tensor) -> Tensor:
     """For each entry of ``index`` (B,) the last position (B,) that holds the same number."""
-    equal_bb = index[:, None] == index[None, :]
+    ordered, order = index.sort(stable=True)
     positions = torch.arange(len(index), device=index.device)
-    return torch.where(equal_bb, positions, -1).amax(dim=1)
+    ends = torch.ones_like(ordered, dtype=torch.bool)
+    ends[:-1] = ordered[1:] != ordered[:-1]
+    # In the sorted order a number's last place is the next end of a run.
+    next_end = torch.where(ends, positions, len(index)).flip(0).cummin(dim=0).values.flip(0)
+    return torch.empty_like(order).scatter_(0, order, order[next_end])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mvssl.models.heads.base import Head, gather_views, view_pairs
 from mvssl.models.heads.targets import build_target
@@ -24,7 +24,8 @@ class PairHead(Head):
     Losses that look across samples get the joined batch of all processes.
 
     Args:
-        loss: a member of LOSSES, called on (B, D) and (B, D).
+        loss: a member of LOSSES, called on (B, D) and (B, D), or on (k, D) and (k, D) where it
+            looks across samples.
         target: a member of TARGETS; views without gradient by default.
         loss_weight: factor of the loss; 2 sums both directions of a pair.
         in_channels: D, filled in by the model.
@@ -44,8 +45,7 @@ class PairHead(Head):
         self.loss_weight = loss_weight
         self.target = build_target(target, in_channels, num_samples)
         self.min_views = self.target.min_views
-        # A loss of the user's own need not say so.
-        self.crosses_samples = bool(getattr(self.loss, "crosses_samples", False))
+        self.crosses_samples = _crosses_samples(self.loss)
 
     def check_batch(self, batch_size: int) -> None:
         self.target.check_batch(batch_size)
@@ -76,13 +76,20 @@ class JointHead(Head):
         loss: a member of LOSSES, called on (k, D) and (k, D).
     """
 
+    projections_only = True
+
     def __init__(self, loss: dict[str, Any]) -> None:
         super().__init__()
         self.loss = LOSSES.build(loss)
-        self.crosses_samples = bool(getattr(self.loss, "crosses_samples", False))
+        self.crosses_samples = _crosses_samples(self.loss)
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         z = gather_views(record.z) if self.crosses_samples else record.z
         targets = len(record.target)
         pairs = [(g, v) for g, v in view_pairs(record) if v > g or v >= targets]
         return {"loss": torch.stack([self.loss(z[g], z[v]) for g, v in pairs]).mean()}
+
+
+def _crosses_samples(loss: nn.Module) -> bool:
+    """Whether a loss compares samples with each other; one of the user's own need not say."""
+    return bool(getattr(loss, "crosses_samples", False))

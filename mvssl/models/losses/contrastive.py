@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvssl.errors import UserError
-from mvssl.models.arguments import check_positive
+from mvssl.arguments import check_choice, check_positive
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -41,8 +40,7 @@ class InfoNCELoss(nn.Module):
     def __init__(self, temperature: float = 0.2, anchor: str = "prediction") -> None:
         super().__init__()
         check_positive("InfoNCELoss", temperature=temperature)
-        if anchor not in ANCHORS:
-            raise UserError(f"InfoNCELoss: anchor is one of {', '.join(ANCHORS)}, got {anchor!r}.")
+        check_choice("InfoNCELoss", "anchor", anchor, ANCHORS)
         self.temperature = temperature
         self.anchor = anchor
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvssl.models.arguments import check_positive
+from mvssl.arguments import check_positive
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 

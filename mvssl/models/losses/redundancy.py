@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvssl.arguments import check_not_negative
 from mvssl.errors import UserError
-from mvssl.models.arguments import check_not_negative
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvssl.arguments import check_count, check_positive
 from mvssl.errors import UserError
-from mvssl.models.arguments import check_count, check_positive
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -56,20 +56,22 @@ class SIGRegLoss(nn.Module):
         self.num_points = num_points
         self.t_max = t_max
 
-    def forward(self, z_kd: Tensor, step: int) -> Tensor:
-        """Embeddings (k, D), not normalised, and the number of the training step to a scalar."""
-        z_kd = at_least_float32(z_kd)
-        t, normal, weights = self._quadrature(z_kd)
-        angles_kst = (z_kd @ self._directions(z_kd, step)).unsqueeze(2) * t
-        real_st = angles_kst.cos().mean(dim=0) - normal
-        imaginary_st = angles_kst.sin().mean(dim=0)
+    def forward(self, z: Tensor, step: int) -> Tensor:
+        """Embeddings (k, D) or (V, k, D), not normalised, and the number of the training step to a
+        scalar: the mean over the V views, which share their directions.
+        """
+        z = at_least_float32(z)
+        t, normal, weights = self._quadrature(z)
+        angles_kst = (z @ self._directions(z, step)).unsqueeze(-1) * t
+        real_st = angles_kst.cos().mean(dim=-3) - normal
+        imaginary_st = angles_kst.sin().mean(dim=-3)
         error_st = real_st.square() + imaginary_st.square()
-        return len(z_kd) * (error_st @ weights).mean()
+        return z.shape[-2] * (error_st @ weights).mean()
 
-    def _directions(self, z_kd: Tensor, step: int) -> Tensor:
+    def _directions(self, z: Tensor, step: int) -> Tensor:
         generator = torch.Generator().manual_seed(step)
-        drawn_ds = torch.randn(z_kd.shape[1], self.num_slices, generator=generator)
-        return F.normalize(drawn_ds.to(z_kd), dim=0)
+        drawn_ds = torch.randn(z.shape[-1], self.num_slices, generator=generator)
+        return F.normalize(drawn_ds.to(z), dim=0)
 
     def _quadrature(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points t > 0, the normal's characteristic function there, and their weights.

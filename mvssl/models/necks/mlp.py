@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from mvssl.arguments import check_choice
 from mvssl.errors import UserError
 from mvssl.registry import NECKS
 
@@ -48,15 +49,9 @@ class MLP(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if norm not in NORMS or last_norm not in ("batch", "none"):
-            raise UserError(
-                f"MLP: norm is one of {', '.join(NORMS)} and last_norm one of batch, none; got "
-                f"norm={norm!r}, last_norm={last_norm!r}."
-            )
-        if activation not in ACTIVATIONS:
-            raise UserError(
-                f"MLP: activation is one of {', '.join(ACTIVATIONS)}; got {activation!r}."
-            )
+        check_choice("MLP", "norm", norm, NORMS)
+        check_choice("MLP", "last_norm", last_norm, ("batch", "none"))
+        check_choice("MLP", "activation", activation, ACTIVATIONS)
         if min(in_channels, out_channels, hidden_channels, num_layers) < 1:
             raise UserError(
                 f"MLP: sizes are positive; got in_channels={in_channels}, "

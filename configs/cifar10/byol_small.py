@@ -1,0 +1,21 @@
+# BYOL on 10,000 images of CIFAR-10, a small ResNet; for a CPU.
+#
+#     python tools/train.py configs/cifar10/byol_small.py
+#
+_base_ = ['../_base_/methods/byol.py', '../_base_/datasets/cifar10.py',
+          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._small}},
+    neck=dict(hidden_channels=512, out_channels=128),
+    predictor=dict(hidden_channels=512),
+    teacher=dict(momentum=0.9),
+    data_preprocessor={{_base_._two_views}})
+
+train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
+evaluation = dict(
+    knn=dict(
+        bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=6)

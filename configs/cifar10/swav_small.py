@@ -1,0 +1,22 @@
+# SwAV on 10,000 images of CIFAR-10, a small ResNet; for a CPU.
+#
+#     python tools/train.py configs/cifar10/swav_small.py
+#
+_base_ = ['../_base_/methods/swav.py', '../_base_/datasets/cifar10.py',
+          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+
+model = dict(
+    backbone={{_base_._small}},
+    neck=dict(hidden_channels=512, out_channels=128),
+    head=dict(num_prototypes=256, queue_size=1024, assigner=dict(epsilon=0.03)),
+    data_preprocessor={{_base_._multicrop}})
+
+er_head = dict(num_prototypes=256)
+schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))
+train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
+evaluation = dict(
+    knn=dict(
+        bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=6)
