@@ -7,8 +7,9 @@ _base_ = ['./_base_/methods/deepcluster.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
+    # An untrained ViT embeds all images nearly alike; BatchNorm spreads them.
     neck=dict(hidden_channels=512, out_channels=128, last_norm='batch'),
-    head=dict(num_clusters=32, interval=10),
+    head=dict(num_clusters=32, interval=10),  # an epoch is 22 steps
     data_preprocessor=dict(views='gentle_one', size=32))
 
 er_head = dict(num_prototypes=128)

@@ -8,7 +8,7 @@ _base_ = ['./_base_/methods/deepclusterv2.py', './_base_/datasets/digits.py',
 model = dict(
     backbone={{_base_._vit}},
     neck=dict(hidden_channels=512, out_channels=128),
-    head=dict(num_clusters=[32, 32, 32], interval=10),
+    head=dict(num_clusters=[32, 32, 32], interval=10),  # an epoch is 22 steps
     data_preprocessor=dict(views='gentle', size=32))
 
 er_head = dict(num_prototypes=[128, 128, 128])

@@ -7,11 +7,13 @@ _base_ = ['./_base_/methods/dino.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
+    # An untrained ViT embeds all images nearly alike; BatchNorm spreads them.
     neck=dict(
         projector=dict(
             hidden_channels=512, out_channels=32, norm='batch', last_norm='batch'),
         num_prototypes=64),
     teacher=dict(momentum=0.9),
+    # Logits of 32 channels and 64 prototypes need a sharper teacher, or all rows stay uniform.
     head=dict(assigner=dict(teacher_temp=0.02)),
     data_preprocessor=dict(views='gentle', size=32))
 

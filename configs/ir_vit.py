@@ -7,6 +7,7 @@ _base_ = ['./_base_/methods/ir.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
+    # An untrained ViT embeds all images nearly alike; BatchNorm spreads them.
     neck=dict(num_layers=2, hidden_channels=512, last_norm='batch'),
     head=dict(num_negatives=512),
     data_preprocessor=dict(views='gentle_one', size=32))

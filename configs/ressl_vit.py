@@ -7,6 +7,7 @@ _base_ = ['./_base_/methods/ressl.py', './_base_/datasets/digits.py',
 
 model = dict(
     backbone={{_base_._vit}},
+    # An untrained ViT embeds all images nearly alike; BatchNorm spreads them.
     neck=dict(hidden_channels=512, out_channels=128, last_norm='batch'),
     teacher=dict(momentum=0.9),
     head=dict(queue_size=1024),

@@ -74,7 +74,7 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 LAYERS = [
     {"version", "errors", "arguments", "files", "schedules"},
     {"registry", "distributed", "information"},
-    {"datasets", "checkpoint"},
+    {"datasets", "checkpoint", "launch"},
     {"models"},
     {"evaluation"},
     {"engine"},

@@ -15,10 +15,11 @@ from mvssl.apis.plan import opening, show_plan
 from mvssl.apis.prepare import Job, TrainOptions, prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
 from mvssl.checkpoint import latest_checkpoint, load_checkpoint, load_run
-from mvssl.distributed import first_decides, start_processes, stop_processes, together
+from mvssl.distributed import first_decides, together
 from mvssl.engine import Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import UserError
+from mvssl.launch import start_processes, stop_processes
 from mvssl.models import MultiView
 
 __all__ = ["TrainOptions", "train"]

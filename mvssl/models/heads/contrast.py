@@ -5,6 +5,8 @@ Shape suffixes: B images of this process, D projection size, q queue, n candidat
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,8 +42,9 @@ class _QueueHead(Head):
             self.queue.push(target[0])
         return {"loss": torch.stack(losses).mean()}
 
+    @abstractmethod
     def _compare(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The loss of a pair's unit vectors, given the queue's."""
 
 
 @HEADS.register_module()
