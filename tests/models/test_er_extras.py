@@ -114,6 +114,7 @@ def test_without_gather_every_process_has_its_own_entropy(run_distributed: GlooP
 def by_hand(student: list[Tensor], target: list[Tensor], beta: float) -> dict[str, Tensor]:
     """The definitions, written out for the pairs (0, 1) and (1, 0)."""
     s = [torch.softmax(x / 0.1, dim=1) for x in student]
+    sharp = [torch.softmax(x / 0.05, dim=1) for x in student]
     t = [torch.softmax(x / 0.05, dim=1) for x in target]
 
     def h(rows: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ def by_hand(student: list[Tensor], target: list[Tensor], beta: float) -> dict[st
 
     pairs = [(0, 1), (1, 0)]
     fit = sum(((t[g] * s[v].log()).sum(dim=1).mean() for g, v in pairs), torch.zeros(())) / 2
-    trained = (h(s[0]) + h(s[1])) / 2
+    trained = (h(sharp[0]) + h(sharp[1])) / 2
     conditional = -torch.cat([x * x.log() for x in t]).sum() / (2 * B)
     kl = sum(((t[g] * (t[g] / s[v]).log()).sum() / B for g, v in pairs), torch.zeros(())) / 2
     return {
@@ -146,6 +147,19 @@ def test_discrete_er_is_what_its_definitions_say(beta: float) -> None:
         torch.testing.assert_close(outputs[name], expected, msg=name)
     assert outputs["mi_ceiling"].item() == pytest.approx(math.log(M))
     assert outputs["infonce"] <= math.log(B)
+
+
+def test_rows_that_all_name_one_prototype_are_worth_nothing() -> None:
+    """Whatever their softness; the entropy at the student's temperature would give 2.1 nats."""
+    values, soft = [], []
+    for height in torch.linspace(0.0, 1.0, 41, dtype=torch.float64):
+        rows = torch.zeros(B, 64, dtype=torch.float64)
+        rows[:, 0] = height
+        record = record_of(draw(3), draw(4), logits=[rows, rows], target_logits=[rows, rows])
+        values.append(-DiscreteERHead()(record)["loss"].item())
+        soft.append(-DiscreteERHead(entropy_temp=0.1)(record)["loss"].item())
+    assert max(values) == pytest.approx(0.0, abs=1e-9)
+    assert max(soft) == pytest.approx(2.11, abs=0.05)
 
 
 def test_discrete_er_compares_with_prototypes_of_its_own() -> None:

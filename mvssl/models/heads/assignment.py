@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_positive
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
 from mvssl.models.heads.base import Head, view_pairs
@@ -170,9 +171,11 @@ class AssignmentHead(Head):
 class DiscreteERHead(AssignmentHead):
     """ER on a discrete surrogate W of the target: a softmax over prototypes (nats).
 
-    ``loss = -loss_weight * (beta * H(student's mean) + sum_w t(w) log s(w))``, averaged over the
-    pairs of :func:`view_pairs`: s is the student's softmax at ``student_temp``, t what the
-    assigner makes of the target, without gradient.
+    ``loss = -loss_weight * (beta * H(mean of s') + sum_w t(w) log s(w))``, averaged over the pairs
+    of :func:`view_pairs`: s is the student's softmax at ``student_temp``, s' at ``entropy_temp``,
+    t what the assigner makes of the target, without gradient. s' is as sharp as t, so that both
+    terms are of one W. The entropy of s itself would reward soft rows that all name the same
+    prototype: with m = 64 such a collapse is worth 2.1 nats, and here none.
 
     What is reported takes H and t from the same target, which makes ``mi_bound`` an estimate of
     I(Z1; W): ``entropy`` is the target's, ``entropy_trained`` the student's; the rest is
@@ -186,6 +189,8 @@ class DiscreteERHead(AssignmentHead):
         assigner: of t. Its ``teacher_temp`` is smaller than ``student_temp``, since t carries no
             gradient: otherwise rows that are all uniform are a solution.
         entropy_weight: beta; 1 is the bound.
+        entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where it
+            has none.
         loss_weight: factor of the loss.
         gather: H of the mean over all processes; False: the mean of each process's own H.
         target: a member of TARGETS; views by default.
@@ -198,6 +203,7 @@ class DiscreteERHead(AssignmentHead):
         student_temp: float = 0.1,
         assigner: dict[str, Any] | None = None,
         entropy_weight: float = 1.0,
+        entropy_temp: float | None = None,
         loss_weight: float = 1.0,
         gather: bool = True,
         target: dict[str, Any] | None = None,
@@ -218,6 +224,9 @@ class DiscreteERHead(AssignmentHead):
         )
         self.crosses_samples = True  # its entropy does
         self.entropy_weight = entropy_weight
+        if entropy_temp is not None:
+            check_positive("DiscreteERHead", entropy_temp=entropy_temp)
+        self.entropy_temp = entropy_temp
         self._check_sharpness()
 
     def _check_sharpness(self) -> None:
@@ -233,6 +242,9 @@ class DiscreteERHead(AssignmentHead):
         self, log_s: list[Tensor], pairs: list[tuple[int, int]]
     ) -> tuple[Tensor | float, Scalars]:
         self._check_sharpness()  # a schedule may have raised it
-        entropies = [mean_entropy(x.exp(), self.gather) for x in log_s]
+        student_temp = self.loss.student_temp
+        temp = self.entropy_temp or getattr(self.assigner, "teacher_temp", student_temp)
+        sharper = [F.softmax(x * (student_temp / temp), dim=1) for x in log_s]
+        entropies = [mean_entropy(x, self.gather) for x in sharper]
         trained = torch.stack([entropies[v] for _, v in pairs]).mean()
         return self.entropy_weight * trained, {"entropy_trained": trained.detach()}
