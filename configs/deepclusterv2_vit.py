@@ -11,6 +11,9 @@ model = dict(
     head=dict(num_clusters=[32, 32, 32], interval=10),  # an epoch is 22 steps
     data_preprocessor=dict(views='gentle', size=32))
 
-er_head = dict(num_prototypes=[128, 128, 128])
+# 64 images fill 64 prototypes only if all differ, so the entropy counts half.
+er_head = dict(
+    num_prototypes=[64, 64, 64], entropy_weight=0.5,
+    assigner=dict(type='Sharpening', teacher_temp=0.02))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=40)

@@ -16,4 +16,4 @@ evaluation = dict(
         bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=6)
+train_cfg = dict(max_epochs=4)

@@ -7,11 +7,12 @@ _base_ = ['../_base_/methods/swav.py', '../_base_/datasets/cifar10.py',
 
 model = dict(
     backbone={{_base_._small}},
-    neck=dict(hidden_channels=512, out_channels=128),
-    head=dict(num_prototypes=256, queue_size=1024, assigner=dict(epsilon=0.03)),
-    data_preprocessor={{_base_._multicrop}})
+    # As on the digits: few channels, spread by BatchNorm, and sharp assignments.
+    neck=dict(hidden_channels=512, out_channels=32, last_norm='batch'),
+    head=dict(assigner=dict(epsilon=0.03), num_prototypes=128, queue_size=1024),
+    data_preprocessor={{_base_._two_views}})
 
-er_head = dict(num_prototypes=256)
+er_head = dict(num_prototypes=128)
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))
 train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
 evaluation = dict(
@@ -19,4 +20,4 @@ evaluation = dict(
         bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=6)
+train_cfg = dict(max_epochs=4)
