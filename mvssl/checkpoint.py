@@ -271,6 +271,9 @@ def _without_sources(config: Mapping[str, Any]) -> dict[str, Any]:
 def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
     """The backbone in a ``backbone.safetensors`` file, built and loaded strictly, in eval mode.
 
+    It takes images in [0, 1] that were normalised by the mean and std of the file's
+    ``preprocessing``, which ``summary.json`` shows as well.
+
     A backbone of one's own is built by its name, so import the module that registers it first.
 
     Raises:

@@ -79,6 +79,11 @@ def _read(path: Path) -> Config:
     # A config is a program: anything can go wrong in it.
     except Exception as error:
         told = " ".join(str(error).split())[:400] or "no message"
+        if isinstance(error, ImportError) and "custom modules" in told:
+            raise UserError(
+                f"Config {path}: a module of its custom_imports is not found: start with "
+                f"PYTHONPATH=FOLDER, the folder that holds it."
+            ) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
 
 

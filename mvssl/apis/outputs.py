@@ -125,6 +125,7 @@ def write_outputs(
         "batch_size": cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": config,
+        "head": type(runner.plain_model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),
         "backbone": {"file": file.name, **backbone},

@@ -10,7 +10,7 @@ from mmengine.device import get_device
 from torch import nn
 
 import mvssl
-from mvssl.apis.prepare import Job
+from mvssl.apis.prepare import Job, TrainOptions
 from mvssl.datasets.views import View
 from mvssl.distributed import world_size
 from mvssl.engine import Runner
@@ -148,7 +148,7 @@ def opening(job: Job, place: str) -> str:
     schedules = _schedules(job)
     where = torch.cuda.get_device_name() if device == "cuda" else threads
     lines = {
-        "config": f"{options.config}, seed {options.seed}",
+        "config": f"{options.config}, {_objective(options)}seed {options.seed}",
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
@@ -161,6 +161,10 @@ def opening(job: Job, place: str) -> str:
     }
     rows = [f"{name:<11}{text}" for name, text in lines.items()]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *job.notes, ""])
+
+
+def _objective(options: TrainOptions) -> str:
+    return "with its er_head, " if options.objective == "er" else ""
 
 
 def _title(model: MultiView) -> str:

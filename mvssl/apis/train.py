@@ -67,6 +67,8 @@ def choose_seed(given: int | None, checkpoint: Path | None) -> int:
     """
     meta = {} if checkpoint is None else load_checkpoint(checkpoint).get("meta")
     began = meta.get("seed") if isinstance(meta, dict) else None
+    if given is not None and not 0 <= given < 2**32:
+        raise UserError(f"--seed is a number from 0 to {2**32 - 1}, got {given}.")
     if not isinstance(began, int):
         return given or 0
     if given not in (None, began):

@@ -20,6 +20,15 @@ CLUSTERS = "model.head.num_clusters"
             "AssignmentHead works on prototypes, and the neck has none",
         ),
         (
+            "dino_vit.py",
+            [
+                "model.neck={'type': 'MLP', 'hidden_channels': 8, 'out_channels': 8, "
+                "'_delete_': True}",
+                "schedules={'_delete_': True}",
+            ],
+            "AssignmentHead works on prototypes, and the neck has none",
+        ),
+        (
             "swav_er_vit.py",
             ["model.head.num_prototypes=None"],
             "DiscreteERHead works on prototypes, and the neck has none",

@@ -88,7 +88,9 @@ class AssignmentHead(Head):
                 f"{type(self).__name__}: a queue, and targets that are no views, need prototypes "
                 f"of the head's own: give num_prototypes."
             )
-        self.assigner: Assigner = build_part(ASSIGNERS, assigner, num_prototypes=sizes[0])
+        # Without prototypes the model says what is missing; until then any number will do.
+        known = max(sizes[0], 1)
+        self.assigner: Assigner = build_part(ASSIGNERS, assigner, num_prototypes=known)
         if not isinstance(self.assigner, Assigner):
             raise UserError(
                 f"{type(self).__name__}: {type(self.assigner).__name__} makes no distributions of "
@@ -189,8 +191,8 @@ class DiscreteERHead(AssignmentHead):
         assigner: of t. Its ``teacher_temp`` is smaller than ``student_temp``, since t carries no
             gradient: otherwise rows that are all uniform are a solution.
         entropy_weight: beta; 1 is the bound.
-        entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where it
-            has none.
+        entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where
+            it has none.
         loss_weight: factor of the loss.
         gather: H of the mean over all processes; False: the mean of each process's own H.
         target: a member of TARGETS; views by default.
@@ -243,7 +245,7 @@ class DiscreteERHead(AssignmentHead):
     ) -> tuple[Tensor | float, Scalars]:
         self._check_sharpness()  # a schedule may have raised it
         student_temp = self.loss.student_temp
-        temp = self.entropy_temp or getattr(self.assigner, "teacher_temp", student_temp)
+        temp: Any = self.entropy_temp or getattr(self.assigner, "teacher_temp", student_temp)
         sharper = [F.softmax(x * (student_temp / temp), dim=1) for x in log_s]
         entropies = [mean_entropy(x, self.gather) for x in sharper]
         trained = torch.stack([entropies[v] for _, v in pairs]).mean()
