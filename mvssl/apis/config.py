@@ -81,8 +81,8 @@ def _read(path: Path) -> Config:
         told = " ".join(str(error).split())[:400] or "no message"
         if isinstance(error, ImportError) and "custom modules" in told:
             raise UserError(
-                f"Config {path}: a module of its custom_imports is not found: start with "
-                f"PYTHONPATH=FOLDER, the folder that holds it."
+                f"Config {path}: custom_imports: {error.__cause__ or error.__context__}: start "
+                f"with PYTHONPATH=FOLDER, the folder that holds your modules."
             ) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
 
