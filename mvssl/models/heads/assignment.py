@@ -15,10 +15,10 @@ from torch import Tensor
 from mvssl.arguments import check_positive
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
-from mvssl.models.heads.base import Head, view_pairs
+from mvssl.models.heads.base import view_pairs
 from mvssl.models.heads.measures import Scalars, mean_entropy, mean_scalars, measure_discrete
 from mvssl.models.heads.memory import EmbeddingQueue
-from mvssl.models.heads.targets import build_target
+from mvssl.models.heads.targets import TargetedHead
 from mvssl.models.losses import SoftCrossEntropyLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.models.prototypes import Prototypes
@@ -29,7 +29,7 @@ __all__ = ["AssignmentHead", "DiscreteERHead"]
 
 
 @HEADS.register_module()
-class AssignmentHead(Head):
+class AssignmentHead(TargetedHead):
     """Cross-entropy of predictions with targets' assignments to prototypes (nats).
 
     With ``Centering`` and a neck that ends in prototypes this is DINO (Caron et al. 2021); with
@@ -70,9 +70,7 @@ class AssignmentHead(Head):
         num_logits: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        super().__init__()
-        self.target = build_target(target, in_channels, num_samples)
-        self.min_views = self.target.min_views
+        super().__init__(target, in_channels, num_samples)
         self.loss = SoftCrossEntropyLoss(student_temp)
         self.loss_weight = loss_weight
         self.gather = gather
@@ -103,15 +101,8 @@ class AssignmentHead(Head):
                 f"{type(self.assigner).__name__} keeps statistics of one set of prototypes, and "
                 f"num_prototypes={sizes} are several: give one number."
             )
-        self.queue = EmbeddingQueue(queue_size, in_channels or 0) if queue_size else None
-
-    def check_batch(self, batch_size: int) -> None:
-        self.target.check_batch(batch_size)
-        if self.queue is not None:
-            self.queue.check_batch(batch_size)
-
-    def resolve(self, record: Embeddings) -> Embeddings:
-        return self.target(record)
+        if queue_size:
+            self.queue = EmbeddingQueue(queue_size, in_channels or 0)
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         record = self.resolve(record)

@@ -11,10 +11,10 @@ from torch import Tensor
 from mvssl.arguments import check_choice
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy, reconstruction
-from mvssl.models.heads.base import Head, gather_views, view_pairs
+from mvssl.models.heads.base import gather_views, view_pairs
 from mvssl.models.heads.measures import as_tensors, measure
 from mvssl.models.heads.memory import EmbeddingQueue
-from mvssl.models.heads.targets import build_target
+from mvssl.models.heads.targets import TargetedHead
 from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
@@ -25,7 +25,7 @@ OUTPUTS = ("prediction", "projection")
 
 
 @HEADS.register_module()
-class ERHead(Head):
+class ERHead(TargetedHead):
     """Maximises ``beta * H + E[log q]`` of predictions and targets (nats), on the sphere.
 
     ``loss = -loss_weight * (beta * H(prediction) + E[log q(target | prediction)])``, averaged over
@@ -70,7 +70,7 @@ class ERHead(Head):
         in_channels: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(target, in_channels, num_samples)
         try:
             self.kernel = VonMisesFisher(kappa)
         except ValueError as error:
@@ -86,17 +86,8 @@ class ERHead(Head):
         self.loss_weight = loss_weight
         self.entropy_on = entropy_on
         self.gather = gather
-        self.queue = EmbeddingQueue(queue_size, in_channels or 0) if queue_size else None
-        self.target = build_target(target, in_channels, num_samples)
-        self.min_views = self.target.min_views
-
-    def check_batch(self, batch_size: int) -> None:
-        self.target.check_batch(batch_size)
-        if self.queue is not None:
-            self.queue.check_batch(batch_size)
-
-    def resolve(self, record: Embeddings) -> Embeddings:
-        return self.target(record)
+        if queue_size:
+            self.queue = EmbeddingQueue(queue_size, in_channels or 0)
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         record = self.resolve(record)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mvssl.models.heads.base import Head, gather_views, view_pairs
-from mvssl.models.heads.targets import build_target
+from mvssl.models.heads.targets import TargetedHead
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS, LOSSES
 
@@ -16,7 +16,7 @@ __all__ = ["JointHead", "PairHead"]
 
 
 @HEADS.register_module()
-class PairHead(Head):
+class PairHead(TargetedHead):
     """``loss(prediction of view v, target g)``, averaged over all pairs of :func:`view_pairs`.
 
     With ``CosineSimilarityLoss`` this is BYOL with a teacher and SimSiam without one; with
@@ -40,18 +40,10 @@ class PairHead(Head):
         in_channels: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(target, in_channels, num_samples)
         self.loss = LOSSES.build(loss)
         self.loss_weight = loss_weight
-        self.target = build_target(target, in_channels, num_samples)
-        self.min_views = self.target.min_views
         self.crosses_samples = _crosses_samples(self.loss)
-
-    def check_batch(self, batch_size: int) -> None:
-        self.target.check_batch(batch_size)
-
-    def resolve(self, record: Embeddings) -> Embeddings:
-        return self.target(record)
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         record = self.resolve(record)

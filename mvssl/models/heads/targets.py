@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvssl.models.heads.base import Head
 from mvssl.models.heads.memory import EmbeddingQueue, MemoryBank
 from mvssl.models.record import NO_VIEW, Embeddings
 from mvssl.registry import TARGETS, build_part
 
-__all__ = ["BankTargets", "NearestNeighborTargets", "TargetSource", "ViewTargets", "build_target"]
+__all__ = ["BankTargets", "NearestNeighborTargets", "TargetSource", "TargetedHead", "ViewTargets"]
 
 
 class TargetSource(nn.Module, ABC):
@@ -129,10 +130,28 @@ class BankTargets(TargetSource):
         self.bank.update(record.index, record.z[0])
 
 
-def build_target(
-    target: dict[str, Any] | None, in_channels: int | None, num_samples: int | None
-) -> TargetSource:
-    """A member of TARGETS with the sizes it takes; views without gradient where None is given."""
-    sizes = {"in_channels": in_channels, "num_samples": num_samples}
-    built: TargetSource = build_part(TARGETS, target or {"type": "ViewTargets"}, **sizes)
-    return built
+class TargetedHead(Head):
+    """A head whose targets come from a member of TARGETS, with a queue of its own or none.
+
+    Args:
+        target: a member of TARGETS; views without gradient where None is given.
+        in_channels: D, which some targets need.
+        num_samples: N, likewise.
+    """
+
+    def __init__(
+        self, target: dict[str, Any] | None, in_channels: int | None, num_samples: int | None
+    ) -> None:
+        super().__init__()
+        sizes = {"in_channels": in_channels, "num_samples": num_samples}
+        self.target: TargetSource = build_part(TARGETS, target or {"type": "ViewTargets"}, **sizes)
+        self.min_views = self.target.min_views
+        self.queue: EmbeddingQueue | None = None
+
+    def check_batch(self, batch_size: int) -> None:
+        self.target.check_batch(batch_size)
+        if self.queue is not None:
+            self.queue.check_batch(batch_size)
+
+    def resolve(self, record: Embeddings) -> Embeddings:
+        return self.target(record)
