@@ -89,9 +89,9 @@ def _slot(name: str, location: str) -> Registry:
     return Registry(name, scope="mvssl", locations=[location])
 
 
-def _child(name: str, location: str) -> Registry:
+def _child(name: str, *locations: str) -> Registry:
     parent = getattr(mmengine_registry, name)
-    return Registry(name, parent=parent, scope="mvssl", locations=[location])
+    return Registry(name, parent=parent, scope="mvssl", locations=[*locations])
 
 
 BACKBONES = _slot("BACKBONES", "mvssl.models")
@@ -101,10 +101,10 @@ LOSSES = _slot("LOSSES", "mvssl.models")
 ASSIGNERS = _slot("ASSIGNERS", "mvssl.models")
 TARGETS = _slot("TARGETS", "mvssl.models")
 
-MODELS = _child("MODELS", "mvssl.models")
+MODELS = _child("MODELS", "mvssl.models", "mvssl.views")
 DATASETS = _child("DATASETS", "mvssl.datasets")
 DATA_SAMPLERS = _child("DATA_SAMPLERS", "mvssl.datasets")
-TRANSFORMS = _child("TRANSFORMS", "mvssl.datasets")
+TRANSFORMS = _child("TRANSFORMS", "mvssl.views")
 HOOKS = _child("HOOKS", "mvssl.engine")
 LOOPS = _child("LOOPS", "mvssl.engine")
 METRICS = _child("METRICS", "mvssl.evaluation")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mvssl.apis.config import load_config, without_delete
-from mvssl.apis.config_checks import check_config
-from mvssl.apis.config_slots import SLOTS, slot_of
 from mvssl.apis.prepare import TrainOptions, prepare
 from mvssl.apis.train import build_runner
+from mvssl.config.checks import check_config
+from mvssl.config.read import load_config, without_delete
+from mvssl.config.slots import SLOTS, slot_of
 from tests.mini import ROOT
 
 FOLDER = ROOT / "configs"

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    from mvssl.apis.config import parse_options
+    from mvssl.config.read import parse_options
     from mvssl.errors import UserError
 
     try:

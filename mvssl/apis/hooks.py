@@ -9,12 +9,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mvssl.apis.config_checks import Problem
-from mvssl.apis.faults import COMPONENT_ERRORS, as_user_error
+from mvssl.config.checks import Problem
+from mvssl.config.faults import COMPONENT_ERRORS, as_user_error
 from mvssl.engine.hooks import ClusteringHook, FreezeHook, ScheduleHook, TeacherHook
 from mvssl.errors import UserError
 from mvssl.models import MultiView
-from mvssl.models.heads import ClusteringHead
+from mvssl.models.clustering import ClusteringHead
 from mvssl.registry import HOOKS
 
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]

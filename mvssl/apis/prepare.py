@@ -15,9 +15,6 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mvssl.apis.config import load_config
-from mvssl.apis.config_checks import Problem, check_config, complain
-from mvssl.apis.faults import attempt
 from mvssl.apis.hooks import (
     bind_schedules,
     build_custom_hooks,
@@ -25,6 +22,9 @@ from mvssl.apis.hooks import (
     missing_hooks,
 )
 from mvssl.apis.view_checks import check_views
+from mvssl.config.checks import Problem, check_config, complain
+from mvssl.config.faults import attempt
+from mvssl.config.read import load_config
 from mvssl.datasets.base import ImageDataset
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_schedulers

@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mvssl.apis.config import load_config
-from mvssl.apis.outputs import write_outputs, write_views
-from mvssl.apis.plan import opening, show_plan
 from mvssl.apis.prepare import Job, TrainOptions, prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
 from mvssl.checkpoint import latest_checkpoint, load_checkpoint, load_run
+from mvssl.config.read import load_config
 from mvssl.distributed import first_decides, together
 from mvssl.engine import Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import UserError
 from mvssl.launch import start_processes, stop_processes
 from mvssl.models import MultiView
+from mvssl.report.outputs import write_outputs, write_views
+from mvssl.report.plan import opening, show_plan
 
 __all__ = ["TrainOptions", "train"]
 

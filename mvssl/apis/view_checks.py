@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mvssl.apis.faults import COMPONENT_ERRORS
-from mvssl.datasets.view_spec import NUM_CHANNELS
+from mvssl.config.faults import COMPONENT_ERRORS
 from mvssl.errors import UserError
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
+from mvssl.views import MultiViewPreprocessor
+from mvssl.views.view_spec import NUM_CHANNELS
 
 __all__ = ["check_views"]
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mvssl.datasets.draws import uniforms
-from mvssl.datasets.host_views import HostViews
 from mvssl.errors import UserError
+from mvssl.views.draws import uniforms
+from mvssl.views.host_views import HostViews
 
 SPLITS: Final = ("train", "test", "all")
 

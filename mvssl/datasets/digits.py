@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from mvssl.datasets.base import ImageDataset, check_size, check_split
-from mvssl.datasets.opencv import cv2
+from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mvssl.datasets.base import ImageDataset, check_size, check_split
 from mvssl.datasets.images import ENDINGS, find_images, read_image
-from mvssl.datasets.opencv import cv2
 from mvssl.errors import UserError
+from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
 
 _TEST_FOLDERS = ("test", "val")  # the first that is there is the test split

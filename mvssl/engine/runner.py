@@ -25,9 +25,10 @@ from mvssl.engine.hooks.scalars import RunScalars
 from mvssl.engine.loaders import build_loader, seed_everything
 from mvssl.engine.optim import build_schedulers
 from mvssl.errors import UserError
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 from mvssl.models.micro_batch import MultiViewDDP
+from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["Runner"]
 

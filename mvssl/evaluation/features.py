@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from mvssl.datasets.base import ImageDataset
-from mvssl.datasets.device_views import DeviceViews
-from mvssl.datasets.host_views import HostViews
-from mvssl.datasets.views import View
 from mvssl.distributed import all_gather_object, rank, world_size
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
+from mvssl.views import MultiViewPreprocessor
+from mvssl.views.device_views import DeviceViews
+from mvssl.views.host_views import HostViews
+from mvssl.views.sets import View
 
 __all__ = ["Features", "extract_features", "pixel_features", "still_projections"]
 

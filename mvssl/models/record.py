@@ -1,4 +1,4 @@
-"""The record that passes from the model to its head.
+"""The record that passes from the model to its head, and the pairs that heads walk.
 
 Shape suffixes: V views, G targets, B images in the batch, C features, D projection size,
 m prototypes.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mvssl.models.precision import at_least_float32
 
-__all__ = ["NO_VIEW", "Embeddings"]
+__all__ = ["NO_VIEW", "Embeddings", "view_pairs"]
 
 NO_VIEW = -1
 """Number of a target that is no view of this batch, such as a bank's entry."""
@@ -66,3 +66,15 @@ class Embeddings:
             tensors = getattr(self, name)
             changed[name] = None if tensors is None else [function(x) for x in tensors]
         return replace(self, **changed)
+
+
+def view_pairs(record: Embeddings) -> list[tuple[int, int]]:
+    """(g, v) for every target g and every prediction v of another view: which target each
+    prediction is shown. Positions in the record's lists, not numbers of views.
+    """
+    return [
+        (g, v)
+        for g, target in enumerate(record.target_views)
+        for v, view in enumerate(record.views)
+        if target != view
+    ]

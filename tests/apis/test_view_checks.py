@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from mvssl.apis.plan import describe_view
 from mvssl.apis.prepare import Job, TrainOptions, prepare
-from mvssl.datasets.views import build_views
 from mvssl.errors import UserError
+from mvssl.report.plan import describe_view
+from mvssl.views.sets import build_views
 from tests.mini import write_config
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}

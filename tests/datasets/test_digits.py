@@ -8,9 +8,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
-from mvssl.datasets import Digits, HostViews, build_views
+from mvssl.datasets import Digits
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
+from mvssl.views import HostViews, build_views
 
 
 def _images(data: Digits) -> np.ndarray:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mvssl.datasets import HostViews, ImageFolder, build_views
+from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
+from mvssl.views import HostViews, build_views
 
 
 def _write(path: Path, level: int = 100, height: int = 20, width: int = 30) -> None:

@@ -20,8 +20,9 @@ from mvssl.distributed import gather_interleaved
 from mvssl.engine.hooks import ClusteringHook
 from mvssl.engine.optim import AutocastOptimWrapper
 from mvssl.evaluation.features import still_projections
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
 from mvssl.registry import MODELS
+from mvssl.views import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, train_cli
 

@@ -7,7 +7,7 @@ from torch.utils.data import default_collate
 from mvssl.datasets import Digits
 from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch, seed_everything
 from mvssl.errors import UserError
-from mvssl.models import MultiViewPreprocessor
+from mvssl.views import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool
 
 Keys = list[list[tuple[int, int]]]

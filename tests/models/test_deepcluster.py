@@ -18,8 +18,13 @@ from torch import Tensor
 
 from mvssl.errors import UserError
 from mvssl.models import Embeddings
-from mvssl.models.assigners import KMeans, whiten
-from mvssl.models.heads import ClusteringHead, DeepClusterHead, DeepClusterV2Head
+from mvssl.models.clustering import (
+    ClusteringHead,
+    DeepClusterHead,
+    DeepClusterV2Head,
+    KMeans,
+    whiten,
+)
 from mvssl.registry import HEADS
 from tests.gloo_pool import GlooPool
 

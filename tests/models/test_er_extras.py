@@ -17,7 +17,9 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher, entropy
 from mvssl.models import Embeddings
-from mvssl.models.heads import DiscreteERHead, EmbeddingQueue, ERHead, measure_geometry
+from mvssl.models.heads import DiscreteERHead, ERHead
+from mvssl.models.measures import measure_geometry
+from mvssl.models.memory import EmbeddingQueue
 from tests.gloo_pool import GlooPool
 
 B, D, M = 8, 5, 6

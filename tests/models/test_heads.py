@@ -18,8 +18,10 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
 from mvssl.models import Embeddings
-from mvssl.models.heads import ERHead, PairHead, measure, view_pairs
+from mvssl.models.heads import ERHead, PairHead
 from mvssl.models.losses import CosineSimilarityLoss
+from mvssl.models.measures import measure
+from mvssl.models.record import view_pairs
 from tests.gloo_pool import GlooPool
 
 KAPPA = 7.0

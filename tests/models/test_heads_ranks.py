@@ -12,7 +12,8 @@ from torch import Tensor
 
 import mvssl.models  # noqa: F401  # fills the registries
 from mvssl.models import Embeddings
-from mvssl.models.heads import ClusteringHead, Head
+from mvssl.models.clustering import ClusteringHead
+from mvssl.models.heads import Head
 from mvssl.models.prototypes import Prototypes
 from mvssl.registry import HEADS, build_part
 from tests.gloo_pool import GlooPool

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mvssl.distributed import gather_interleaved
 from mvssl.errors import UserError
-from mvssl.models.assigners import Clusters, KMeans, whiten, whitening
+from mvssl.models.clustering import Clusters, KMeans, whiten, whitening
 from mvssl.registry import ASSIGNERS
 from tests.gloo_pool import GlooPool
 

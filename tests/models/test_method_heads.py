@@ -19,20 +19,16 @@ from mvssl.errors import UserError
 from mvssl.models import Embeddings
 from mvssl.models.heads import (
     AssignmentHead,
-    BankTargets,
     InstanceHead,
     JointHead,
     LeJEPAHead,
-    MemoryBank,
     MoCoHead,
-    NearestNeighborTargets,
     PairHead,
     RelationHead,
-    ViewTargets,
-    view_pairs,
 )
-from mvssl.models.heads.memory import last_occurrence
-from mvssl.models.record import NO_VIEW
+from mvssl.models.memory import MemoryBank, last_occurrence
+from mvssl.models.record import NO_VIEW, view_pairs
+from mvssl.models.targets import BankTargets, NearestNeighborTargets, ViewTargets
 
 B, D, M, N = 6, 5, 4, 20
 

@@ -20,7 +20,7 @@ from mmengine.hooks import Hook
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mvssl
-from mvssl.apis.config import load_config
+from mvssl.config.read import load_config
 from mvssl.datasets import Digits
 from mvssl.evaluation import extract_features, knn_accuracy
 from mvssl.models import MultiView

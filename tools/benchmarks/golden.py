@@ -135,7 +135,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     checkpoint = torch.load(path, weights_only=True)
     scalars = {
-        name: dict(zip(map(str, one["steps"].tolist()), map(float.hex, one["values"].tolist())))
+        name: _by_step(one)
         for name, one in checkpoint["history"]["series"].items()
         if name not in UNCHECKED
     }
@@ -145,6 +145,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
         tensors[name] = hashlib.sha256(head + content).hexdigest()[:16]
     return {"scalars": scalars, "tensors": tensors}
+
+
+def _by_step(series: Mapping[str, Any]) -> dict[str, str]:
+    steps, numbers = map(str, series["steps"].tolist()), map(float.hex, series["values"].tolist())
+    return dict(zip(steps, numbers, strict=True))
 
 
 # The comparison.

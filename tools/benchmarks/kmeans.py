@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.cluster import MiniBatchKMeans
 
-from mvssl.models.assigners import KMeans
+from mvssl.models.clustering import KMeans
 
 Row = dict[str, float | str]
 

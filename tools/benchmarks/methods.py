@@ -24,7 +24,7 @@ import rows as store
 import torch
 
 from mvssl.apis import TrainOptions
-from mvssl.apis.config import load_config, parse_options
+from mvssl.config.read import load_config, parse_options
 from mvssl.files import write_bytes_atomically
 
 ROOT = Path(__file__).parents[2]

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from mvssl.apis.config import load_config
+from mvssl.config.read import load_config
 from mvssl.files import write_bytes_atomically
 from mvssl.information import VonMisesFisher
-from mvssl.models.heads import measure, measure_geometry
+from mvssl.models.measures import measure, measure_geometry
 from mvssl.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 CONFIG = Path(__file__).parents[2] / "configs" / "byol_vit.py"

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mvssl.engine.loaders import EpochSampler
 from mvssl.errors import UserError
 from mvssl.evaluation.features import still_projections
-from mvssl.models.heads import ClusteringHead
+from mvssl.models.clustering import ClusteringHead
 from mvssl.registry import HOOKS
 
 __all__ = ["ClusteringHook"]

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
-from mvssl.models.heads import measure, measure_geometry
+from mvssl.models.measures import measure, measure_geometry
 from mvssl.registry import HOOKS
 
 __all__ = ["InformationHook"]

@@ -15,14 +15,13 @@ from torch import Tensor
 from mvssl.arguments import check_positive
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
-from mvssl.models.heads.base import view_pairs
-from mvssl.models.heads.measures import Scalars, mean_entropy, mean_scalars, measure_discrete
-from mvssl.models.heads.memory import EmbeddingQueue
-from mvssl.models.heads.targets import TargetedHead
+from mvssl.models.heads.base import TargetedHead
 from mvssl.models.losses import SoftCrossEntropyLoss
+from mvssl.models.measures import Scalars, mean_entropy, mean_scalars, measure_discrete
+from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.precision import at_least_float32
 from mvssl.models.prototypes import Prototypes
-from mvssl.models.record import Embeddings
+from mvssl.models.record import Embeddings, view_pairs
 from mvssl.registry import ASSIGNERS, HEADS, build_part
 
 __all__ = ["AssignmentHead", "DiscreteERHead"]

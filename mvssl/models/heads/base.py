@@ -1,16 +1,20 @@
-"""What all heads share: their interface, and the pairs they walk."""
+"""What all heads share: their interface, and where their targets come from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mvssl.distributed import gather
+from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.record import Embeddings
+from mvssl.models.targets import TargetSource
+from mvssl.registry import TARGETS, build_part
 
-__all__ = ["Head", "gather_views", "view_pairs"]
+__all__ = ["Head", "TargetedHead", "gather_views"]
 
 
 class Head(nn.Module, ABC):
@@ -23,7 +27,7 @@ class Head(nn.Module, ABC):
     Attributes:
         min_views: views of an image without which the objective is not defined.
         measures_information: whether the loss comes with the scalars of ``measure`` or
-            ``measure_discrete`` (beside this file); where it does not, ``InformationHook``
+            ``measure_discrete`` (``mvssl.models.measures``); where it does not, ``InformationHook``
             computes them.
         crosses_samples: whether a sample's loss depends on the others of the batch. Then plain
             gradient accumulation is not the large batch that it stands for.
@@ -59,16 +63,31 @@ class Head(nn.Module, ABC):
         """
 
 
-def view_pairs(record: Embeddings) -> list[tuple[int, int]]:
-    """(g, v) for every target g and every prediction v of another view: which target each
-    prediction is shown. Positions in the record's lists, not numbers of views.
+class TargetedHead(Head):
+    """A head whose targets come from a member of TARGETS, with a queue of its own or none.
+
+    Args:
+        target: a member of TARGETS; views without gradient where None is given.
+        in_channels: D, which some targets need.
+        num_samples: N, likewise.
     """
-    return [
-        (g, v)
-        for g, target in enumerate(record.target_views)
-        for v, view in enumerate(record.views)
-        if target != view
-    ]
+
+    def __init__(
+        self, target: dict[str, Any] | None, in_channels: int | None, num_samples: int | None
+    ) -> None:
+        super().__init__()
+        sizes = {"in_channels": in_channels, "num_samples": num_samples}
+        self.target: TargetSource = build_part(TARGETS, target or {"type": "ViewTargets"}, **sizes)
+        self.min_views = self.target.min_views
+        self.queue: EmbeddingQueue | None = None
+
+    def check_batch(self, batch_size: int) -> None:
+        self.target.check_batch(batch_size)
+        if self.queue is not None:
+            self.queue.check_batch(batch_size)
+
+    def resolve(self, record: Embeddings) -> Embeddings:
+        return self.target(record)
 
 
 def gather_views(embeddings: list[Tensor]) -> list[Tensor]:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mvssl.arguments import check_count, check_positive
 from mvssl.errors import UserError
-from mvssl.models.heads.base import Head, view_pairs
-from mvssl.models.heads.memory import EmbeddingQueue, StepCount
-from mvssl.models.heads.targets import BankTargets
+from mvssl.models.heads.base import Head
 from mvssl.models.losses import SoftCrossEntropyLoss
-from mvssl.models.record import Embeddings
+from mvssl.models.memory import EmbeddingQueue, StepCount
+from mvssl.models.record import Embeddings, view_pairs
+from mvssl.models.targets import BankTargets
 from mvssl.registry import HEADS
 
 __all__ = ["InstanceHead", "MoCoHead", "RelationHead"]

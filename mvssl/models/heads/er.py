@@ -11,12 +11,11 @@ from torch import Tensor
 from mvssl.arguments import check_choice
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy, reconstruction
-from mvssl.models.heads.base import gather_views, view_pairs
-from mvssl.models.heads.measures import as_tensors, measure
-from mvssl.models.heads.memory import EmbeddingQueue
-from mvssl.models.heads.targets import TargetedHead
+from mvssl.models.heads.base import TargetedHead, gather_views
+from mvssl.models.measures import as_tensors, measure
+from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.precision import at_least_float32
-from mvssl.models.record import Embeddings
+from mvssl.models.record import Embeddings, view_pairs
 from mvssl.registry import HEADS
 
 __all__ = ["ERHead"]

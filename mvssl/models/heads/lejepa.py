@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mvssl.errors import UserError
 from mvssl.models.heads.base import Head, gather_views
-from mvssl.models.heads.memory import StepCount
+from mvssl.models.memory import StepCount
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS, LOSSES
 

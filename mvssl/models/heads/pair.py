@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvssl.models.heads.base import Head, gather_views, view_pairs
-from mvssl.models.heads.targets import TargetedHead
-from mvssl.models.record import Embeddings
+from mvssl.models.heads.base import Head, TargetedHead, gather_views
+from mvssl.models.record import Embeddings, view_pairs
 from mvssl.registry import HEADS, LOSSES
 
 __all__ = ["JointHead", "PairHead"]

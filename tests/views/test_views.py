@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from mvssl.datasets.device_views import DeviceViews
-from mvssl.datasets.draws import draw
-from mvssl.datasets.host_views import HostViews
-from mvssl.datasets.views import VIEW_SETS, View, build_views
 from mvssl.errors import UserError
+from mvssl.views.device_views import DeviceViews
+from mvssl.views.draws import draw
+from mvssl.views.host_views import HostViews
+from mvssl.views.sets import VIEW_SETS, View, build_views
 
 LOCAL = {"dino": 8, "dino_conv": 8, "swav": 6, "lejepa": 6}
 SINGLE = ("deepcluster", "gentle_one", "instance")

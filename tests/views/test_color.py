@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mvssl.datasets.color import gray_values, rgb_to_lab, sobel_edges
-from mvssl.datasets.opencv import cv2
+from mvssl.opencv import cv2
+from mvssl.views.color import gray_values, rgb_to_lab, sobel_edges
 
 
 def random_images(seed: int = 0) -> Tensor:

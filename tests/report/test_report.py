@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from mvssl.apis.figures import plot_curves, plot_views
-from mvssl.apis.report import print_report, write_summary
 from mvssl.engine.history import History
 from mvssl.errors import UserError
+from mvssl.report.figures import plot_curves, plot_views
+from mvssl.report.tables import print_report, write_summary
 
 SUMMARY = {
     "knn_top1_init": 0.8528,

@@ -19,9 +19,9 @@ from mvssl.arguments import check_count
 from mvssl.distributed import gather_interleaved
 from mvssl.errors import UserError
 from mvssl.information import conditional_entropy
-from mvssl.models.assigners import Clusters, KMeans
+from mvssl.models.clustering.kmeans import Clusters, KMeans
 from mvssl.models.heads.base import Head
-from mvssl.models.heads.measures import mean_scalars, measure_discrete
+from mvssl.models.measures import mean_scalars, measure_discrete
 
 __all__ = ["EPOCH_STRIDE", "ClusteringHead"]
 

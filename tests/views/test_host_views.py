@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from mvssl.datasets import DeviceViews, HostViews, View, build_views
+from mvssl.views import DeviceViews, HostViews, View, build_views
 
 PHOTOS = ("china.jpg", "flower.jpg")
 

@@ -8,9 +8,9 @@ import torch
 import torchvision.transforms.v2.functional as tvf
 from torch import Tensor
 
-from mvssl.datasets import DeviceViews, View, ViewDraw, build_views, draw
-from mvssl.datasets.color import brightness_contrast_, grayscale, saturate, shift_hue, solarize
-from mvssl.datasets.resample import apply_separable, blur_matrices, resize_matrices
+from mvssl.views import DeviceViews, View, ViewDraw, build_views, draw
+from mvssl.views.color import brightness_contrast_, grayscale, saturate, shift_hue, solarize
+from mvssl.views.resample import apply_separable, blur_matrices, resize_matrices
 
 BATCH = 48
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mvssl.datasets.color import brightness_contrast_, grayscale, saturate, shift_hue, solarize
-from mvssl.datasets.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewDraw, draw
-from mvssl.datasets.resample import apply_separable, blur_matrices, resize_matrices
-from mvssl.datasets.views import View
+from mvssl.views.color import brightness_contrast_, grayscale, saturate, shift_hue, solarize
+from mvssl.views.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewDraw, draw
+from mvssl.views.resample import apply_separable, blur_matrices, resize_matrices
+from mvssl.views.sets import View
 
 
 class DeviceViews:

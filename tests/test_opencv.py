@@ -11,6 +11,6 @@ from mvssl.errors import UserError
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.delitem(sys.modules, "mvssl.datasets.opencv", raising=False)
+    monkeypatch.delitem(sys.modules, "mvssl.opencv", raising=False)
     with pytest.raises(UserError, match=r"cv2.*libgl1.*headless"):
-        import mvssl.datasets.opencv  # noqa: F401
+        import mvssl.opencv  # noqa: F401

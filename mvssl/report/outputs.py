@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 import mvssl
-from mvssl.apis.figures import plot_curves, plot_views
-from mvssl.apis.report import print_report, write_summary
 from mvssl.checkpoint import save_backbone
 from mvssl.datasets.base import ImageDataset
-from mvssl.datasets.opencv import cv2
 from mvssl.distributed import world_size
 from mvssl.engine import Runner
 from mvssl.engine.hooks import KNNHook
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
+from mvssl.opencv import cv2
+from mvssl.report.figures import plot_curves, plot_views
+from mvssl.report.tables import print_report, write_summary
+from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["write_outputs", "write_views"]
 

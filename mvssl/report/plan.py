@@ -11,11 +11,12 @@ from torch import nn
 
 import mvssl
 from mvssl.apis.prepare import Job, TrainOptions
-from mvssl.datasets.views import View
 from mvssl.distributed import world_size
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.models import MultiView, MultiViewPreprocessor
+from mvssl.models import MultiView
+from mvssl.views import MultiViewPreprocessor
+from mvssl.views.sets import View
 
 __all__ = ["opening", "show_plan"]
 

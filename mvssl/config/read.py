@@ -10,13 +10,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mvssl.apis.config_checks import (
+from mvssl.config.checks import (
     Problem,
     accepted_arguments,
     complain,
     needs_type,
 )
-from mvssl.apis.config_slots import TOP_LEVEL
+from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError, near_names
 
 __all__ = ["load_config", "parse_options", "without_delete"]

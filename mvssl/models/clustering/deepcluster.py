@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from mvssl.arguments import check_count, check_positive
 from mvssl.distributed import gather_detached, gather_interleaved, rank, world_size
-from mvssl.models.assigners import Clusters, whiten
-from mvssl.models.heads.clustering import EPOCH_STRIDE, ClusteringHead
-from mvssl.models.heads.memory import last_occurrence
+from mvssl.models.clustering.head import EPOCH_STRIDE, ClusteringHead
+from mvssl.models.clustering.kmeans import Clusters
+from mvssl.models.clustering.whitening import whiten
+from mvssl.models.memory import last_occurrence
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
 

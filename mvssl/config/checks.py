@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
-from mvssl.apis.config_slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
+from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
 from mvssl.errors import UserError, near_names
 
 __all__ = [

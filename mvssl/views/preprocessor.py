@@ -9,12 +9,12 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mvssl.datasets.color import rgb_to_lab, sobel_edges
-from mvssl.datasets.device_views import DeviceViews
-from mvssl.datasets.host_views import HostViews
-from mvssl.datasets.views import View, build_views
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
+from mvssl.views.color import rgb_to_lab, sobel_edges
+from mvssl.views.device_views import DeviceViews
+from mvssl.views.host_views import HostViews
+from mvssl.views.sets import View, build_views
 
 __all__ = ["MultiViewPreprocessor"]
 

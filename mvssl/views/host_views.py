@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from mvssl.datasets.draws import BRIGHTNESS, CONTRAST, SATURATION, ViewDraw, draw
-from mvssl.datasets.opencv import cv2
-from mvssl.datasets.views import View
+from mvssl.opencv import cv2
+from mvssl.views.draws import BRIGHTNESS, CONTRAST, SATURATION, ViewDraw, draw
+from mvssl.views.sets import View
 
 Image = NDArray[np.uint8]
 """An RGB image (H, W, 3)."""

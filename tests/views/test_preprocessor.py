@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mvssl.datasets.host_views import HostViews
-from mvssl.datasets.opencv import cv2
 from mvssl.errors import UserError
-from mvssl.models import MultiViewPreprocessor
-from mvssl.models.preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from mvssl.opencv import cv2
+from mvssl.views import MultiViewPreprocessor
+from mvssl.views.host_views import HostViews
+from mvssl.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 
 def batch_of(images: Tensor, start: int = 0) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mvssl.apis.figures import plot_curves, plot_views
 from mvssl.engine.history import format_duration, format_scalar
 from mvssl.files import write_bytes_atomically
+from mvssl.report.figures import plot_curves, plot_views
 
 __all__ = ["plot_curves", "plot_views", "print_report", "summary_table", "write_summary"]
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mvssl.datasets.view_spec import View
 from mvssl.errors import UserError, near_names
+from mvssl.views.view_spec import View
 
 __all__ = ["VIEW_SETS", "View", "build_views"]
 

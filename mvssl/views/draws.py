@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvssl.datasets.views import View
+from mvssl.views.sets import View
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """Numbers of the colour operations in ``ViewDraw.order``."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mvssl.datasets.draws import HUE, draw, uniforms
-from mvssl.datasets.views import View, build_views
+from mvssl.views.draws import HUE, draw, uniforms
+from mvssl.views.sets import View, build_views
 
 N = 4000
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from mmengine.hooks import Hook
 
-from mvssl.apis.config import load_config, parse_options, without_delete
-from mvssl.apis.config_checks import (
+from mvssl.config.checks import (
     Problem,
     accepted_arguments,
     check_config,
     complain,
 )
+from mvssl.config.read import load_config, parse_options, without_delete
 from mvssl.errors import UserError
 from mvssl.models.heads import ERHead
 from mvssl.registry import DATASETS, HEADS, HOOKS, NECKS, Registry

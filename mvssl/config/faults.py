@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from mvssl.apis.config_checks import Problem
+from mvssl.config.checks import Problem
 from mvssl.errors import UserError
 from mvssl.registry import Registry
 

@@ -22,9 +22,8 @@ from mvssl.information import (
     rankme,
     uniformity,
 )
-from mvssl.models.heads.base import view_pairs
 from mvssl.models.precision import at_least_float32
-from mvssl.models.record import Embeddings
+from mvssl.models.record import Embeddings, view_pairs
 
 __all__ = [
     "Scalars",

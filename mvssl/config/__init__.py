@@ -1,0 +1,1 @@
+"""Configs: read once, checked as a whole, faults told as sentences."""

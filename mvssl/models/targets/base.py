@@ -1,0 +1,33 @@
+"""What all targets share: their interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from mvssl.models.record import Embeddings
+
+__all__ = ["TargetSource"]
+
+
+class TargetSource(nn.Module, ABC):
+    """Replaces the targets of a record.
+
+    Attributes:
+        min_views: views of an image that it needs.
+        keeps_logits: whether its targets come with the record's target logits.
+    """
+
+    min_views: int = 2
+    keeps_logits: bool = False
+
+    @abstractmethod
+    def forward(self, record: Embeddings) -> Embeddings:
+        """The record with the targets of this source."""
+
+    def update(self, record: Embeddings) -> None:
+        """Remember the embeddings of a training step, after its loss."""
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raises a UserError where the batch over all processes does not fit."""

@@ -1,0 +1,1 @@
+"""What a person looks at: the plan of a run, its tables, figures and outputs."""
