@@ -1,8 +1,8 @@
 """Every registry of mvssl: a config names a component, its registry builds it.
 
-Slots of the model (backbone, neck, head, loss, assigner, target) have registries of their own
-without a parent, since mmengine allows one child of a scope under each parent; everything that
-mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mmengine's registry.
+Slots of the model (backbone, neck, head, loss, assigner, target) and the parts of views have
+registries of their own without a parent, since mmengine allows one child of a scope under each
+parent; everything that mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mmengine's registry.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ __all__ = [
     "Registry",
     "TARGETS",
     "TRANSFORMS",
+    "VIEW_OPS",
+    "VIEW_SETS",
     "VISBACKENDS",
     "VISUALIZERS",
     "build_part",
@@ -100,6 +102,8 @@ HEADS = _slot("HEADS", "mvssl.models")
 LOSSES = _slot("LOSSES", "mvssl.models")
 ASSIGNERS = _slot("ASSIGNERS", "mvssl.models")
 TARGETS = _slot("TARGETS", "mvssl.models")
+VIEW_OPS = _slot("VIEW_OPS", "mvssl.views")
+VIEW_SETS = _slot("VIEW_SETS", "mvssl.views")
 
 MODELS = _child("MODELS", "mvssl.models", "mvssl.views")
 DATASETS = _child("DATASETS", "mvssl.datasets")

@@ -9,8 +9,7 @@ from mvssl.config.faults import COMPONENT_ERRORS
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
-from mvssl.views import MultiViewPreprocessor
-from mvssl.views.view_spec import NUM_CHANNELS
+from mvssl.views.view import NUM_CHANNELS
 
 __all__ = ["check_views"]
 
@@ -27,10 +26,8 @@ def check_views(model: MultiView, evaluated: bool) -> None:
         UserError: it cannot take some of them; all are told.
     """
     preprocessor = model.data_preprocessor
-    if not isinstance(preprocessor, MultiViewPreprocessor):
-        return
     backbone, size = model.backbone, preprocessor.size
-    shapes = {(view.num_channels, view.size): "views" for view in preprocessor.views}
+    shapes = dict.fromkeys(preprocessor.shapes(), "views")
     if evaluated:
         shapes.setdefault((NUM_CHANNELS, size), "whole images (for evaluation)")
     faults = []

@@ -14,6 +14,7 @@ from mvssl.datasets import ImageDataset
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.models.heads import Head
+from mvssl.views import Operation, Preprocessor
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
 
@@ -70,13 +71,16 @@ class Slot(NamedTuple):
 
 HEAD = r"(model\.head|er_head)"
 HOOK = r"(evaluation|default_hooks|custom_hooks)\.\w+"
+VIEW_OPERATION = r"model\.data_preprocessor\.views\.\d+\.operations\.\d+"
 SLOTS = (
     Slot(r"model", registry.MODELS),
     Slot(r"model\.backbone(\.parts\.\d+)?", registry.BACKBONES),
     Slot(r"model\.neck(\.projector)?", registry.NECKS, filled=("in_channels",)),
     Slot(r"model\.predictor", registry.NECKS, filled=("in_channels", "out_channels")),
     Slot(r"model\.teacher", registry.MODELS, "EMATeacher"),
-    Slot(r"model\.data_preprocessor", registry.MODELS),
+    Slot(r"model\.data_preprocessor", registry.MODELS, base=Preprocessor),
+    Slot(r"model\.data_preprocessor\.views", registry.VIEW_SETS, filled=("size",)),
+    Slot(VIEW_OPERATION, registry.VIEW_OPS, base=Operation),
     Slot(
         HEAD,
         registry.HEADS,

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from mvssl.errors import UserError
 from mvssl.views.draws import uniforms
-from mvssl.views.host_views import HostViews
+from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
 
@@ -52,7 +52,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._labels = labels
         self._classes = classes
         self.size = size
-        self.view_transform: HostViews | None = None
+        self.view_transform: ViewTransform | None = None
 
     @property
     def labels(self) -> NDArray[np.int64] | None:

@@ -28,7 +28,6 @@ from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 from mvssl.models.micro_batch import MultiViewDDP
-from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["Runner"]
 
@@ -96,8 +95,7 @@ class Runner(MMRunner):
 
     def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
         built = super().build_model(model)
-        if isinstance(built.data_preprocessor, MultiViewPreprocessor):
-            built.data_preprocessor.seed = self.seed
+        built.data_preprocessor.seed = self.seed
         return built
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
@@ -123,8 +121,7 @@ class Runner(MMRunner):
         if not isinstance(dataloader, dict):
             return dataloader
         preprocessor = self.plain_model.data_preprocessor
-        if isinstance(preprocessor, MultiViewPreprocessor):
-            dataloader["dataset"].view_transform = preprocessor.host_transform()
+        dataloader["dataset"].view_transform = preprocessor.host_transform()
         return build_loader(**dataloader, seed=self.seed)
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: OptimWrapper) -> Any:

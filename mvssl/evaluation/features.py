@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,6 @@ from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
-from mvssl.views import MultiViewPreprocessor
-from mvssl.views.device_views import DeviceViews
-from mvssl.views.host_views import HostViews
-from mvssl.views.sets import View
 
 __all__ = ["Features", "extract_features", "pixel_features", "still_projections"]
 
@@ -72,36 +67,16 @@ def still_projections(
     since it goes through a data set as ``extract_features`` does.
     """
     shown = copy.copy(dataset)  # the original goes on making its own views
-    show = _whole_image(model.data_preprocessor, shown)
+    shown.view_transform = model.data_preprocessor.still_transform()
     rows = []
     with evaluating(model):
         for batch in _own_batches(shown, batch_size, num_workers):
-            rows.append(at_least_float32(model.neck(model.backbone(show(batch)))))
+            rows.append(
+                at_least_float32(model.neck(model.backbone(model.data_preprocessor.whole(batch))))
+            )
     if not rows:
         return torch.zeros(0, model.neck.out_channels, device=next(model.parameters()).device)
     return torch.cat(rows).clone()  # what is made in inference mode could not be changed later
-
-
-def _whole_image(
-    preprocessor: nn.Module, dataset: ImageDataset
-) -> Callable[[dict[str, Any]], Tensor]:
-    """What turns a batch of ``dataset`` into network inputs (b, 3, s, s) of whole images."""
-    if not isinstance(preprocessor, MultiViewPreprocessor):  # the user's own knows its images
-        return lambda batch: preprocessor(batch)["inputs"]
-    size = preprocessor.views[0].size
-    still = View(size, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
-    if preprocessor.engine == "host":
-        dataset.view_transform = HostViews([still], seed=0)
-
-    def show(batch: dict[str, Any]) -> Tensor:
-        if "views" in batch:
-            images = preprocessor.cast_data(batch["views"])[0].float().div_(255.0)
-        else:
-            images = preprocessor.cast_data(batch["image"])
-            images = DeviceViews([still], seed=0)(images, batch["index"], batch["epoch"])[0]
-        return preprocessor.normalize(images)
-
-    return show
 
 
 def pixel_features(dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0) -> Features:

@@ -16,6 +16,7 @@ from mvssl.models.prototypes import Prototypes
 from mvssl.models.record import Embeddings
 from mvssl.models.teacher import EMATeacher
 from mvssl.registry import BACKBONES, HEADS, MODELS, NECKS, build_part
+from mvssl.views import Preprocessor
 
 __all__ = ["MultiView"]
 
@@ -43,7 +44,7 @@ class MultiView(BaseModel):
         UserError: more targets than views, or fewer views than the head's ``min_views``.
     """
 
-    data_preprocessor: nn.Module
+    data_preprocessor: Preprocessor
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import default_collate
 
 import mvssl
@@ -24,7 +24,6 @@ from mvssl.models import MultiView
 from mvssl.opencv import cv2
 from mvssl.report.figures import plot_curves, plot_views
 from mvssl.report.tables import print_report, write_summary
-from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["write_outputs", "write_views"]
 
@@ -52,12 +51,8 @@ def versions() -> dict[str, str]:
 
 
 def write_views(model: MultiView, dataset: ImageDataset, path: Path) -> None:
-    """A picture of the views that the model is trained on; none for a preprocessor of one's own,
-    which may not say what its views look like.
-    """
+    """A picture of the views that the model is trained on."""
     preprocessor = model.data_preprocessor
-    if not isinstance(preprocessor, MultiViewPreprocessor):
-        return
     step = max(len(dataset) // NUM_SHOWN, 1)
     indices = range(0, min(len(dataset), step * NUM_SHOWN), step)
     transform, dataset.view_transform = dataset.view_transform, preprocessor.host_transform()
@@ -104,7 +99,7 @@ def write_outputs(
     file = folder / "backbone.safetensors"
     knn = next((hook for hook in runner.hooks if isinstance(hook, KNNHook)), None)
     model = runner.plain_model
-    expected = _preprocessing(model.data_preprocessor)
+    expected = model.data_preprocessor.describe_inputs()
     backbone = save_backbone(model.backbone, file, cfg.model.backbone.to_dict(), expected)
     plot_curves(
         runner.history,
@@ -135,13 +130,6 @@ def write_outputs(
     print()
     print_report(summary, summary["knn"], _places(folder))
     return summary
-
-
-def _preprocessing(preprocessor: nn.Module) -> dict[str, Any] | None:
-    if not isinstance(preprocessor, MultiViewPreprocessor):
-        return None
-    channels = {name: getattr(preprocessor, name).flatten().tolist() for name in ("mean", "std")}
-    return {"size": preprocessor.size, "color_space": preprocessor.color_space, **channels}
 
 
 def _places(folder: Path) -> Mapping[str, str]:

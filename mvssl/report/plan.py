@@ -15,8 +15,6 @@ from mvssl.distributed import world_size
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
-from mvssl.views import MultiViewPreprocessor
-from mvssl.views.sets import View
 
 __all__ = ["opening", "show_plan"]
 
@@ -29,7 +27,7 @@ def show_plan(runner: Runner, job: Job) -> None:
     steps = len(runner.train_dataloader)
     rows = {
         **_parts(runner),
-        **_views(runner),
+        **runner.plain_model.data_preprocessor.describe(),
         "learning rate": _learning_rate(job),
         "memory": _memory(),
         "one batch": f"loss {loss:.4f}, {seconds:.2f} s; an epoch about {steps * seconds:.0f} s",
@@ -66,52 +64,6 @@ def _count(part: nn.Module) -> str:
     total = sum(p.numel() for p in parameters)
     frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
     return f"{type(part).__name__}, {total:,} parameters{' (not trained)' if frozen else ''}"
-
-
-def _views(runner: Runner) -> dict[str, str]:
-    preprocessor = runner.plain_model.data_preprocessor
-    if not isinstance(preprocessor, MultiViewPreprocessor):
-        return {"views": type(preprocessor).__name__}
-    space = preprocessor.color_space
-    turned = "" if space == "rgb" else f", turned from RGB to {space}"
-    engine = {"views": f"'{preprocessor.view_set}', drawn on the {preprocessor.engine}{turned}"}
-    return engine | {
-        f"  view {number}": describe_view(view)
-        for number, view in enumerate(preprocessor.views, start=1)
-    }
-
-
-def describe_view(view: View) -> str:
-    """``32 px, crop 0.3-1 of the area, ...``: what is drawn, and how often."""
-    low, high = view.crop_scale
-    parts = [f"{view.size} px, crop {low:g}-{high:g} of the area"]
-    jitter = [
-        f"{name} {strength:g}"
-        for name, strength in (
-            ("brightness", view.brightness),
-            ("contrast", view.contrast),
-            ("saturation", view.saturation),
-            ("hue", view.hue),
-        )
-        if strength
-    ]
-    if view.flip:
-        parts.append(f"flip p {view.flip:g}")
-    if jitter:
-        parts.append(f"{' '.join(jitter)} p {view.jitter_prob:g}")
-    for name, probability in (
-        ("grey", view.gray),
-        ("blur", view.blur),
-        ("solarise", view.solarize),
-    ):
-        if probability:
-            parts.append(f"{name} p {probability:g}")
-    if view.channels is not None:
-        plural = "s" if len(view.channels) > 1 else ""
-        parts.append(f"channel{plural} {' and '.join(map(str, view.channels))} alone")
-    if view.draw_as is not None:
-        parts.append(f"the same draw as view {view.draw_as + 1}")
-    return ", ".join(parts)
 
 
 def _learning_rate(job: Job) -> str:

@@ -1,157 +1,134 @@
-"""From a batch of the loader to normalised views on the training device."""
+"""From a batch of the loader to what a network is given: the base of all preprocessors."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mvssl.errors import UserError
-from mvssl.registry import MODELS
-from mvssl.views.color import rgb_to_lab, sobel_edges
+from mvssl.views.color_spaces import IMAGENET_MEAN, IMAGENET_STD
 from mvssl.views.device_views import DeviceViews
 from mvssl.views.host_views import HostViews
-from mvssl.views.sets import View, build_views
+from mvssl.views.ops.base import Image
+from mvssl.views.view import NUM_CHANNELS, View
 
-__all__ = ["MultiViewPreprocessor"]
+__all__ = ["Preprocessor", "ViewTransform"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class ColorSpace(NamedTuple):
-    """How images in [0, 1] RGB are turned into what a network is given."""
-
-    convert: Callable[[Tensor], Tensor] | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+ViewTransform = Callable[[Image, int, int], list[Tensor]]
+"""What a data set applies in the loader's workers: an image uint8 (H, W, 3), its index and its
+epoch to uint8 (3, s, s), one per view."""
 
 
-COLOR_SPACES = {
-    "rgb": ColorSpace(None, IMAGENET_MEAN, IMAGENET_STD),
-    # L from 0 to 100 becomes -1 to 1; a and b reach about 108 from 0.
-    "lab": ColorSpace(rgb_to_lab, (50.0, 0.0, 0.0), (50.0, 110.0, 110.0)),
-    # Derivatives reach 4 at the sharpest edges, and are far smaller almost everywhere.
-    "sobel": ColorSpace(sobel_edges, (0.5, 0.0, 0.0), (0.25, 0.5, 0.5)),
-}
+class Preprocessor(BaseDataPreprocessor, ABC):
+    """Makes views of a batch and normalises them, and says what they are.
 
-
-@MODELS.register_module()
-class MultiViewPreprocessor(BaseDataPreprocessor):
-    """Draws the views (device engine) or takes those that the loader's workers drew (host engine).
-
-    Normalisation happens here for both engines and for evaluation, so it is written once.
+    A subclass gives ``make_views``; everything else that a run asks of a preprocessor has a default
+    that follows from it and from the constructor's arguments.
 
     Args:
-        views: name of a view set (``byol``, ``gentle``, ...) or a list of ``View`` arguments.
-        size: side of the views in pixels, where a view does not say its own.
-        engine: ``device`` draws views from batched images on the training device, for small images
-            and for GPUs; ``host`` draws them per sample in the loader's workers, for photographs.
-        mean, std: of red, green and blue, of pixel values in [0, 1]; ImageNet's by default. Other
-            colour spaces have their own.
-        color_space: what the finished views, and the images in evaluation, are turned into:
-            ``rgb``; ``lab``, CIE L*a*b* under D65 as ``(L - 50) / 50, a / 110, b / 110`` (CMC; Tian
-            et al. 2020); ``sobel``, grey value and its derivatives along x and y as
-            ``(grey - 0.5) / 0.25, dx / 0.5, dy / 0.5`` (DeepCluster; Caron et al. 2018, where the
-            network is not given the grey value).
+        size: Side of the views, and of whole images in evaluation, in pixels.
+        num_views: V, the number of views of an image.
+        mean, std: Of red, green and blue, of pixel values in [0, 1].
 
-    Raises:
-        UserError: an unknown view set, engine or colour space, or ``mean`` or ``std`` for another
-            colour space than ``rgb``.
-
-    Both engines draw from (seed, epoch, sample, view), so a sample's views do not depend on its
-    batch, its process or the number of workers. The Runner sets ``seed``.
+    Attributes:
+        seed: Of the draws. The Runner sets it to that of the run.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
-        views: str | Sequence[dict[str, Any]],
         size: int,
-        engine: str = "device",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        color_space: str = "rgb",
+        num_views: int = 2,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__(non_blocking=True)
-        if engine not in ("device", "host"):
-            raise UserError(
-                f"data_preprocessor.engine is 'device' or 'host', got {engine!r}: 'host' for "
-                f"large images, 'device' for small ones and GPUs."
-            )
-        self.view_set = views if isinstance(views, str) else "own list"
-        self.views = build_views(views, size)
         self.size = size
-        self.engine = engine
+        self.num_views = num_views
         self.seed = 0
-        space = _color_space(color_space, mean, std)
-        self.color_space = color_space
-        self.convert = space.convert
-        self.register_buffer("mean", torch.tensor(space.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(space.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     @property
-    def num_views(self) -> int:
-        """V, the number of views of an image."""
-        return len(self.views)
+    def device(self) -> torch.device:
+        # mmengine notes it in its own .to alone, and a model is moved as a whole.
+        return self.mean.device
 
-    def host_transform(self) -> HostViews | None:
-        """What the data set applies in its workers; None where views are drawn on the device."""
-        return HostViews(self.views, self.seed) if self.engine == "host" else None
+    def host_transform(self) -> ViewTransform | None:
+        """What the data set applies in its workers; None where it hands over the image itself."""
+        return None
 
-    @torch.no_grad()
+    @abstractmethod
     def make_views(self, data: dict[str, Any]) -> list[Tensor]:
-        """V x (B, 3, s, s) in [0, 1] on the device, RGB, not normalised, of a loader's batch."""
-        if "views" in data:
-            return [view.float().div_(255.0) for view in self.cast_data(data["views"])]
-        # Index and epoch stay on the host, where the draws are made: the device is not waited for.
-        engine = DeviceViews(self.views, self.seed)
-        return engine(self.cast_data(data["image"]), data["index"], data["epoch"])
+        """V x (B, 3, s, s), float32 in [0, 1] on ``device``, not normalised, of a loader's batch.
+
+        ``data`` holds ``image``, uint8 (B, 3, H, W), or ``views`` of the host transform, V x
+        (B, 3, s, s); ``index`` and ``epoch``, int64 (B,), on the CPU.
+        """
 
     @torch.no_grad()
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """A loader's batch to the arguments of ``MultiView.forward``.
 
-        Training: ``inputs`` is a list of V views (B, c, s, s), c = 3 where a view does not say
-        which ``channels``, ``index`` (B,). Otherwise ``inputs`` is the normalised images
-        (B, 3, H, W).
+        Training: ``inputs`` is a list of V views (B, c, s, s), ``index`` (B,). Otherwise ``inputs``
+        is the normalised images (B, 3, H, W).
         """
         # Also under AMP: bfloat16 would keep but 8 bits of a pixel.
         with torch.autocast(self.device.type, enabled=False):
             if training:
-                made = zip(self.views, self.make_views(data), strict=True)
-                inputs = [_chosen(view, self.normalize(images)) for view, images in made]
+                made = enumerate(self.make_views(data))
+                inputs = [self.finish(number, images) for number, images in made]
                 return {"inputs": inputs, "index": self.cast_data(data["index"])}
             images = self.cast_data(data["image"]).float().div_(255.0)
             return {"inputs": self.normalize(images)}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """RGB images (B, 3, H, W) in [0, 1] to the colour space, of about zero mean and unit
-        variance.
-        """
-        if self.convert is not None:
-            images = self.convert(images)
+        """RGB images (B, 3, H, W) in [0, 1] to about zero mean and unit variance."""
         return (images - self.mean) / self.std
 
+    def finish(self, number: int, images: Tensor) -> Tensor:
+        """What the network is given of the images of view ``number``, as ``make_views`` made them.
 
-def _color_space(
-    name: str, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> ColorSpace:
-    """The colour space, with a user's statistics."""
-    if name not in COLOR_SPACES:
-        listed = ", ".join(map(repr, COLOR_SPACES))
-        raise UserError(f"data_preprocessor.color_space is one of {listed}, got {name!r}.")
-    space = COLOR_SPACES[name]
-    given = [key for key, value in (("mean", mean), ("std", std)) if value is not None]
-    if given and name != "rgb":
-        raise UserError(
-            f"data_preprocessor.{' and '.join(given)} are for RGB, and color_space={name!r} has "
-            f"its own: leave them out, or set them to None where a base config gives them."
-        )
-    return ColorSpace(space.convert, tuple(mean or space.mean), tuple(std or space.std))
+        ``shapes`` says of what size it is.
+        """
+        return self.normalize(images)
 
+    def shapes(self) -> list[tuple[int, int]]:
+        """Channels and side in pixels of what the network is given of each view."""
+        return [(NUM_CHANNELS, self.size)] * self.num_views
 
-def _chosen(view: View, images: Tensor) -> Tensor:
-    return images if view.channels is None else images[:, list(view.channels)]
+    def still_transform(self) -> ViewTransform | None:
+        """As ``host_transform``, for ``whole``: whole images where views are random."""
+        return None if self.host_transform() is None else HostViews([self._still()], seed=0)
+
+    @torch.no_grad()
+    def whole(self, data: dict[str, Any]) -> Tensor:
+        """Whole images (their largest squares), without augmentation, of the size of the first
+        view, normalised: (B, 3, s, s) of a batch for which ``still_transform`` was set.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            if "views" in data:
+                images = self.cast_data(data["views"])[0].float().div_(255.0)
+            else:
+                engine = DeviceViews([self._still()], seed=0)
+                (images,) = engine(self.cast_data(data["image"]), data["index"], data["epoch"])
+            return self.normalize(images)
+
+    def _still(self) -> View:
+        side = self.shapes()[0][1]
+        return View.flat(side, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
+
+    def describe(self) -> dict[str, str]:
+        """Rows for the plan of a run."""
+        return {"views": f"{self.num_views} of {self.size} px, made by {type(self).__name__}"}
+
+    def describe_inputs(self) -> dict[str, Any]:
+        """What an exported backbone expects of images: size, colour space, mean, std."""
+        channels = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+        return {"size": self.size, "color_space": "rgb", **channels}

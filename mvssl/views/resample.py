@@ -1,4 +1,4 @@
-"""Crop, resize, flip and blur as pairs of small matrices, one pair a sample.
+"""Crop, resize and blur as pairs of small matrices, one pair a sample.
 
 Each of these acts on rows and columns separately and linearly, so that for a whole batch, every
 sample with its own parameters, it is two batched matrix products: on a GPU as on a CPU.
@@ -33,26 +33,22 @@ def apply_separable(images_bchw: Tensor, rows_bij: Tensor, columns_bij: Tensor) 
     return out
 
 
-def resize_matrices(
-    start_b: Tensor, length_b: Tensor, mirror_b: Tensor, size: int, extent: int
-) -> Tensor:
+def resize_matrices(start_b: Tensor, length_b: Tensor, size: int, extent: int) -> Tensor:
     """Matrices (B, size, extent) that cut a piece out of an axis and resize it to ``size``.
 
     The filter is the triangle, widened by the scale where it shrinks and cut off at the borders of
     the piece: what ``torch.nn.functional.interpolate(mode="bilinear", antialias=True)`` computes.
 
     Args:
-        start_b: First pixel of the piece, (B,) floating point, as the next two.
+        start_b: First pixel of the piece, (B,) floating point, as the next.
         length_b: Length of the piece in pixels.
-        mirror_b: 1 where the output is mirrored, else 0.
         size: Length of the output.
         extent: Length of the axis.
     """
     output_i = torch.arange(size, dtype=start_b.dtype, device=start_b.device)
     input_j = torch.arange(extent, dtype=start_b.dtype, device=start_b.device)
     scale_b = (length_b / size)[:, None]
-    mirrored_bi = output_i + mirror_b[:, None] * (size - 1 - 2 * output_i)
-    center_bi = scale_b * (mirrored_bi + 0.5)
+    center_bi = scale_b * (output_i + 0.5)
     # Positions count from the start of the piece: small numbers, so that float32 is exact enough.
     pixel_bj = input_j - start_b[:, None]
     inside_bj = ((pixel_bj >= 0) & (pixel_bj < length_b[:, None])).to(start_b.dtype)

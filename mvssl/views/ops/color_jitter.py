@@ -1,0 +1,145 @@
+"""Colour jitter: brightness, contrast, saturation and hue in an order drawn for every sample."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mvssl.opencv import cv2
+from mvssl.registry import VIEW_OPS
+from mvssl.views.color import brightness_contrast_, saturate, shift_hue
+from mvssl.views.ops.base import Drawn, Image, RandomOperation
+from mvssl.views.ops.ranges import check_strength
+from mvssl.views.upload import upload
+
+CHANGES = ("brightness", "contrast", "saturation", "hue")
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+_ORDERS = np.array(list(itertools.permutations(range(4))), dtype=np.int64)
+_LEVELS = np.arange(256, dtype=np.float64)
+
+
+@VIEW_OPS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class ColorJitter(RandomOperation):
+    """Four changes of colour in random order, as torchvision's ``ColorJitter`` makes them.
+
+    Args:
+        prob: Probability that they are made at all.
+        brightness: Strength b: the factor is uniform on ``[max(0, 1 - b), 1 + b]``; 0 is off.
+        contrast: As ``brightness``.
+        saturation: As ``brightness``.
+        hue: Strength h <= 0.5: the shift is uniform on ``[-h, h]`` turns of the colour circle.
+
+    Raises:
+        UserError: A value is outside its range.
+    """
+
+    numbers: ClassVar[int] = 6
+    first_number: ClassVar[int | None] = 23
+    flat: ClassVar[Mapping[str, str]] = {
+        "brightness": "brightness",
+        "contrast": "contrast",
+        "saturation": "saturation",
+        "hue": "hue",
+        "jitter_prob": "prob",
+    }
+    place: ClassVar[int] = 20
+
+    prob: float = 1.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength(
+            self.name,
+            brightness=self.brightness,
+            contrast=self.contrast,
+            saturation=self.saturation,
+        )
+        check_strength(self.name, 0.5, hue=self.hue)
+
+    @property
+    def strengths(self) -> tuple[float, float, float, float]:
+        """Of brightness, contrast, saturation and hue."""
+        return (self.brightness, self.contrast, self.saturation, self.hue)
+
+    @property
+    def idle(self) -> bool:
+        return super().idle or not any(self.strengths)
+
+    def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
+        """Factors and shift by name, (B,), and ``order`` (B, k): which of the k changes that the
+        view makes comes when, by their places in ``CHANGES``.
+        """
+        drawn = super().draw(u_bn, height, width)
+        for change, strength in enumerate(self.strengths):
+            low, high = max(0.0, 1.0 - strength), 1.0 + strength
+            if change == HUE:
+                low, high = -strength, strength
+            drawn[CHANGES[change]] = low + (high - low) * u_bn[:, 1 + change]
+        order_b4 = _ORDERS[(u_bn[:, 5] * len(_ORDERS)).astype(np.int64)]
+        used = np.array(self.strengths) > 0
+        drawn["order"] = order_b4[used[order_b4]].reshape(len(u_bn), used.sum())
+        return drawn
+
+    def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
+        for change in drawn["order"]:
+            image = _change(image, change, float(drawn[CHANGES[change]]))
+        return image
+
+    def device(self, images: Tensor, drawn: Drawn) -> Tensor:
+        for turn_b in drawn["order"].T:
+            brighten, contrast = turn_b == BRIGHTNESS, turn_b == CONTRAST
+            if brighten.any() or contrast.any():
+                factor = np.where(brighten, drawn["brightness"], drawn["contrast"])
+                gain = np.where(brighten | contrast, factor, 1.0)
+                pull = np.where(contrast, 1.0 - drawn["contrast"], 0.0)
+                gain_b, pull_b = upload(np.stack([gain, pull]), images.device).unbind()
+                images = brightness_contrast_(images, gain_b, pull_b)
+            for change, turn in ((SATURATION, saturate), (HUE, shift_hue)):
+                rows = np.flatnonzero(turn_b == change)
+                if rows.size:
+                    strength = upload(drawn[CHANGES[change]][rows], images.device)
+                    where = upload(rows, images.device)
+                    changed = turn(images.index_select(0, where), strength)
+                    images = images.index_copy_(0, where, changed)
+        return images
+
+    def describe(self) -> str:
+        made = zip(CHANGES, self.strengths, strict=True)
+        told = " ".join(f"{name} {strength:g}" for name, strength in made if strength)
+        return f"{told} p {self.prob:g}"
+
+
+def _change(image: Image, change: int, strength: float) -> Image:
+    if change == BRIGHTNESS:
+        return cv2.LUT(image, _table(strength * _LEVELS))
+    if change == CONTRAST:
+        gray = np.dot(cv2.mean(image)[:3], (0.2989, 0.587, 0.114))
+        return cv2.LUT(image, _table(strength * _LEVELS + (1.0 - strength) * gray))
+    if change == SATURATION:
+        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return cv2.addWeighted(image, strength, gray, 1.0 - strength, 0.0)
+    return _turn_hue(image, strength)
+
+
+def _table(levels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.rint(levels.clip(0, 255)).astype(np.uint8)
+
+
+def _turn_hue(image: Image, turns: float) -> Image:
+    """Turns the hue; the "full" conversion has 256 hues instead of 180."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    # uint8 addition wraps around as the circle does.
+    hsv[..., 0] += np.uint8(round(turns * 256) % 256)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
