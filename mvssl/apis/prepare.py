@@ -22,6 +22,7 @@ from mvssl.apis.hooks import (
     missing_hooks,
 )
 from mvssl.apis.view_checks import check_views
+from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.faults import attempt
 from mvssl.config.read import load_config
@@ -149,27 +150,25 @@ def _misfits(
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     steps = cfg.get("optim_wrapper", {}).get("accumulative_counts", 1)
-    micro = model.micro_batch_size
-    problems = []
+    micro = cfg.train_cfg.get("micro_batch_size")
+    problems: list[Problem] = []
+    if micro is not None:
+        attempt("train_cfg", lambda: check_count("train_cfg", micro_batch_size=micro), problems)
+    told = None
     if steps != 1 and micro is not None:
-        problems.append(
-            f"optim_wrapper.accumulative_counts={steps} and model.micro_batch_size={micro} are two "
-            f"ways to a large batch: leave accumulative_counts out, and multiply "
-            f"train_dataloader.batch_size by {steps}."
+        told = (
+            f"optim_wrapper.accumulative_counts={steps} and "
+            f"train_cfg.micro_batch_size={micro} are two ways to a large batch: leave "
+            f"accumulative_counts out, and multiply train_dataloader.batch_size by {steps}."
         )
     elif steps != 1 and model.head.crosses_samples:
-        problems.append(
+        told = (
             f"optim_wrapper.accumulative_counts={steps} adds up gradients of small batches, and "
             f"{type(model.head).__name__} looks across the samples of a batch, so that is not the "
             f"large batch: leave it out, multiply train_dataloader.batch_size by {steps}, and give "
-            f"model.micro_batch_size."
+            f"train_cfg.micro_batch_size."
         )
-    if micro is not None and cfg.get("model_wrapper_cfg") is not None:
-        problems.append(
-            f"model.micro_batch_size={micro} needs mvssl's own wrapper of the model for several "
-            f"processes: leave model_wrapper_cfg out."
-        )
-    return [Problem("optim_wrapper", text) for text in problems]
+    return problems if told is None else [*problems, Problem("optim_wrapper", told)]
 
 
 def _with_num_samples(cfg: Config, dataset: ImageDataset | None) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def run(job: Job, work_dir: Path, checkpoint: Path | None) -> dict[str, Any] | N
     runner = build_runner(job, work_dir, checkpoint)
     if runner.rank == 0:
         print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.plain_model, job.dataset, work_dir / "views.png")
+        write_views(runner.model, job.dataset, work_dir / "views.png")
     runner.train()
     if runner.rank != 0:
         return None
@@ -110,7 +110,7 @@ def build_runner(job: Job, work_dir: Path, checkpoint: Path | None = None) -> Ru
         model=job.model,
         work_dir=str(work_dir),
         train_dataloader={**plain["train_dataloader"], "dataset": job.dataset},
-        train_cfg={"by_epoch": True, **plain["train_cfg"]},
+        train_cfg={"type": "TrainLoop", **_without(plain["train_cfg"], "by_epoch")},
         optim_wrapper=plain["optim_wrapper"],
         param_scheduler=plain.get("param_scheduler"),
         default_hooks=job.default_hooks,
@@ -127,6 +127,10 @@ def build_runner(job: Job, work_dir: Path, checkpoint: Path | None = None) -> Ru
         experiment_name=f"{Path(options.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
         cfg=cfg,
     )
+
+
+def _without(cfg: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in cfg.items() if key != name}
 
 
 def _knn_note(options: TrainOptions) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
 
 from mvssl import registry
 from mvssl.datasets import ImageDataset
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
+from mvssl.engine.loop import TrainLoop
 from mvssl.models.heads import Head
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
@@ -30,7 +30,6 @@ TOP_LEVEL = (
     "find_unused_parameters",
     "log_level",
     "model",
-    "model_wrapper_cfg",
     "optim_wrapper",
     "param_scheduler",
     "schedules",
@@ -107,9 +106,10 @@ SLOTS = (
     Slot(
         r"train_cfg",
         registry.LOOPS,
-        EpochBasedTrainLoop,
-        extra=("by_epoch",),
+        "TrainLoop",
+        extra=("by_epoch",),  # as OpenMMLab's configs have it
         filled=("dataloader", "runner"),
+        base=TrainLoop,
     ),
     Slot(r"visualizer", registry.VISUALIZERS, filled=("name", "save_dir")),
     Slot(r"visualizer\.vis_backends\.\d+", registry.VISBACKENDS, filled=("save_dir",)),

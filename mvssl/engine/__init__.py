@@ -3,6 +3,7 @@
 from mvssl.engine import hooks
 from mvssl.engine.history import History
 from mvssl.engine.loaders import EpochSampler
+from mvssl.engine.loop import TrainLoop
 from mvssl.engine.optim import AutocastOptimWrapper, DecayGroups, WarmupCosineLR
 from mvssl.engine.runner import Runner
 
@@ -12,6 +13,7 @@ __all__ = [
     "EpochSampler",
     "History",
     "Runner",
+    "TrainLoop",
     "WarmupCosineLR",
     "hooks",
 ]

@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer, MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
 from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
+from mvssl.distributed import broadcast_
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook
-from mvssl.engine.hooks.scalars import RunScalars
 from mvssl.engine.loaders import build_loader, seed_everything
+from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.optim import build_schedulers
+from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
-from mvssl.models.micro_batch import MultiViewDDP
 from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["Runner"]
@@ -48,11 +48,18 @@ class Runner(MMRunner):
     - checkpoints hold tensors and plain containers and open with ``weights_only=True``.
 
     Attributes:
+        model: never wrapped.
+        network: ``model.embed``, in DDP where there are several processes.
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
         seconds: that the run took so far, evaluation and the time before a resume included.
     """
+
+    model: MultiView
+    network: nn.Module
+    optim_wrapper: Any
+    param_schedulers: Any
 
     def __init__(self, **arguments: Any) -> None:
         # Before mmengine's constructor, which registers hooks.
@@ -71,11 +78,6 @@ class Runner(MMRunner):
     @_log_dir.setter
     def _log_dir(self, value: str) -> None:
         pass
-
-    @property
-    def plain_model(self) -> MultiView:
-        """The model without its DDP wrapper."""
-        return self.model.module if is_model_wrapper(self.model) else self.model
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         with warnings.catch_warnings():
@@ -100,29 +102,23 @@ class Runner(MMRunner):
             built.data_preprocessor.seed = self.seed
         return built
 
-    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        if not self.distributed:
-            return super().wrap_model(model_wrapper_cfg, model)
-        model = synchronize_batch_norm(model)
+    def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
+        # What is wrapped is the network (`embed`), so that the model stays what it is.
+        if self.distributed:
+            synchronize_batch_norm(model)
+        model = model.to(get_device())
         with warnings.catch_warnings():
-            # torch renames broadcast_buffers, which both calls need as long as torch 2.4 is served.
+            # torch renames broadcast_buffers, which the call needs as long as torch 2.4 is served.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-            if model_wrapper_cfg is not None:
-                return super().wrap_model(model_wrapper_cfg, model)
-            device = get_device()
-            return MultiViewDDP(
-                module=model.to(device),
-                device_ids=None if device == "cpu" else [torch.cuda.current_device()],
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
-            )
+            self.network = distribute(model, self.cfg.get("find_unused_parameters", False))
+        return model
 
     def build_dataloader(
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> Any:
         if not isinstance(dataloader, dict):
             return dataloader
-        preprocessor = self.plain_model.data_preprocessor
+        preprocessor = self.model.data_preprocessor
         if isinstance(preprocessor, MultiViewPreprocessor):
             dataloader["dataset"].view_transform = preprocessor.host_transform()
         return build_loader(**dataloader, seed=self.seed)
@@ -136,7 +132,7 @@ class Runner(MMRunner):
             # Dropout, drop-path and the like differ between processes and repeat after a resume.
             seed_everything(self.seed + 1_000_003 * (self.epoch + 1) + 7919 * self.rank)
         # mmengine's own would turn a TypeError in a hook into one without its traceback.
-        for hook in self._hooks:
+        for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
                 method(self, **arguments)
@@ -149,23 +145,45 @@ class Runner(MMRunner):
     def train(self) -> nn.Module:
         self._since = time.perf_counter()
         try:
-            return super().train()
+            loop: TrainLoop = self.train_loop
+            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+            if self.param_schedulers is not None:
+                self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+            self.call_hook("before_run")
+            self.model.init_weights()
+            for tensor in self.model.state_dict().values():
+                broadcast_(tensor)
+            self._recompute_activations()
+            self.load_or_resume()
+            self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
+            self._compile_embed()
+            loop.run()
+            self.call_hook("after_run")
+            return self.model
         finally:
-            for hook in self._hooks:
+            for hook in self.hooks:
                 if isinstance(hook, ProgressHook):
                     hook.stop()
             self.visualizer.close()
             self._seconds_before, self._since = self.seconds, None
 
-    def load_or_resume(self) -> None:
-        # mmengine has just wrapped these parts with torch's old kind of checkpointing, of which
-        # torch warns and which DDP refuses where a part runs once for each view.
+    def _recompute_activations(self) -> None:
+        """Parts named in ``activation_checkpointing`` forget activations until the way back."""
         names = self.cfg.get("activation_checkpointing") or []
         for name in [names] if isinstance(names, str) else names:
-            part = self.plain_model.get_submodule(name)
+            part = self.model.get_submodule(name)
             own = partial(type(part).forward, part)
+            # The kind without reentrance, since DDP refuses the other one where a part runs once
+            # for each view.
             part.forward = partial(recompute, own, use_reentrant=False)
-        super().load_or_resume()
+
+    def _compile_embed(self) -> None:
+        """Compile what a step spends its time in; mmengine would compile a step of the model."""
+        options = self.cfg.get("compile")
+        if options:
+            arguments = {} if options is True else dict(options)
+            compiled = torch.compile(self.model.embed, **arguments)
+            self.model.embed = compiled  # type: ignore[method-assign]
 
     def record(self, scalars: dict[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
@@ -176,7 +194,7 @@ class Runner(MMRunner):
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
         self.logger.info(text)
-        for hook in self._hooks:
+        for hook in self.hooks:
             if isinstance(hook, ProgressHook):
                 hook.message(text)
 
@@ -204,7 +222,7 @@ class Runner(MMRunner):
                 "epoch_means": self.epoch_means,
                 "seconds": self.seconds,
             },
-            "state_dict": self.plain_model.state_dict(),
+            "state_dict": self.model.state_dict(),
             "history": self.history.state_dict(),
             "message_hub": {
                 name: list(buffer.data) for name, buffer in self.message_hub.log_scalars.items()
@@ -234,15 +252,14 @@ class Runner(MMRunner):
 
     def _take_weights(self, content: dict[str, Any], filename: str) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=content)
-        checkpoints.load_weights_strictly(self.plain_model, content["state_dict"], filename)
-        self._has_loaded = True
+        checkpoints.load_weights_strictly(self.model, content["state_dict"], filename)
         self.logger.info(f"loaded {filename}")
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        content = checkpoints.load_run(filename, self.plain_model)
+        content = checkpoints.load_run(filename, self.model)
         self._take_weights(content, filename)
         meta = content["meta"]
-        self.train_loop._epoch, self.train_loop._iter = meta["epoch"], meta["iter"]
+        self.train_loop.epoch, self.train_loop.iter = meta["epoch"], meta["iter"]
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
         self.optim_wrapper.load_state_dict(content["optimizer"])

@@ -57,7 +57,8 @@ def extract_features(
     own_x, own_labels = [], []
     with evaluating(model):
         for batch in _own_batches(dataset, batch_size, num_workers):
-            own_x.append(model(**model.data_preprocessor(batch)).float().cpu())
+            images = model.data_preprocessor(batch)["inputs"]
+            own_x.append(model.backbone(images).float().cpu())
             own_labels.append(batch["label"])
     return _join(own_x, own_labels, len(dataset))
 

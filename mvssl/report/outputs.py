@@ -103,7 +103,7 @@ def write_outputs(
     folder = Path(runner.work_dir)
     file = folder / "backbone.safetensors"
     knn = next((hook for hook in runner.hooks if isinstance(hook, KNNHook)), None)
-    model = runner.plain_model
+    model = runner.model
     expected = _preprocessing(model.data_preprocessor)
     backbone = save_backbone(model.backbone, file, cfg.model.backbone.to_dict(), expected)
     plot_curves(
@@ -126,7 +126,7 @@ def write_outputs(
         "batch_size": cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": config,
-        "head": type(runner.plain_model.head).__name__,
+        "head": type(runner.model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),
         "backbone": {"file": file.name, **backbone},

@@ -41,21 +41,20 @@ def show_plan(runner: Runner, job: Job) -> None:
 
 def _one_step(runner: Runner) -> tuple[float, float]:
     """Seconds and loss of the second of two steps on one batch: the first one warms up."""
-    runner._train_loop = runner.build_train_loop(runner._train_loop)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.plain_model.init_weights()
+    runner.model.init_weights()
     runner.model.train()
     batch = next(iter(runner.train_dataloader))
     started, loss = 0.0, float("nan")
     for _ in range(2):
         started = time.perf_counter()
-        outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
-        loss = outputs["loss"].item()
+        outputs = runner.train_loop.step(batch)
+        loss = float(outputs["loss"])
     return time.perf_counter() - started, loss
 
 
 def _parts(runner: Runner) -> dict[str, str]:
-    model = runner.plain_model
+    model = runner.model
     parts = {"backbone": model.backbone, "neck": model.neck, "predictor": model.predictor}
     parts |= {"head": model.head, "teacher": model.teacher}
     return {name: _count(part) for name, part in parts.items() if part is not None}
@@ -69,7 +68,7 @@ def _count(part: nn.Module) -> str:
 
 
 def _views(runner: Runner) -> dict[str, str]:
-    preprocessor = runner.plain_model.data_preprocessor
+    preprocessor = runner.model.data_preprocessor
     if not isinstance(preprocessor, MultiViewPreprocessor):
         return {"views": type(preprocessor).__name__}
     space = preprocessor.color_space

@@ -96,7 +96,7 @@ CLUSTERS = "model.head.num_clusters"
         (
             "simclr_vit.py",
             ["model.teacher={'momentum': 0.9}"],
-            "JointHead looks at projections alone, so model.teacher would stand idle",
+            "JointHead looks at projections alone, so model.teacher would never be used",
         ),
         (
             "mocov2_vit.py",

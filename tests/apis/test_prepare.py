@@ -23,7 +23,7 @@ def options(tmp_path: Path, base: str, **cfg_options: Any) -> TrainOptions:
 
 def test_accumulation_is_refused_where_the_loss_looks_across_samples(tmp_path: Path) -> None:
     accumulate = {"optim_wrapper__accumulative_counts": 4}
-    with pytest.raises(UserError, match=r"ERHead looks across .* model\.micro_batch_size"):
+    with pytest.raises(UserError, match=r"ERHead looks across .* train_cfg\.micro_batch_size"):
         prepare(options(tmp_path, "byol_er_vit.py", **accumulate))
     job = prepare(options(tmp_path, "byol_vit.py", **accumulate))
     assert job.cfg.optim_wrapper.accumulative_counts == 4
@@ -44,32 +44,25 @@ def test_a_hook_keeps_the_priority_that_the_config_gives(tmp_path: Path) -> None
 
 def test_micro_batches_and_queues_are_set_by_the_config(tmp_path: Path) -> None:
     job = prepare(
-        options(tmp_path, "byol_er_vit.py", model__micro_batch_size=16, model__head__queue_size=512)
+        options(
+            tmp_path, "byol_er_vit.py", train_cfg__micro_batch_size=16, model__head__queue_size=512
+        )
     )
-    assert job.model.micro_batch_size == 16
+    assert job.cfg.train_cfg.micro_batch_size == 16
     assert tuple(job.model.head.queue.data.shape) == (512, 8)
     with pytest.raises(UserError, match=r"queue of 100 is no multiple .* queue_size=256"):
         prepare(options(tmp_path, "byol_er_vit.py", model__head__queue_size=100))
-    with pytest.raises(UserError, match="micro_batch_size is at least 1"):
-        prepare(options(tmp_path, "byol_er_vit.py", model__micro_batch_size=0))
+    with pytest.raises(UserError, match="train_cfg: micro_batch_size is an integer and at least 1"):
+        prepare(options(tmp_path, "byol_er_vit.py", train_cfg__micro_batch_size=0))
 
 
 def test_accumulation_is_refused_beside_micro_batches(tmp_path: Path) -> None:
-    both = {"optim_wrapper__accumulative_counts": 2, "model__micro_batch_size": 16}
+    both = {"optim_wrapper__accumulative_counts": 2, "train_cfg__micro_batch_size": 16}
     for base in ("byol_vit.py", "byol_er_vit.py"):
         with pytest.raises(
-            UserError, match=r"accumulative_counts=2 and model\.micro_batch_size=16"
+            UserError, match=r"accumulative_counts=2 and train_cfg\.micro_batch_size=16"
         ):
             prepare(options(tmp_path, base, **both))
-
-
-def test_micro_batches_need_mvssls_own_wrapper(tmp_path: Path) -> None:
-    wrapper = {"model_wrapper_cfg": {"type": "MMDistributedDataParallel"}}
-    assert prepare(options(tmp_path, "byol_vit.py", **wrapper))
-    with pytest.raises(
-        UserError, match=r"micro_batch_size=16 needs .* leave model_wrapper_cfg out"
-    ):
-        prepare(options(tmp_path, "byol_vit.py", **wrapper, model__micro_batch_size=16))
 
 
 def test_a_teacher_must_be_moved(tmp_path: Path) -> None:

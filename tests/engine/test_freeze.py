@@ -25,7 +25,7 @@ def trail(free_after: int, steps: int, amp: bool) -> list[list[Tensor]]:
     torch.manual_seed(0)
     model = Prototyped()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    run = SimpleNamespace(model=model, optim_wrapper=OptimWrapper(optimizer))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, enabled=amp)
     hook = FreezeHook()
     hook.before_train(run)
@@ -57,7 +57,7 @@ def test_prototypes_that_were_trained_stand_still_once_they_are_frozen() -> None
     torch.manual_seed(0)
     model = Prototyped()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
-    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    run = SimpleNamespace(model=model, optim_wrapper=OptimWrapper(optimizer))
     FreezeHook().before_train(run)
     for frozen in (False, False, True):
         model.prototypes.frozen = frozen
@@ -75,7 +75,7 @@ def test_frozen_prototypes_have_no_part_in_clipping(frozen: bool) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     wrapper = OptimWrapper(optimizer, clip_grad={"max_norm": 1e-3})
     hook = FreezeHook()
-    hook.before_train(SimpleNamespace(plain_model=model, optim_wrapper=wrapper))
+    hook.before_train(SimpleNamespace(model=model, optim_wrapper=wrapper))
     model.prototypes.frozen = frozen
     before = parameters_to_vector(model.body.parameters()).detach()
     logits = model.prototypes(model.body(torch.ones(2, 3)))

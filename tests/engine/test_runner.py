@@ -48,7 +48,7 @@ def build(
             "model": MODELS.build(MODEL),
             "work_dir": str(folder),
             "train_dataloader": {"dataset": Digits("test", 16), "batch_size": batch_size},
-            "train_cfg": {"by_epoch": True, "max_epochs": epochs},
+            "train_cfg": {"type": "TrainLoop", "max_epochs": epochs},
             "optim_wrapper": {
                 "type": "OptimWrapper",
                 "constructor": "DecayGroups",
@@ -85,15 +85,15 @@ def teacher_weight(model: MultiView) -> torch.Tensor:
 @pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step")
 def test_a_real_run_moves_the_teacher_once_for_each_accumulated_step(tmp_path: Path) -> None:
     runner = build(tmp_path / "run", accumulate=2)
-    trail = [teacher_weight(runner.plain_model)]
-    update, steps = runner.plain_model.teacher.update, []  # type: ignore[union-attr]
+    trail = [teacher_weight(runner.model)]
+    update, steps = runner.model.teacher.update, []  # type: ignore[union-attr]
 
     def watched(parts: Any) -> None:
         update(parts)
         steps.append(runner.iter)
-        trail.append(teacher_weight(runner.plain_model))
+        trail.append(teacher_weight(runner.model))
 
-    runner.plain_model.teacher.update = watched  # type: ignore[union-attr, method-assign]
+    runner.model.teacher.update = watched  # type: ignore[union-attr, method-assign]
     runner.train()
     assert steps == [1, 3, 5]
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(trail[:-1]))
@@ -108,7 +108,7 @@ def test_outputs_lie_directly_in_the_work_dir(tmp_path: Path) -> None:
 
 def test_the_model_gets_the_runs_seed_for_its_views(tmp_path: Path) -> None:
     runner = build(tmp_path / "run")
-    assert runner.plain_model.data_preprocessor.seed == 7
+    assert runner.model.data_preprocessor.seed == 7
 
 
 def test_epoch_means_are_over_the_last_whole_epoch(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_weights_of_a_run_are_loaded_by_load_from(tmp_path: Path) -> None:
     file = tmp_path / "first" / "epoch_1.pth"
     second = build(tmp_path / "second", load_from=str(file))
     second.load_or_resume()
-    for key, value in first.plain_model.state_dict().items():
-        assert torch.equal(value, second.plain_model.state_dict()[key]), key
+    for key, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[key]), key
     assert second.iter == 0
 
 
@@ -193,8 +193,8 @@ def test_a_resumed_optimiser_keeps_its_momentum_and_rate(tmp_path: Path) -> None
     for name in ("loss", "lr", "teacher_momentum"):
         for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
-    for key, value in whole.plain_model.state_dict().items():
-        assert torch.equal(value, rest.plain_model.state_dict()[key]), key
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("as_list", [False, True])
@@ -233,7 +233,7 @@ def test_activation_checkpointing_changes_no_number(tmp_path: Path) -> None:
     saving = build(
         tmp_path / "saving", cfg={"activation_checkpointing": ["backbone.model.blocks.0"]}
     )
-    block = saving.plain_model.get_submodule("backbone.model.blocks.0")
+    block = saving.model.get_submodule("backbone.model.blocks.0")
     calls: list[str] = []
     block.register_forward_pre_hook(lambda *_: calls.append("block"))
     inner = block.get_submodule("attn")

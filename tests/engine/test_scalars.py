@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mvssl.engine.hooks.scalars import ScalarMeans
+from mvssl.engine.scalars import ScalarMeans
 from tests.mini import train_cli, write_config
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from mvssl.datasets import Digits
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.engine.hooks.scalars import RunScalars
+from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher
 from mvssl.models.prototypes import Prototypes
@@ -53,7 +53,7 @@ def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
     ]
     wrapper = OptimWrapper(torch.optim.AdamW(groups, **{"weight_decay": 0.04, **adamw}))
     return SimpleNamespace(
-        plain_model=model,
+        model=model,
         optim_wrapper=wrapper,
         train_dataloader=range(PER_EPOCH),
         max_iters=STEPS,
@@ -97,7 +97,7 @@ def test_an_attribute_follows_its_formula(arguments: dict[str, Any], expected: l
     run = a_run()
     hook = ScheduleHook("model.teacher.momentum", end=1.0, **arguments)
     assert hook.name == "teacher_momentum"
-    seen = values_of(hook, run, lambda: run.plain_model.teacher.momentum)
+    seen = values_of(hook, run, lambda: run.model.teacher.momentum)
     assert seen == pytest.approx(expected, abs=1e-15)
 
 
@@ -106,7 +106,7 @@ def test_true_and_false_change_at_a_step() -> None:
     hook = ScheduleHook(
         "model.neck.prototypes.frozen", start=True, end=False, shape="step", epochs=1
     )
-    seen = values_of(hook, run, lambda: run.plain_model.neck.prototypes.frozen)
+    seen = values_of(hook, run, lambda: run.model.neck.prototypes.frozen)
     assert seen == [True] * 4 + [False] * 8
     assert hook.name == "prototypes_frozen"
 
@@ -114,7 +114,7 @@ def test_true_and_false_change_at_a_step() -> None:
 def test_a_whole_number_becomes_what_the_schedule_says() -> None:
     run = a_run()
     hook = ScheduleHook("model.temperature", end=0.5, shape="linear")
-    seen = values_of(hook, run, lambda: run.plain_model.temperature)
+    seen = values_of(hook, run, lambda: run.model.temperature)
     assert (seen[0], seen[-1]) == (2.0, 0.5)
     assert hook.name == "model_temperature"
 
@@ -154,18 +154,18 @@ def test_what_cannot_be_scheduled(arguments: dict[str, Any], told: str) -> None:
     run = a_run()
     hook = ScheduleHook(**{"end": 1.0, **arguments})
     with pytest.raises(UserError) as caught:
-        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
+        hook.bind(run.model, run.optim_wrapper.optimizer)
     assert told in str(caught.value)
     assert f"ScheduleHook of '{arguments['path']}': " in str(caught.value)
-    assert run.plain_model.teacher.momentum == 0.8
+    assert run.model.teacher.momentum == 0.8
 
 
 def test_an_option_that_is_zero_everywhere_is_left_alone() -> None:
     run = a_run(weight_decay=0.0)
     hook = ScheduleHook("optim_wrapper.optimizer.weight_decay", end=0.4)
     with pytest.raises(UserError, match="it is 0 in every parameter group"):
-        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
-    hook.bind(run.plain_model, None)  # left for when there is an optimiser
+        hook.bind(run.model, run.optim_wrapper.optimizer)
+    hook.bind(run.model, None)  # left for when there is an optimiser
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def build(folder: Path, epochs: int, **arguments: Any) -> Runner:
         model=MODELS.build(MODEL),
         work_dir=str(folder),
         train_dataloader={"dataset": Digits("test", 16), "batch_size": 120},
-        train_cfg={"by_epoch": True, "max_epochs": epochs},
+        train_cfg={"type": "TrainLoop", "max_epochs": epochs},
         optim_wrapper=OPTIM,
         default_hooks={
             **{name: {"type": kind} for name, kind in hooks.items()},
@@ -275,8 +275,8 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     for name in ("loss", "teacher_momentum", "optimizer_weight_decay"):
         for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
-    for key, value in whole.plain_model.state_dict().items():
-        assert torch.equal(value, rest.plain_model.state_dict()[key]), key
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[key]), key
     steps, decay = whole.history.series("optimizer_weight_decay")
     expected = [0.4 - 0.36 * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(9)]
     np.testing.assert_allclose(decay, expected, atol=1e-12)

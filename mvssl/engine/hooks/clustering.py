@@ -44,7 +44,7 @@ class ClusteringHook(Hook):
         self.batch_size = batch_size
 
     def before_train(self, runner: Any) -> None:
-        head = runner.plain_model.head
+        head = runner.model.head
         if isinstance(head, ClusteringHead):
             listed = ", ".join(f"{k:,}" for k in head.num_clusters)
             often = "each epoch" if head.interval == 1 else f"every {head.interval} epochs"
@@ -53,7 +53,7 @@ class ClusteringHook(Hook):
             )
 
     def before_train_epoch(self, runner: Any) -> None:
-        head = runner.plain_model.head
+        head = runner.model.head
         if not isinstance(head, ClusteringHead):
             return
         loader = runner.train_dataloader
@@ -63,7 +63,7 @@ class ClusteringHook(Hook):
                 _warm_up_statistics(runner)
             if head.wants_embeddings:
                 share = still_projections(
-                    runner.plain_model, loader.dataset, self.batch_size, loader.num_workers
+                    runner.model, loader.dataset, self.batch_size, loader.num_workers
                 )
             runner.scalars.add(head.cluster(runner.epoch, share))
             for parameter in head.renewed:
@@ -75,12 +75,12 @@ class ClusteringHook(Hook):
 @torch.no_grad()
 def _warm_up_statistics(runner: Any) -> None:
     """Let BatchNorm layers see batches of the training data; nothing else changes."""
-    model = runner.plain_model
+    model = runner.model
     model.train()
     for batch in itertools.islice(runner.train_dataloader, WARM_UP):
         # In the precision and the pieces of a training step.
-        with runner.optim_wrapper.optim_context(runner.model):
+        with runner.optim_wrapper.optim_context(runner.network):
             views = model.data_preprocessor(batch, True)["inputs"]
-            size = model.micro_batch_size or len(views[0])
+            size = runner.train_loop.micro_batch_size or len(views[0])
             for piece in zip(*(view.split(size) for view in views), strict=True):
                 model.embed_student(list(piece))

@@ -30,7 +30,7 @@ class FreezeHook(Hook):
         self._handles: list[RemovableHandle] = []
 
     def before_train(self, runner: Any) -> None:
-        parts = [part for part in runner.plain_model.modules() if isinstance(part, Prototypes)]
+        parts = [part for part in runner.model.modules() if isinstance(part, Prototypes)]
 
         def drop(*_: Any) -> None:
             for part in parts:

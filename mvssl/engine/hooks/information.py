@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mmengine.hooks import Hook
 
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
-from mvssl.models.measures import measure, measure_geometry
+from mvssl.models import Embeddings
+from mvssl.models.heads import Head
+from mvssl.models.measures import Scalars, measure, measure_geometry
 from mvssl.registry import HOOKS
 
 __all__ = ["InformationHook"]
@@ -39,14 +42,12 @@ class InformationHook(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
-        runner.plain_model.keep_record = last or runner.iter % self.interval == 0
+        due = last or runner.iter % self.interval == 0
+        runner.train_loop.monitor = partial(self.measure, runner.model.head) if due else None
 
-    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
-        model = runner.plain_model
-        record, model.record = model.record, None
-        if record is None:
-            return
-        if not model.head.measures_information:
-            runner.scalars.add(measure(record, self.kernel))
+    def measure(self, head: Head, record: Embeddings) -> Scalars:
+        """What the head does not report with its loss, and how the embeddings lie."""
+        scalars = {} if head.measures_information else measure(record, self.kernel)
         if len(record.index) > 1:  # one image has no geometry
-            runner.scalars.add(measure_geometry(record, self.kernel))
+            scalars |= measure_geometry(record, self.kernel)
+        return scalars

@@ -95,7 +95,7 @@ class KNNHook(Hook):
             self._measure(runner, f"epoch {runner.epoch + 1}")
 
     def _measure(self, runner: Any, when: str) -> float:
-        model = runner.plain_model
+        model = runner.model
         arguments = (self.batch_size, self.num_workers)
         accuracy = knn_accuracy(
             extract_features(model, self.bank, *arguments),

@@ -184,7 +184,7 @@ class ScheduleHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
-        self.bind(runner.plain_model, runner.optim_wrapper.optimizer)
+        self.bind(runner.model, runner.optim_wrapper.optimizer)
 
     def before_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         shape, length = SHAPES[self.shape], self._length(runner)

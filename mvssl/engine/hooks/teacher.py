@@ -41,7 +41,7 @@ class TeacherHook(Hook):
 
     def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         stepped, self._stepped = self._stepped, False
-        model = runner.plain_model
+        model = runner.model
         if not stepped or model.teacher is None:
             return
         model.teacher.update(model.taught_parts)
