@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from mvssl import registry
+from mvssl.datasets import Digits
+from mvssl.engine import Job
 from mvssl.engine.history import History
+from mvssl.engine.hooks import ScheduleHook
+from mvssl.engine.loaders import build_loader
 from mvssl.engine.loop import TrainLoop, distribute
+from mvssl.engine.optim import build_optim_wrapper, build_schedulers
 from mvssl.engine.scalars import RunScalars
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
@@ -95,3 +102,44 @@ def small_model(head: dict[str, Any], **parts: Any) -> MultiView:
     )
     model.init_weights()
     return model
+
+
+HOOKS = {
+    "runtime_info": {"type": "RunInfoHook"},
+    "timer": None,
+    "logger": None,
+    "sampler_seed": {"type": "DistSamplerSeedHook"},
+    "param_scheduler": {"type": "ParamSchedulerHook"},
+    "checkpoint": {"type": "CheckpointHook", "interval": 1},
+    "teacher": {"type": "TeacherHook"},
+    "scalars": {"type": "ScalarsHook", "interval": 1},
+}
+"""Default hooks of a small run."""
+
+
+def small_job(
+    model: dict[str, Any],
+    epochs: int,
+    batch_size: int,
+    optim: dict[str, Any],
+    scheduler: Any = None,
+    schedules: Sequence[dict[str, Any]] = (),
+    **top_level: Any,
+) -> Job:
+    """A run on 360 digits of 16 pixels, seed 7, of a model with seed 0."""
+    torch.manual_seed(0)
+    built: MultiView = MODELS.build(model)
+    built.data_preprocessor.seed = 7
+    wrapper = build_optim_wrapper(optim, built)
+    loader = build_loader(Digits("test", 16), batch_size, seed=7)
+    return Job(
+        config="small.py",
+        cfg=Config({"train_cfg": {"max_epochs": epochs}, **top_level}),
+        seed=7,
+        loader=loader,
+        model=built,
+        optim_wrapper=wrapper,
+        schedulers=build_schedulers(scheduler, wrapper, epochs * len(loader), len(loader)),
+        default_hooks={name: cfg and registry.HOOKS.build(cfg) for name, cfg in HOOKS.items()},
+        custom_hooks=[ScheduleHook(**schedule) for schedule in schedules],
+    )

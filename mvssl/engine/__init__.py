@@ -2,6 +2,7 @@
 
 from mvssl.engine import hooks
 from mvssl.engine.history import History
+from mvssl.engine.job import Job
 from mvssl.engine.loaders import EpochSampler
 from mvssl.engine.loop import TrainLoop
 from mvssl.engine.optim import AutocastOptimWrapper, DecayGroups, WarmupCosineLR
@@ -12,6 +13,7 @@ __all__ = [
     "DecayGroups",
     "EpochSampler",
     "History",
+    "Job",
     "Runner",
     "TrainLoop",
     "WarmupCosineLR",

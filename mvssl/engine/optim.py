@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
-from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from timm.optim import Lars
 from torch import nn
 from torch.optim import Optimizer
@@ -23,7 +22,13 @@ from mvssl.registry import (
 )
 from mvssl.schedules import warmup_cosine
 
-__all__ = ["AutocastOptimWrapper", "DecayGroups", "WarmupCosineLR", "build_schedulers"]
+__all__ = [
+    "AutocastOptimWrapper",
+    "DecayGroups",
+    "WarmupCosineLR",
+    "build_optim_wrapper",
+    "build_schedulers",
+]
 
 # You et al. 2017; under the name that OpenMMLab's users know.
 OPTIMIZERS.register_module(name="LARS", module=Lars)
@@ -139,6 +144,18 @@ class WarmupCosineLR(_ParamScheduler):
         self._last_value = self._get_value()
         for group, rate in zip(self.optimizer.param_groups, self._last_value, strict=True):
             group["lr"] = rate
+
+
+def build_optim_wrapper(cfg: Mapping[str, Any], model: nn.Module) -> OptimWrapper:
+    """The optimiser of a model's parameters in mmengine's wrapper (precision, accumulation)."""
+    wrapper = dict(cfg)
+    constructor = {
+        "type": wrapper.pop("constructor", "DefaultOptimWrapperConstructor"),
+        "paramwise_cfg": wrapper.pop("paramwise_cfg", None),
+        "optim_wrapper_cfg": wrapper,
+    }
+    built: OptimWrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    return built
 
 
 def build_schedulers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from functools import partial
@@ -18,17 +19,17 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
+from mvssl.checkpoint import RunCheckpoint
 from mvssl.distributed import broadcast_
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook
-from mvssl.engine.loaders import build_loader, seed_everything
+from mvssl.engine.job import Job
+from mvssl.engine.loaders import seed_everything
 from mvssl.engine.loop import TrainLoop, distribute
-from mvssl.engine.optim import build_schedulers
 from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
-from mvssl.views import MultiViewPreprocessor
 
 __all__ = ["Runner"]
 
@@ -40,12 +41,17 @@ class Runner(MMRunner):
     """What differs from mmengine's Runner:
 
     - outputs go directly into the work dir, and mmengine's dumps to the log file alone;
-    - batches are totals over all processes (``mvssl.engine.loaders``), and so are the statistics
-      of BatchNorm: one process equals several;
+    - statistics of BatchNorm are those of the joined batch: one process equals several;
     - every epoch starts from a seed of its own, so a run that is resumed with its seed equals one
       that never stopped;
-    - schedules learn the length of the run, and after a resume with more epochs the new one;
+    - everything is built before (``Job``), so that nothing is built again here;
     - checkpoints hold tensors and plain containers and open with ``weights_only=True``.
+
+    Args:
+        job: everything that the run is made of.
+        work_dir: folder of the outputs.
+        checkpoint: from which it goes on, where it does.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
 
     Attributes:
         model: never wrapped.
@@ -58,17 +64,44 @@ class Runner(MMRunner):
 
     model: MultiView
     network: nn.Module
-    optim_wrapper: Any
-    param_schedulers: Any
+    optim_wrapper: OptimWrapper
+    train_loop: TrainLoop
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(
+        self,
+        job: Job,
+        work_dir: str | os.PathLike[str],
+        checkpoint: RunCheckpoint | None = None,
+        launcher: str = "none",
+    ) -> None:
         # Before mmengine's constructor, which registers hooks.
         self.history = History()
         self.scalars = RunScalars()
         self.epoch_means: dict[str, float] = {}
+        self.checkpoint = checkpoint
         self._seconds_before = 0.0
         self._since: float | None = None
-        super().__init__(**arguments)
+        plain = job.cfg.to_dict()
+        plain["train_cfg"].pop("by_epoch", None)
+        super().__init__(
+            model=job.model,
+            work_dir=str(work_dir),
+            train_dataloader=job.loader,
+            train_cfg={"type": "TrainLoop", **plain["train_cfg"]},
+            optim_wrapper=job.optim_wrapper,
+            param_scheduler=job.schedulers,
+            default_hooks=job.default_hooks,
+            custom_hooks=job.custom_hooks,
+            launcher=launcher,
+            env_cfg=plain.get("env_cfg") or {},
+            log_level=plain.get("log_level", "INFO"),
+            visualizer=plain.get("visualizer"),
+            default_scope=plain.get("default_scope", "mvssl"),
+            randomness={"seed": job.seed},
+            # mmengine keeps loggers by name and names them by the second.
+            experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
+            cfg=job.cfg,
+        )
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property
@@ -96,12 +129,6 @@ class Runner(MMRunner):
                 handler.setLevel(logging.ERROR)
         return logger
 
-    def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        built = super().build_model(model)
-        if isinstance(built.data_preprocessor, MultiViewPreprocessor):
-            built.data_preprocessor.seed = self.seed
-        return built
-
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
         if self.distributed:
@@ -112,20 +139,6 @@ class Runner(MMRunner):
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             self.network = distribute(model, self.cfg.get("find_unused_parameters", False))
         return model
-
-    def build_dataloader(
-        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
-    ) -> Any:
-        if not isinstance(dataloader, dict):
-            return dataloader
-        preprocessor = self.model.data_preprocessor
-        if isinstance(preprocessor, MultiViewPreprocessor):
-            dataloader["dataset"].view_transform = preprocessor.host_transform()
-        return build_loader(**dataloader, seed=self.seed)
-
-    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: OptimWrapper) -> Any:
-        loop = self.train_loop
-        return build_schedulers(scheduler, optim_wrapper, loop.max_iters, len(loop.dataloader))
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         if fn_name == "before_train_epoch":
@@ -145,16 +158,14 @@ class Runner(MMRunner):
     def train(self) -> nn.Module:
         self._since = time.perf_counter()
         try:
-            loop: TrainLoop = self.train_loop
-            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-            if self.param_schedulers is not None:
-                self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+            loop = self.train_loop
             self.call_hook("before_run")
             self.model.init_weights()
             for tensor in self.model.state_dict().values():
                 broadcast_(tensor)
             self._recompute_activations()
-            self.load_or_resume()
+            if self.checkpoint is not None:
+                self.resume_from(self.checkpoint)
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
             self._compile_embed()
             loop.run()
@@ -250,15 +261,22 @@ class Runner(MMRunner):
         self._take_weights(content, filename)
         return content
 
-    def _take_weights(self, content: dict[str, Any], filename: str) -> None:
+    def _take_weights(self, content: dict[str, Any], filename: str | Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=content)
         checkpoints.load_weights_strictly(self.model, content["state_dict"], filename)
         self.logger.info(f"loaded {filename}")
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        content = checkpoints.load_run(filename, self.model)
-        self._take_weights(content, filename)
-        meta = content["meta"]
+        self.resume_from(checkpoints.load_run(filename))
+
+    def resume_from(self, checkpoint: RunCheckpoint) -> None:
+        """Go on from where a run was when the checkpoint was written.
+
+        Raises:
+            UserError: it is of another model.
+        """
+        content, meta = checkpoint.content, checkpoint.content["meta"]
+        self._take_weights(content, checkpoint.path)
         self.train_loop.epoch, self.train_loop.iter = meta["epoch"], meta["iter"]
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 import mvssl
-from mvssl.checkpoint import save_backbone
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
-from mvssl.engine import Runner
+from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import KNNHook
 from mvssl.models import MultiView
+from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
 from mvssl.report.figures import plot_curves, plot_views
 from mvssl.report.tables import print_report, write_summary
@@ -89,23 +88,19 @@ def _squares(dataset: ImageDataset, indices: list[int], size: int) -> Tensor:
     return torch.from_numpy(squares).permute(0, 3, 1, 2)
 
 
-def write_outputs(
-    runner: Runner, cfg: Config, dataset: ImageDataset, config: str, knn_note: str
-) -> dict[str, Any]:
+def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     """Write backbone, curves and summary into the work dir, and print the report.
 
     Args:
         runner: after training.
-        cfg, config: the config and its path.
-        dataset: that was trained on.
-        knn_note: why there is no kNN, where there is none.
+        job: what it was made of.
     """
     folder = Path(runner.work_dir)
     file = folder / "backbone.safetensors"
     knn = next((hook for hook in runner.hooks if isinstance(hook, KNNHook)), None)
     model = runner.model
     expected = _preprocessing(model.data_preprocessor)
-    backbone = save_backbone(model.backbone, file, cfg.model.backbone.to_dict(), expected)
+    backbone = save_backbone(model.backbone, file, job.cfg.model.backbone.to_dict(), expected)
     plot_curves(
         runner.history,
         folder / "curves.png",
@@ -118,14 +113,14 @@ def write_outputs(
         "knn_top1": knn.final if knn else None,
         "knn_top1_pixels": knn.pixels if knn else None,
         "knn": knn.protocol if knn else None,
-        "knn_note": None if knn else knn_note,
+        "knn_note": None if knn else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
-        "images": len(dataset),
-        "batch_size": cfg.train_dataloader.batch_size,
+        "images": len(job.dataset),
+        "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
-        "config": config,
+        "config": job.config,
         "head": type(runner.model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),

@@ -10,9 +10,8 @@ from mmengine.device import get_device
 from torch import nn
 
 import mvssl
-from mvssl.apis.prepare import Job, TrainOptions
 from mvssl.distributed import world_size
-from mvssl.engine import Runner
+from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
 from mvssl.views import MultiViewPreprocessor
@@ -41,7 +40,6 @@ def show_plan(runner: Runner, job: Job) -> None:
 
 def _one_step(runner: Runner) -> tuple[float, float]:
     """Seconds and loss of the second of two steps on one batch: the first one warms up."""
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.model.init_weights()
     runner.model.train()
     batch = next(iter(runner.train_dataloader))
@@ -126,8 +124,7 @@ def _learning_rate(job: Job) -> str:
 
 
 def _schedules(job: Job) -> list[str]:
-    hooks = [*job.default_hooks.values(), *job.custom_hooks]
-    return [hook.describe() for hook in hooks if isinstance(hook, ScheduleHook)]
+    return [hook.describe() for hook in job.hooks if isinstance(hook, ScheduleHook)]
 
 
 def _memory() -> str:
@@ -139,21 +136,22 @@ def _memory() -> str:
 
 def opening(job: Job, place: str) -> str:
     """What a run is, in a few lines for the console."""
-    cfg, options, model = job.cfg, job.options, job.model
+    cfg, model = job.cfg, job.model
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     size = sum(p.numel() for p in model.backbone.parameters())
     device = get_device()
     epochs = cfg.train_cfg.max_epochs
     threads = f"{torch.get_num_threads()} threads"
     schedules = _schedules(job)
+    objective = "with its er_head, " if job.objective == "er" else ""
     where = torch.cuda.get_device_name() if device == "cuda" else threads
     lines = {
-        "config": f"{options.config}, {_objective(options)}seed {options.seed}",
+        "config": f"{job.config}, {objective}seed {job.seed}",
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
         "steps": f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of "
-        f"{len(job.dataset) // cfg.train_dataloader.batch_size} steps, "
+        f"{len(job.loader)} steps, "
         f"{cfg.train_dataloader.batch_size} images each",
         "device": f"{device} ({where}), {_processes(world_size())}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
@@ -161,10 +159,6 @@ def opening(job: Job, place: str) -> str:
     }
     rows = [f"{name:<11}{text}" for name, text in lines.items()]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *job.notes, ""])
-
-
-def _objective(options: TrainOptions) -> str:
-    return "with its er_head, " if options.objective == "er" else ""
 
 
 def _title(model: MultiView) -> str:

@@ -13,14 +13,14 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mvssl.datasets import Digits
+from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher
 from mvssl.models.prototypes import Prototypes
-from mvssl.registry import MODELS
+from tests.runs import small_job
 
 STEPS, PER_EPOCH = 12, 4
 
@@ -234,33 +234,9 @@ OPTIM: dict[str, Any] = {
 }
 
 
-def build(folder: Path, epochs: int, **arguments: Any) -> Runner:
-    torch.manual_seed(0)
-    hooks = {
-        "runtime_info": "RunInfoHook",
-        "sampler_seed": "DistSamplerSeedHook",
-        "param_scheduler": "ParamSchedulerHook",
-        "teacher": "TeacherHook",
-    }
-    return Runner(
-        model=MODELS.build(MODEL),
-        work_dir=str(folder),
-        train_dataloader={"dataset": Digits("test", 16), "batch_size": 120},
-        train_cfg={"type": "TrainLoop", "max_epochs": epochs},
-        optim_wrapper=OPTIM,
-        default_hooks={
-            **{name: {"type": kind} for name, kind in hooks.items()},
-            "scalars": {"type": "ScalarsHook", "interval": 1},
-            "checkpoint": {"type": "CheckpointHook", "interval": 1},
-            "timer": None,
-            "logger": None,
-        },
-        custom_hooks=[{"type": "ScheduleHook", **schedule} for schedule in SCHEDULES],
-        default_scope="mvssl",
-        randomness={"seed": 7},
-        experiment_name=f"{folder.parent.name}_{folder.name}",
-        **arguments,
-    )
+def build(folder: Path, epochs: int, checkpoint: Path | None = None) -> Runner:
+    job = small_job(MODEL, epochs, 120, OPTIM, schedules=SCHEDULES)
+    return Runner(job, folder, None if checkpoint is None else load_run(checkpoint))
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
@@ -269,8 +245,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     saved = torch.load(tmp_path / "whole" / "epoch_2.pth", weights_only=True)
     # The saved groups hold what the schedule had set, which is not where a schedule starts.
     assert saved["optimizer"]["param_groups"][1]["weight_decay"] > 0.2
-    file = str(tmp_path / "whole" / "epoch_2.pth")
-    rest = build(tmp_path / "rest", 3, load_from=file, resume=True)
+    rest = build(tmp_path / "rest", 3, tmp_path / "whole" / "epoch_2.pth")
     rest.train()
     for name in ("loss", "teacher_momentum", "optimizer_weight_decay"):
         for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):

@@ -9,9 +9,8 @@ import safetensors
 import torch
 from torch import nn
 
-from mvssl.checkpoint import load_backbone, save_backbone
 from mvssl.errors import UserError
-from mvssl.models.backbones import SplitBackbone, TimmBackbone
+from mvssl.models.backbones import SplitBackbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
 
 VIT = {"img_size": 16, "patch_size": 8, "depth": 1, "num_heads": 2}

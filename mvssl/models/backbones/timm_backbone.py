@@ -60,7 +60,7 @@ class TimmBackbone(nn.Module):
         width: Any = getattr(self.model, "head_hidden_size", self.model.num_features)
         self.num_features = int(width)
         if checkpoint is not None:
-            load_weights_strictly(self.model, read_weights(checkpoint), checkpoint)
+            load_weights_strictly(self.model, _student(read_weights(checkpoint)), checkpoint)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (N, in_channels, s, s) to pooled features (N, C)."""
@@ -78,6 +78,13 @@ class TimmBackbone(nn.Module):
             "num_classes": 0,
             "global_pool": self.model_args.get("global_pool", _global_pool(self.model)),
         }
+
+
+def _student(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a whole run's weights those of its backbone; others are a backbone's as they are."""
+    prefix = "backbone.model."
+    found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    return found or weights
 
 
 def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Module:
