@@ -73,9 +73,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8] | None:
         return None
     try:
         return _decode_tiff(data) if data.startswith(_TIFF_STARTS) else _decode(data)
-    except (
-        Exception
-    ):  # damaged bytes raise nearly anything: OSError, SyntaxError, struct.error, ...
+    except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
 
 
@@ -83,7 +81,8 @@ def _decode(data: bytes) -> NDArray[np.uint8] | None:
     """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
     with _pillow_undisturbed():
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith("I"):  # 16 bits of grey, which mmcv would cut at 255
+            # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
+            if image.mode.startswith("I"):
                 return _to_8_bits(np.asarray(ImageOps.exif_transpose(image)))
         try:
             return mmcv.imfrombytes(data, channel_order="rgb", backend="pillow")
