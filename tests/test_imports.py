@@ -19,6 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Import names of what is called otherwise on the package index.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "cv2": "onedl-mmcv",  # brings opencv-python
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
