@@ -70,7 +70,7 @@ class MultiView(BaseModel):
         self.teacher: EMATeacher | None = None
         if teacher is not None:
             self.teacher = MODELS.build({"type": "EMATeacher", **teacher})
-            self.teacher.follow(self.taught_parts)
+            self.teacher.copy_from(self.taught_parts)
         # A neck of the user's own need not know of prototypes.
         num_logits = getattr(self.neck, "num_prototypes", None)
         self.head = build_part(HEADS, head, in_channels=size, num_logits=num_logits)
@@ -198,10 +198,10 @@ class MultiView(BaseModel):
         # Objectives are computed in full precision: logits over a temperature of 0.05, say, would
         # multiply bfloat16's error by 20.
         with torch.autocast(record.index.device.type, enabled=False):
-            record = record.upcast()
-            self.record = self.head.resolve(record).detach() if self.keep_record else None
+            record = self.head.resolve(record.upcast())
+            self.record = record.detach() if self.keep_record else None
             self.head.measuring = self.keep_record
-            return self.head(record)
+            return self.head.compare(record)
 
     def embed(self, views: list[Tensor], index: Tensor) -> Embeddings:
         """The record of a batch of views, V x (B, 3, s, s)."""

@@ -11,10 +11,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.information import VonMisesFisher, infonce_bound
 from mvssl.models import MultiView
+from mvssl.models.losses import PairLoss
 from mvssl.models.micro_batch import MultiViewDDP, _join
 from mvssl.registry import LOSSES, MODELS
 from tests.gloo_pool import GlooPool
@@ -75,7 +76,7 @@ ONE_WAY: dict[str, Any] = {
 
 
 @LOSSES.register_module()
-class InfoNCEOfTest(nn.Module):
+class InfoNCEOfTest(PairLoss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         z1, z2 = F.normalize(prediction, dim=1), F.normalize(target, dim=1)
         return -infonce_bound(z1, z2, VonMisesFisher(5.0), validate=False).value
@@ -119,7 +120,7 @@ def test_a_queue_is_read_as_before_the_step_and_written_once() -> None:
     model = build(HEADS["queue"], 2, **BYOL)
     for number in (1, 2):
         step(model, batch())
-        assert len(model.head.queue.read()) == number * B
+        assert len(model.head.entropy.queue.read()) == number * B
 
 
 def test_dropout_is_replayed() -> None:
