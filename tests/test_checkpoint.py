@@ -11,13 +11,13 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import mvssl
 from mvssl import checkpoint as checkpoints
 from mvssl.errors import UserError
 from mvssl.files import write_atomically
-from mvssl.models.backbones import TimmBackbone, load_backbone, save_backbone
+from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
 from tests.hostile import write_hostile
 
@@ -271,15 +271,19 @@ def test_the_sources_of_its_weights_are_no_part_of_a_backbone(tmp_path: Path) ->
         assert torch.equal(value, loaded.state_dict()[key])
 
 
-class _TwoLayers(nn.Module):
+class _TwoLayers(Backbone):
     """A backbone of a user's own, with weights that share memory."""
 
     num_features = 4
+    in_channels = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
         self.second.weight = self.first.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(images.mean(dim=(2, 3))))
 
 
 def test_a_backbone_of_ones_own_is_exported_and_loaded(tmp_path: Path) -> None:

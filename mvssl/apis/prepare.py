@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any, TypeVar
 
 from mmengine.config import Config
@@ -22,13 +21,11 @@ from mvssl.apis.view_checks import check_views
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.faults import attempt
-from mvssl.datasets.base import ImageDataset
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
 from mvssl.errors import UserError
 from mvssl.models import MultiView
-from mvssl.models.heads import Head
 from mvssl.registry import DATASETS, HEADS, MODELS
 
 __all__ = ["prepare"]
@@ -37,14 +34,6 @@ T = TypeVar("T")
 
 # Images of a data set that could not be built: enough for any number of clusters.
 STAND_IN_SAMPLES = 2**16
-
-# Attributes that MultiView reads: the part that has them, and what they are.
-CONTRACT = {
-    "num_features": ("backbone", "num_features, the width C of its features (an int)"),
-    "out_channels": ("neck", "out_channels, the width D of its projections (an int)"),
-    "needs_logits": ("head", "what a head has: derive it from mvssl.models.heads.Head"),
-    "min_views": ("head", "what a head has: derive it from mvssl.models.heads.Head"),
-}
 
 
 def prepare(cfg: Config, config: str, seed: int) -> Job:
@@ -100,13 +89,7 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
 
 
 def _build_loader(cfg: dict[str, Any], seed: int) -> DataLoader[Any]:
-    dataset = DATASETS.build(cfg["dataset"])
-    if not isinstance(dataset, ImageDataset):
-        raise UserError(
-            f"train_dataloader.dataset: {type(dataset).__name__} is not derived from "
-            f"mvssl.datasets.ImageDataset; see docs/custom_component.md."
-        )
-    return build_loader(**{**cfg, "dataset": dataset}, seed=seed)
+    return build_loader(**{**cfg, "dataset": DATASETS.build(cfg["dataset"])}, seed=seed)
 
 
 def _with_num_samples(cfg: dict[str, Any], size: int | None) -> dict[str, Any]:
@@ -120,7 +103,7 @@ def _with_num_samples(cfg: dict[str, Any], size: int | None) -> dict[str, Any]:
     head = model.get("head")
     if not isinstance(head, Mapping):
         return model  # of a model of one's own, which is refused as such
-    kind = HEADS.resolve(head["type"]) if isinstance(head["type"], str) else head["type"]
+    kind = HEADS.find(head["type"]) if isinstance(head["type"], str) else head["type"]
     if "num_samples" not in inspect.signature(kind).parameters:
         return model
     given = head.get("num_samples")
@@ -134,28 +117,13 @@ def _with_num_samples(cfg: dict[str, Any], size: int | None) -> dict[str, Any]:
 
 
 def _build_model(filled: dict[str, Any], cfg: Config) -> MultiView:
-    try:
-        model = MODELS.build(filled)
-    except AttributeError as error:
-        if error.name not in CONTRACT:
-            raise
-        raise _lacking(error.name, type(error.obj).__name__) from error
+    model = MODELS.build(filled)
     if not isinstance(model, MultiView):
         raise UserError(
             f"model: {type(model).__name__} is not derived from mvssl.models.MultiView."
         )
-    for part, name in ((model.backbone, "num_features"), (model.neck, "out_channels")):
-        if not isinstance(getattr(part, name), Integral):
-            raise _lacking(name, type(part).__name__)
-    if not isinstance(model.head, Head):
-        raise _lacking("min_views", type(model.head).__name__)
     check_views(model, evaluated=any((cfg.get("evaluation") or {}).values()))
     return model
-
-
-def _lacking(attribute: str, kind: str) -> UserError:
-    part, needs = CONTRACT[attribute]
-    return UserError(f"model.{part}: {kind} lacks {needs}; see docs/custom_component.md.")
 
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:

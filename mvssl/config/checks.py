@@ -11,6 +11,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
 from mvssl.errors import UserError, near_names
+from mvssl.registry import public_name
 
 __all__ = [
     "Problem",
@@ -114,7 +115,7 @@ def _target(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
         return named
     if slot.registry is None:
         raise UserError(f"it is always the same, so it takes no type (found '{named}').")
-    return slot.registry.resolve(named)
+    return slot.registry.find(named)
 
 
 def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[str]:
@@ -126,9 +127,12 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         own = sorted(slot.registry.module_dict) if slot.registry is not None else []
         return [f"{where} has no type; choose one of {', '.join(own[:12])}."]
     problems = _unsupported(where, node, target)
-    if isinstance(target, type) and slot.base is not None and not issubclass(target, slot.base):
-        base = f"{slot.base.__module__}.{slot.base.__name__}"
-        problems.append(f"{where}: {target.__name__} is not derived from {base}.")
+    base = slot.base or (None if slot.registry is None else slot.registry.base)
+    if isinstance(target, type) and base is not None and not issubclass(target, base):
+        problems.append(
+            f"{where}: {target.__name__} is not derived from {public_name(base)}; see "
+            f"docs/custom_component.md."
+        )
     if where == "train_cfg" and problems:
         return problems  # other arguments of another loop are no news
     parameters = _parameters(target)

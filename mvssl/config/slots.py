@@ -6,14 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mmengine.hooks import Hook
-
 from mvssl import registry
-from mvssl.datasets import ImageDataset
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.loop import TrainLoop
-from mvssl.models.heads import Head
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
 
@@ -64,7 +60,7 @@ class Slot(NamedTuple):
     filled: tuple[str, ...] = ()
     """Arguments that a neighbour, the Runner or mmengine gives, so that a config need not."""
     base: type | None = None
-    """What a class must be derived from."""
+    """What a class must be derived from, where that is more than its registry's base."""
 
 
 HEAD = r"(model\.head|er_head)"
@@ -76,20 +72,15 @@ SLOTS = (
     Slot(r"model\.predictor", registry.NECKS, filled=("in_channels", "out_channels")),
     Slot(r"model\.teacher", registry.MODELS, "EMATeacher"),
     Slot(r"model\.data_preprocessor", registry.MODELS),
-    Slot(
-        HEAD,
-        registry.HEADS,
-        filled=("in_channels", "num_logits", "num_samples"),
-        base=Head,
-    ),
+    Slot(HEAD, registry.HEADS, filled=("in_channels", "num_logits", "num_samples")),
     Slot(HEAD + r"\.loss", registry.LOSSES),
     Slot(HEAD + r"\.assigner", registry.ASSIGNERS, filled=("num_prototypes",)),
     Slot(HEAD + r"\.target", registry.TARGETS, filled=("in_channels", "num_samples")),
     Slot(r"train_dataloader", None, build_loader, filled=("seed",)),
-    Slot(r"train_dataloader\.dataset", registry.DATASETS, base=ImageDataset),
-    Slot(HOOK, registry.HOOKS, extra=("priority",), base=Hook),
+    Slot(r"train_dataloader\.dataset", registry.DATASETS),
+    Slot(HOOK, registry.HOOKS, extra=("priority",)),
     Slot(r"schedules\.\w+", registry.HOOKS, extra=("priority",), base=ScheduleHook),
-    Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS, base=ImageDataset),
+    Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS),
     Slot(
         r"optim_wrapper",
         registry.OPTIM_WRAPPERS,

@@ -75,7 +75,7 @@ class DecayGroups:
 
 
 def _is_lars(kind: str | type[Optimizer]) -> bool:
-    found = OPTIMIZERS.resolve(kind) if isinstance(kind, str) else kind
+    found = OPTIMIZERS.find(kind) if isinstance(kind, str) else kind
     return isinstance(found, type) and issubclass(found, Lars)
 
 
@@ -186,7 +186,7 @@ def build_schedulers(
 
 def _lengths(cfg: Mapping[str, Any], total_iters: int, iters_per_epoch: int) -> dict[str, int]:
     kind = cfg["type"]
-    constructor = PARAM_SCHEDULERS.resolve(kind) if isinstance(kind, str) else kind
+    constructor = PARAM_SCHEDULERS.find(kind) if isinstance(kind, str) else kind
     parameters = inspect.signature(constructor).parameters
     end = total_iters // iters_per_epoch if cfg.get("by_epoch", True) else total_iters
     known = {"total_iters": total_iters, "iters_per_epoch": iters_per_epoch, "end": end}

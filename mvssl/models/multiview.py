@@ -73,7 +73,7 @@ class MultiView(nn.Module):
         self.teacher: EMATeacher | None = None
         if teacher is not None:
             self.teacher = MODELS.build({"type": "EMATeacher", **teacher})
-            self.teacher.follow(self.taught_parts)
+            self.teacher.copy_from(self.taught_parts)
         # A neck of the user's own need not know of prototypes.
         num_logits = getattr(self.neck, "num_prototypes", None)
         self.head = build_part(HEADS, head, in_channels=size, num_logits=num_logits)
@@ -206,7 +206,7 @@ class MultiView(nn.Module):
             self.head.measuring = monitor is not None
             # Measured first: the head may move its memory, and with it its targets.
             measured = {} if monitor is None else monitor(record.detach())
-            return {**self.head(record), **measured}
+            return {**self.head.compare(record), **measured}
 
     def _logits(
         self, z: list[Tensor], targets: list[Tensor]

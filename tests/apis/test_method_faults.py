@@ -106,7 +106,7 @@ CLUSTERS = "model.head.num_clusters"
         (
             "swav_vit.py",
             ["model.head.assigner={'type': 'KMeans', 'num_clusters': 9, '_delete_': True}"],
-            "KMeans makes no distributions of logits",
+            "model.head.assigner: 'KMeans' is not in the registry ASSIGNERS",
         ),
         (
             "dino_vit.py",

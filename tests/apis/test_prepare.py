@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from mvssl.apis import TrainOptions
 from mvssl.errors import UserError
-from mvssl.models.heads import PairHead
+from mvssl.models import Embeddings
+from mvssl.models.backbones import Backbone
+from mvssl.models.heads import Head, PairHead
+from mvssl.models.necks import Neck
 from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, Registry
 from tests.mini import prepared, write_config
 
@@ -49,7 +52,7 @@ def test_micro_batches_and_queues_are_set_by_the_config(tmp_path: Path) -> None:
         )
     )
     assert job.cfg.train_cfg.micro_batch_size == 16
-    assert tuple(job.model.head.queue.data.shape) == (512, 8)
+    assert tuple(job.model.head.entropy.queue.data.shape) == (512, 8)
     with pytest.raises(UserError, match=r"queue of 100 is no multiple .* queue_size=256"):
         prepared(options(tmp_path, "byol_er_vit.py", model__head__queue_size=100))
     with pytest.raises(UserError, match="train_cfg: micro_batch_size is an integer and at least 1"):
@@ -123,20 +126,28 @@ def test_numbers_of_a_schedule_are_checked(tmp_path: Path, as_list: bool) -> Non
         assert prepared(options(tmp_path, "byol_vit.py", param_scheduler=[good]))
 
 
-class OwnBackbone(nn.Module):
+class OwnBackbone(Backbone):
     """Says its width only where it is asked to."""
+
+    in_channels = 3
 
     def __init__(self, width: int | str | None = None, fail: str | None = None) -> None:
         super().__init__()
         if width is not None:
-            self.num_features = width
+            self.num_features = width  # type: ignore[assignment]
         if fail is not None:
             raise {"index": IndexError, "key": KeyError, "run": RuntimeError}[fail]("of its own")
 
+    def forward(self, images: Tensor) -> Tensor:
+        return images
 
-class OwnNeck(nn.Module):
+
+class OwnNeck(Neck):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 class CountingHead(PairHead):
@@ -179,14 +190,18 @@ def own_parts() -> Iterator[None]:
         (
             "model.backbone",
             {"type": "OwnBackbone"},
-            "model.backbone: OwnBackbone lacks num_features",
+            "OwnBackbone lacks num_features, the width C of its features (an int)",
         ),
-        ("model.neck", {"type": "OwnNeck"}, "model.neck: OwnNeck lacks out_channels"),
-        ("model.head", {"type": "own_head"}, "model.head: Identity lacks what a head has"),
+        ("model.neck", {"type": "OwnNeck"}, "OwnNeck lacks out_channels, the width D"),
+        (
+            "model.head",
+            {"type": "own_head"},
+            "model: own_head: Identity is not derived from mvssl.models.heads.Head; see docs/",
+        ),
         (
             "train_dataloader.dataset",
             {"type": "own_images"},
-            "train_dataloader.dataset: list is not derived from mvssl.datasets.ImageDataset",
+            "train_dataloader: own_images: list is not derived from mvssl.datasets.ImageDataset",
         ),
         (
             "model.backbone",
@@ -206,7 +221,7 @@ def own_parts() -> Iterator[None]:
         (
             "model.backbone",
             {"type": "OwnBackbone", "width": "wide"},
-            "model: MLP: TypeError: '<' not supported",
+            "OwnBackbone: num_features, the width C of its features, is an int, got 'wide'",
         ),
     ],
     ids=["backbone", "neck", "head", "data set", "index", "key", "run", "width"],
@@ -218,8 +233,7 @@ def test_what_a_component_of_ones_own_lacks(
     with pytest.raises(UserError) as caught:
         prepared(options(tmp_path, "byol_vit.py", **new))
     assert told in str(caught.value)
-    raised = caught.value.__cause__
-    assert (raised is None) == (place == "train_dataloader.dataset")
+    assert (caught.value.__cause__ is not None) == ("fail" in part)
 
 
 @pytest.mark.usefixtures("own_parts")
@@ -238,6 +252,36 @@ def test_a_head_that_asks_for_it_gets_the_number_of_samples(tmp_path: Path) -> N
     other["model.head.num_samples"] = 1437
     with pytest.raises(UserError, match=r"num_samples is that of the data set, 360, .* got 1437"):
         prepared(TrainOptions(str(saved), cfg_options=other))
+
+
+class HookedHead(Head):
+    """Asks for a hook, and for another where a schedule sets its temperature."""
+
+    needed_hooks: ClassVar[Mapping[str, str]] = {"FreezeHook": "HookedHead stands on FreezeHook."}
+    hooks_of_schedules: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "temperature": {"DataFaultHook": "its temperature is cooled by DataFaultHook."}
+    }
+    temperature = 1.0
+
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
+        return {"loss": record.z[0].square().mean()}
+
+
+def test_a_head_of_ones_own_says_which_hooks_it_needs(tmp_path: Path) -> None:
+    HEADS.register_module(module=HookedHead)
+    try:
+        new: dict[str, Any] = {"model__head": {"_delete_": True, "type": "HookedHead"}}
+        schedule = {"type": "ScheduleHook", "path": "model.head.temperature", "end": 0.0}
+        assert prepared(options(tmp_path, "byol_vit.py", **new))
+        gone: dict[str, Any] = {"default_hooks__freeze": None, "default_hooks__data_faults": None}
+        with pytest.raises(UserError, match=r"byol_vit\.py: HookedHead stands on FreezeHook\.$"):
+            prepared(options(tmp_path, "byol_vit.py", **new, **gone))
+        new["schedules__cooling"] = schedule
+        with pytest.raises(UserError, match="2 faults") as caught:
+            prepared(options(tmp_path, "byol_vit.py", **new, **gone))
+        assert "its temperature is cooled by DataFaultHook" in str(caught.value)
+    finally:
+        HEADS.module_dict.pop("HookedHead")
 
 
 @pytest.mark.usefixtures("own_parts")

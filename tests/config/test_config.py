@@ -17,7 +17,8 @@ from mvssl.config.checks import (
 from mvssl.config.read import load_config, parse_options, without_delete
 from mvssl.errors import UserError
 from mvssl.models.heads import ERHead
-from mvssl.registry import DATASETS, HEADS, HOOKS, NECKS, Registry
+from mvssl.models.necks import Neck
+from mvssl.registry import BACKBONES, DATASETS, HEADS, HOOKS, NECKS, Registry
 from tests.mini import ROOT, write_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py")) + sorted((ROOT / "configs").glob("[!_]*/*.py"))
@@ -265,7 +266,7 @@ def test_views_of_a_list_are_reached_by_number(tmp_path: Path) -> None:
 
 
 def test_a_component_that_takes_anything_is_given_anything(tmp_path: Path) -> None:
-    class AnyNeck:
+    class AnyNeck(Neck):
         def __init__(self, **arguments: Any) -> None: ...
 
     with registered(NECKS, AnyNeck):
@@ -378,7 +379,7 @@ def test_a_fault_that_would_be_a_traceback(tmp_path: Path, line: str, told: str)
 
 
 def test_what_a_neighbour_gives_is_needed_elsewhere(tmp_path: Path) -> None:
-    class Sized:
+    class Sized(Neck):
         def __init__(self, in_channels: int, out_channels: int, seed: int) -> None: ...
 
     with registered(NECKS, Sized):
@@ -390,16 +391,19 @@ def test_what_a_neighbour_gives_is_needed_elsewhere(tmp_path: Path) -> None:
         ]
 
 
-def test_heads_and_data_sets_have_a_base_class(tmp_path: Path) -> None:
+def test_components_have_a_base_class(tmp_path: Path) -> None:
     class Bare:
         def __init__(self) -> None: ...
 
-    with registered(HEADS, Bare), registered(DATASETS, Bare):
+    with registered(HEADS, Bare), registered(DATASETS, Bare), registered(BACKBONES, Bare):
         bare = "dict(_delete_=True, type='Bare')"
-        more = f"model['head'] = {bare}\nevaluation = dict(knn=dict(bank={bare}))\n"
-        assert faults(write_config(tmp_path, more=more)) == [
-            "model.head: Bare is not derived from mvssl.models.heads.base.Head.",
-            "evaluation.knn.bank: Bare is not derived from mvssl.datasets.base.ImageDataset.",
+        more = f"model.update(backbone={bare}, head={bare})\n"
+        more += f"evaluation = dict(knn=dict(bank={bare}))\n"
+        see = "; see docs/custom_component.md."
+        assert sorted(faults(write_config(tmp_path, more=more))) == [
+            f"evaluation.knn.bank: Bare is not derived from mvssl.datasets.ImageDataset{see}",
+            f"model.backbone: Bare is not derived from mvssl.models.backbones.Backbone{see}",
+            f"model.head: Bare is not derived from mvssl.models.heads.Head{see}",
         ]
 
 

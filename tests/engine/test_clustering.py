@@ -44,7 +44,9 @@ optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = dict(warmup_epochs=1)
 evaluation = None
 train_cfg = dict(max_epochs={epochs})
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1), scalars=dict(interval=1))
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=-1), scalars=dict(interval=1),
+    information=dict(interval=1))
 """
 METHODS = {
     "deepcluster": ("DeepClusterHead", 1),

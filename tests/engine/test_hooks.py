@@ -31,7 +31,7 @@ class Student(nn.Module):
         self.teacher: EMATeacher | None = None
         if with_teacher:
             self.teacher = EMATeacher(0.8)
-            self.teacher.follow(self.taught_parts)
+            self.teacher.copy_from(self.taught_parts)
 
     @property
     def taught_parts(self) -> dict[str, nn.Module]:

@@ -17,6 +17,7 @@ from mvssl.engine.loop import total_loss
 from mvssl.engine.micro_batch import join
 from mvssl.information import VonMisesFisher, infonce_bound
 from mvssl.models import MultiView
+from mvssl.models.losses import PairLoss
 from mvssl.registry import LOSSES, MODELS
 from tests.gloo_pool import GlooPool
 from tests.runs import StubRun, optimizer_of
@@ -88,7 +89,7 @@ ONE_WAY: dict[str, Any] = {
 
 
 @LOSSES.register_module()
-class InfoNCEOfTest(nn.Module):
+class InfoNCEOfTest(PairLoss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         z1, z2 = F.normalize(prediction, dim=1), F.normalize(target, dim=1)
         return -infonce_bound(z1, z2, VonMisesFisher(5.0), validate=False).value
@@ -141,7 +142,7 @@ def test_a_queue_is_read_as_before_the_step_and_written_once() -> None:
     model = build(HEADS["queue"], **BYOL)
     for number in (1, 2):
         step(model, batch(), 2)
-        assert len(model.head.queue.read()) == number * B
+        assert len(model.head.entropy.queue.read()) == number * B
 
 
 def test_dropout_is_replayed() -> None:

@@ -202,7 +202,7 @@ def test_an_empty_teacher_is_a_teacher_with_the_default_momentum() -> None:
 class _OneView(Head):
     min_views = 1
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         return {"loss": record.z[0].square().mean()}
 
 

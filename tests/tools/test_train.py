@@ -255,6 +255,22 @@ def test_byol_without_er_reports_the_information_too(place: Path) -> None:
     assert 0 < summary["loss"] < 4
 
 
+def test_what_is_measured_now_and_then_has_curves_and_means_of_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(place / "seldom", more="default_hooks['information']['interval'] = 3\n")
+    assert train_cli(config, "--work-dir", place / "seldom_run") == 0
+    recorded = curves(epoch(place / "seldom_run", 2))
+    for name in ("loss", "entropy_trained"):
+        assert recorded[name][0].tolist() == list(range(1, 11))
+    steps, values = recorded["entropy"]
+    assert steps.tolist() == [1, 4, 5, 7, 10]  # every third, and the last of each epoch
+    summary = json.loads((place / "seldom_run" / "summary.json").read_text())
+    assert summary["entropy"] == pytest.approx(values[-2:].mean())
+    assert summary["loss"] == pytest.approx(recorded["loss"][1][5:].mean())
+    assert f"entropy             {summary['entropy']:.2f} nats" in capsys.readouterr().out
+
+
 @HOOKS.register_module(force=True)
 class InterruptHook(Hook):
     """Ctrl-C at the first iteration of an epoch."""

@@ -1,5 +1,7 @@
 """Hooks: what happens beside the training step."""
 
+from mmengine.hooks import Hook
+
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
 from mvssl.engine.hooks.freeze import FreezeHook
@@ -9,6 +11,7 @@ from mvssl.engine.hooks.progress import ProgressHook
 from mvssl.engine.hooks.scalars import RunInfoHook, ScalarsHook
 from mvssl.engine.hooks.schedule import ScheduleHook
 from mvssl.engine.hooks.teacher import TeacherHook
+from mvssl.registry import HOOKS
 
 __all__ = [
     "ClusteringHook",
@@ -22,3 +25,5 @@ __all__ = [
     "ScheduleHook",
     "TeacherHook",
 ]
+
+HOOKS.base_class(Hook)

@@ -21,11 +21,11 @@ __all__ = ["InformationHook"]
 class InformationHook(Hook):
     """Adds information and geometry of the embeddings to the scalars now and then.
 
-    Every ``interval`` iterations and at the last of an epoch; in between it costs nothing. The
-    scalars are those of :func:`mvssl.models.heads.measure` (ER estimate, its terms, InfoNCE; left
-    out where the head reports them with its loss, as ``ERHead`` does) and of
-    :func:`mvssl.models.heads.measure_geometry` (alignment, uniformity, RankMe, ...), each with its
-    floor, cap or ceiling.
+    Every ``interval`` iterations and at the last of an epoch; in between neither it nor the head
+    measures. The scalars are those of :func:`mvssl.models.measures.measure` (ER estimate, its
+    terms, InfoNCE; left out where the head reports them with its loss, as ``ERHead`` does) and of
+    :func:`mvssl.models.measures.measure_geometry` (alignment, uniformity, RankMe, ...), each with
+    its floor, cap or ceiling.
 
     Args:
         interval: iterations between two measurements.

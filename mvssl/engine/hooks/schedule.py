@@ -51,6 +51,9 @@ class ScheduleHook(Hook):
         epochs: length of the ramp, which may be a fraction of an epoch.
         iters: length of the ramp in iterations. Neither: the whole run.
 
+    Attributes:
+        target: the part of the model and its attribute that are set, once they are found.
+
     Raises:
         UserError: a number or a shape is none; later, from ``bind``: there is nothing at the path
             that can be set so.
@@ -76,6 +79,7 @@ class ScheduleHook(Hook):
         self.epochs = epochs
         self.iters = iters
         self._check()
+        self.target: tuple[Any, str] | None = None
         self._bound: list[_Bound] = []
 
     def _check(self) -> None:
@@ -126,6 +130,7 @@ class ScheduleHook(Hook):
         for part in way:
             owner = self._get(owner, part)
         value = self._get(owner, name)
+        self.target = (owner, name)
         return _Bound(lambda new: setattr(owner, name, new), value, self._first(value))
 
     def _get(self, owner: Any, name: str) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
 from mvssl.errors import UserError, near_names
+from mvssl.models.backbones.base import Backbone
 from mvssl.registry import BACKBONES
 
 __all__ = ["TimmBackbone"]
@@ -19,7 +20,7 @@ STEMS = ("default", "cifar")
 
 
 @BACKBONES.register_module()
-class TimmBackbone(nn.Module):
+class TimmBackbone(Backbone):
     """A timm model without its classifier, giving pooled features (N, C).
 
     Args:
