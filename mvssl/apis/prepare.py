@@ -23,6 +23,7 @@ from mvssl.apis.hooks import (
 )
 from mvssl.apis.view_checks import check_views
 from mvssl.config.checks import Problem, check_config, complain
+from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
 from mvssl.config.read import load_config
 from mvssl.datasets.base import ImageDataset
@@ -55,7 +56,7 @@ class TrainOptions:
         config: path of the config.
         work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
         data: folder of images that takes the place of the config's data.
-        labels: whether sub-folders of ``data`` are classes (for kNN alone).
+        labels: whether sub-folders of ``data`` are classes (for evaluation alone).
         objective: ``native`` or ``er``.
         resume: ``True`` for the newest run, or the path of a checkpoint.
         seed: of weights, shuffling and views; by default 0, or that of the run which is resumed.
@@ -213,7 +214,7 @@ def _build_model(cfg: Config, filled: dict[str, Any]) -> MultiView:
             raise _breach(name, type(part).__name__)
     if not isinstance(model.head, Head):
         raise _breach("min_views", type(model.head).__name__)
-    check_views(model, evaluated=any((cfg.get("evaluation") or {}).values()))
+    check_views(model, evaluated=takes_whole_images(cfg))
     return model
 
 
@@ -255,13 +256,21 @@ def _try_schedulers(cfg: Config, wrapper: OptimWrapper, num_samples: int) -> Non
 
 
 def _notes(options: TrainOptions, cfg: Config) -> list[str]:
+    notes = []
     views = (cfg.model.get("data_preprocessor") or {}).get("views")
     if options.data is not None and views == "gentle":
-        return [
+        notes.append(
             "note: this config's views (no flip, no colour, mild crops) were made for digits; "
             "configs/photos/ has views for photographs."
-        ]
-    return []
+        )
+    evaluators = (cfg.get("evaluation") or {}).get("evaluators") or {}
+    left_out = [name for name, one in evaluators.items() if one is None]
+    if options.data is not None and not options.labels and left_out:
+        notes.append(
+            f"note: evaluation by {', '.join(left_out)} is left out, for want of labels (add "
+            f"--labels where sub-folders are classes)."
+        )
+    return notes
 
 
 def _amp_wrapper() -> str:

@@ -99,7 +99,7 @@ def run(job: Job, work_dir: Path, checkpoint: Path | None) -> dict[str, Any] | N
     runner.train()
     if runner.rank != 0:
         return None
-    return write_outputs(runner, job.cfg, job.dataset, job.options.config, _knn_note(job.options))
+    return write_outputs(runner, job.cfg, job.dataset, job.options.config, _evaluation_note(job))
 
 
 def build_runner(job: Job, work_dir: Path, checkpoint: Path | None = None) -> Runner:
@@ -129,7 +129,8 @@ def build_runner(job: Job, work_dir: Path, checkpoint: Path | None = None) -> Ru
     )
 
 
-def _knn_note(options: TrainOptions) -> str:
-    if options.data is not None and not options.labels:
+def _evaluation_note(job: Job) -> str:
+    """Why nothing is evaluated, where that is so."""
+    if job.options.data is not None and not job.options.labels:
         return "not measured: no labels (add --labels where sub-folders are classes)"
-    return "not measured: the config has no evaluation.knn"
+    return "not measured: the config has no evaluators"

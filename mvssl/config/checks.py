@@ -53,7 +53,7 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(name, f"{name} is {told}, got {value!r}."))
     for where, node in _dicts(cfg):
         slot = slot_of(where)
-        if slot is not None:
+        if slot is not None and (node or not slot.optional):
             problems += [Problem(where, text) for text in _check_component(where, node, slot)]
     return problems
 

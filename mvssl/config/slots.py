@@ -11,8 +11,9 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mvssl import registry
 from mvssl.datasets import ImageDataset
-from mvssl.engine.hooks import ScheduleHook
+from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
+from mvssl.evaluation import Evaluator
 from mvssl.models.heads import Head
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
@@ -66,10 +67,12 @@ class Slot(NamedTuple):
     """Arguments that a neighbour, the Runner or mmengine gives, so that a config need not."""
     base: type | None = None
     """What a class must be derived from."""
+    optional: bool = False
+    """Whether an empty dict means that there is none."""
 
 
 HEAD = r"(model\.head|er_head)"
-HOOK = r"(evaluation|default_hooks|custom_hooks)\.\w+"
+HOOK = r"(default_hooks|custom_hooks)\.\w+"
 SLOTS = (
     Slot(r"model", registry.MODELS),
     Slot(r"model\.backbone(\.parts\.\d+)?", registry.BACKBONES),
@@ -90,7 +93,16 @@ SLOTS = (
     Slot(r"train_dataloader\.dataset", registry.DATASETS, base=ImageDataset),
     Slot(HOOK, registry.HOOKS, extra=("priority",), base=Hook),
     Slot(r"schedules\.\w+", registry.HOOKS, extra=("priority",), base=ScheduleHook),
-    Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS, base=ImageDataset),
+    Slot(
+        r"evaluation",
+        registry.HOOKS,
+        "EvaluationHook",
+        extra=("priority",),
+        base=EvaluationHook,
+        optional=True,
+    ),
+    Slot(r"evaluation\.(train|test)", registry.DATASETS, base=ImageDataset),
+    Slot(r"evaluation\.evaluators\.\w+", registry.EVALUATORS, base=Evaluator),
     Slot(
         r"optim_wrapper",
         registry.OPTIM_WRAPPERS,
