@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mvssl.arguments import check_count
+from mvssl.arguments import check_count, check_positive
 from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
@@ -55,13 +55,14 @@ class Information(Evaluator):
             products are k x k, and k bounds what can be estimated, log k nats.
 
     Raises:
-        UserError: ``images`` is not a number over 1, or ``kappa`` is out of range.
+        UserError: ``images`` is not a number over 1, or ``kappa`` is not positive.
     """
 
     needs: ClassVar[tuple[Need, ...]] = ("record",)
 
     def __init__(self, kappa: float = 10.0, images: int = 2048) -> None:
         check_count("Information", at_least=2, images=images)
+        check_positive("Information", kappa=kappa)
         self.kernel = VonMisesFisher(kappa)
         self.kappa = kappa
         self.images = images
