@@ -1,8 +1,9 @@
 """Every registry of mvssl: a config names a component, its registry builds it.
 
-Slots of the model (backbone, neck, head, loss, assigner, target) have registries of their own
-without a parent, since mmengine allows one child of a scope under each parent; everything that
-mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mmengine's registry.
+Slots of the model (backbone, neck, head, loss, assigner, target) and evaluators have registries
+of their own without a parent, since mmengine allows one child of a scope under each parent;
+everything that mmengine's Runner builds (hooks, data sets, ...) is registered in a child of
+mmengine's registry.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "Checked",
     "DATASETS",
     "DATA_SAMPLERS",
+    "EVALUATORS",
     "HEADS",
     "HOOKS",
     "LOOPS",
@@ -160,6 +162,7 @@ HEADS = _slot("HEADS", "mvssl.models")
 LOSSES = _slot("LOSSES", "mvssl.models")
 ASSIGNERS = _slot("ASSIGNERS", "mvssl.models")
 TARGETS = _slot("TARGETS", "mvssl.models")
+EVALUATORS = _slot("EVALUATORS", "mvssl.evaluation")
 
 MODELS = _child("MODELS", "mvssl.models", "mvssl.views")
 DATASETS = _child("DATASETS", "mvssl.datasets")

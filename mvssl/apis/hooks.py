@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
 from mvssl.config.checks import Problem
+from mvssl.config.evaluation import active_evaluators
 from mvssl.config.faults import as_user_error
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import UserError
@@ -27,8 +28,10 @@ def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
 
 
 def build_custom_hooks(cfg: Config) -> list[Hook]:
-    """Evaluations, schedules and ``custom_hooks``, in this order."""
-    named = [*(cfg.get("evaluation") or {}).items()]
+    """Evaluation, schedules and ``custom_hooks``, in this order."""
+    named: list[tuple[str, Any]] = []
+    if active_evaluators(cfg):
+        named.append(("evaluation", {"type": "EvaluationHook", **cfg.evaluation}))
     named += [(f"schedules.{n}", h) for n, h in (cfg.get("schedules") or {}).items()]
     named += [(f"custom_hooks.{n}", h) for n, h in enumerate(cfg.get("custom_hooks") or [])]
     return [_build_hook(name, hook) for name, hook in named if hook is not None]

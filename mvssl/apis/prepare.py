@@ -20,6 +20,7 @@ from mvssl.apis.hooks import (
 from mvssl.apis.view_checks import check_views
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
+from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
@@ -122,7 +123,7 @@ def _build_model(filled: dict[str, Any], cfg: Config) -> MultiView:
         raise UserError(
             f"model: {type(model).__name__} is not derived from mvssl.models.MultiView."
         )
-    check_views(model, evaluated=any((cfg.get("evaluation") or {}).values()))
+    check_views(model, evaluated=takes_whole_images(cfg))
     return model
 
 

@@ -106,7 +106,14 @@ def _remarks(options: TrainOptions, cfg: Config) -> dict[str, Any]:
             "note: this config's views (no flip, no colour, mild crops) were made for digits; "
             "configs/photos/ has views for photographs."
         )
+    evaluators = (cfg.get("evaluation") or {}).get("evaluators") or {}
+    left_out = [name for name, one in evaluators.items() if one is None]
     unlabelled = options.data is not None and not options.labels
+    if unlabelled and left_out:
+        notes.append(
+            f"note: evaluation by {', '.join(left_out)} is left out, for want of labels (add "
+            f"--labels where sub-folders are classes)."
+        )
     why = "no labels (add --labels where sub-folders are classes)"
-    why = why if unlabelled else "the config has no evaluation.knn"
+    why = why if unlabelled else "the config has no evaluators"
     return {"notes": notes, "evaluation_note": f"not measured: {why}"}

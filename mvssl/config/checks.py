@@ -54,7 +54,7 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(name, f"{name} is {told}, got {value!r}."))
     for where, node in _dicts(cfg):
         slot = slot_of(where)
-        if slot is not None:
+        if slot is not None and (node or not slot.optional):
             problems += [Problem(where, text) for text in _check_component(where, node, slot)]
     return problems
 
@@ -127,14 +127,14 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         own = sorted(slot.registry.module_dict) if slot.registry is not None else []
         return [f"{where} has no type; choose one of {', '.join(own[:12])}."]
     problems = _unsupported(where, node, target)
+    if where == "train_cfg" and problems:
+        return problems  # that another loop is another class, with other arguments, is no news
     base = slot.base or (None if slot.registry is None else slot.registry.base)
     if isinstance(target, type) and base is not None and not issubclass(target, base):
         problems.append(
             f"{where}: {target.__name__} is not derived from {public_name(base)}; see "
             f"docs/custom_component.md."
         )
-    if where == "train_cfg" and problems:
-        return problems  # other arguments of another loop are no news
     parameters = _parameters(target)
     if _takes_anything(parameters):
         return problems  # a component from elsewhere that takes anything

@@ -16,6 +16,7 @@ from mvssl.config.checks import (
     complain,
     needs_type,
 )
+from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError, near_names
 
@@ -109,17 +110,7 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     whole = {**folder, "size": size if on_device else None, "split": "train"}
     cfg.train_dataloader["dataset"] = whole
     still = {**folder, "size": size, "crop_pct": 1.0 if on_device else 0.875}
-    if not labels:
-        cfg.evaluation = {}
-        return
-    cfg.evaluation = dict(cfg.get("evaluation") or {"knn": {"type": "KNNHook"}})
-    for name, hook in cfg.evaluation.items():
-        if not isinstance(hook, dict):
-            continue
-        accepted = accepted_arguments(f"evaluation.{name}", hook) or set()
-        for key, split in (("bank", "train"), ("queries", "test")):
-            if key in accepted or key in hook:
-                hook[key] = {**still, "split": split}
+    evaluate_folder(cfg, still, labels)
 
 
 def _mapping(node: Any) -> Mapping[str, Any]:

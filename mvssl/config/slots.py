@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mvssl import registry
-from mvssl.engine.hooks import ScheduleHook
+from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.loop import TrainLoop
 
@@ -61,10 +61,12 @@ class Slot(NamedTuple):
     """Arguments that a neighbour, the Runner or mmengine gives, so that a config need not."""
     base: type | None = None
     """What a class must be derived from, where that is more than its registry's base."""
+    optional: bool = False
+    """Whether an empty dict means that there is none."""
 
 
 HEAD = r"(model\.head|er_head)"
-HOOK = r"(evaluation|default_hooks|custom_hooks)\.\w+"
+HOOK = r"(default_hooks|custom_hooks)\.\w+"
 SLOTS = (
     Slot(r"model", registry.MODELS),
     Slot(r"model\.backbone(\.parts\.\d+)?", registry.BACKBONES),
@@ -80,7 +82,16 @@ SLOTS = (
     Slot(r"train_dataloader\.dataset", registry.DATASETS),
     Slot(HOOK, registry.HOOKS, extra=("priority",)),
     Slot(r"schedules\.\w+", registry.HOOKS, extra=("priority",), base=ScheduleHook),
-    Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS),
+    Slot(
+        r"evaluation",
+        registry.HOOKS,
+        "EvaluationHook",
+        extra=("priority",),
+        base=EvaluationHook,
+        optional=True,
+    ),
+    Slot(r"evaluation\.(train|test)", registry.DATASETS),
+    Slot(r"evaluation\.evaluators\.\w+", registry.EVALUATORS),
     Slot(
         r"optim_wrapper",
         registry.OPTIM_WRAPPERS,

@@ -43,18 +43,20 @@ INFONCE_PROTOTYPES = 8192
 
 
 @torch.no_grad()
-def measure(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
+def measure(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> Scalars:
     """The ER estimate of a record and what it is read against, in nats.
 
     Means over the pairs of a prediction (centre, Z1) with a target (Z2), over the joined batch of
-    all processes: ``entropy`` and ``reconstruction`` of the target, their sum ``mi_bound`` (an
-    estimate of the mutual information, formed without log C), its ceiling ``mi_ceiling``,
-    ``infonce`` with the same density and pairs, and the floor and cap of the entropy. Where the
-    record has no pairs (one view and no memory), the entropy of the projections alone.
+    all processes (``gather=False``: of a record that every process holds whole): ``entropy`` and
+    ``reconstruction`` of the target, their sum ``mi_bound`` (an estimate of the mutual
+    information, formed without log C), its ceiling ``mi_ceiling``, ``infonce`` with the same
+    density and pairs, and the floor and cap of the entropy. Where the record has no pairs (one
+    view and no memory), the entropy of the projections alone.
     """
     # One gather for everything: collectives cost latency, not bytes.
     size = record.p[0].shape[1]
-    joined = gather_detached(at_least_float32(torch.cat(record.p + record.target, dim=1)))
+    own = at_least_float32(torch.cat(record.p + record.target, dim=1)).detach()
+    joined = gather_detached(own) if gather else own
     parts = [F.normalize(part, dim=1) for part in joined.split(size, dim=1)]
     predictions, targets = parts[: len(record.p)], parts[len(record.p) :]
     floor, cap = entropy_window(kernel, size, len(joined))
@@ -164,9 +166,10 @@ def _discrete_infonce(t_bm: Tensor, log_s_bm: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
-    """How features and projections of the first two views lie, over the joined batch; nothing
-    where they are no numbers. Where the student sees one view, nothing that takes two.
+def measure_geometry(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> Scalars:
+    """How features and projections of the first two views lie, over the joined batch (``gather``
+    as in :func:`measure`); nothing where they are no numbers. Where the student sees one view,
+    nothing that takes two.
 
     - ``alignment`` in [0, 4], ``uniformity`` (lower is better, -4 at the
       least) of the projections;
@@ -181,7 +184,8 @@ def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     second = min(1, len(record.z) - 1)
     size = record.z[0].shape[1]
     pieces = [record.z[0], record.z[second], record.features[0], record.features[second]]
-    joined = gather_detached(torch.cat([at_least_float32(x) for x in pieces], dim=1))
+    own = torch.cat([at_least_float32(x) for x in pieces], dim=1).detach()
+    joined = gather_detached(own) if gather else own
     # Singular values don't exist then; the loss will tell. All processes see the same rows.
     if not bool(joined.isfinite().all()):
         return {}

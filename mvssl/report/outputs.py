@@ -17,11 +17,12 @@ import mvssl
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
-from mvssl.engine.hooks import KNNHook
+from mvssl.engine.hooks import EvaluationHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
-from mvssl.report.figures import plot_curves, plot_views
+from mvssl.report.curves import plot_curves
+from mvssl.report.figures import plot_views
 from mvssl.report.tables import print_report, write_summary
 from mvssl.views import MultiViewPreprocessor
 
@@ -97,7 +98,8 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     """
     folder = Path(runner.work_dir)
     file = folder / "backbone.safetensors"
-    knn = next((hook for hook in runner.hooks if isinstance(hook, KNNHook)), None)
+    hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
+    evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
     model = runner.model
     expected = _preprocessing(model.data_preprocessor)
     backbone = save_backbone(model.backbone, file, job.cfg.model.backbone.to_dict(), expected)
@@ -105,15 +107,13 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         runner.history,
         folder / "curves.png",
         steps_per_epoch=len(runner.train_dataloader),
-        knn_pixels=knn.pixels if knn else None,
+        results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
     means = runner.epoch_means
     summary: dict[str, Any] = {
-        "knn_top1_init": knn.initial if knn else None,
-        "knn_top1": knn.final if knn else None,
-        "knn_top1_pixels": knn.pixels if knn else None,
-        "knn": knn.protocol if knn else None,
-        "knn_note": None if knn else job.evaluation_note,
+        **{name: value for hook in hooks for name, value in _results(hook).items()},
+        "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
+        "evaluation_note": None if evaluators else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
@@ -128,8 +128,20 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     }
     write_summary(folder / "summary.json", summary)
     print()
-    print_report(summary, summary["knn"], _places(folder))
+    print_report(summary, evaluators, _places(folder))
     return summary
+
+
+def _results(hook: EvaluationHook) -> dict[str, float | None]:
+    """``<name>_init``, ``<name>`` and ``<name>_pixels`` of every result, None where it is not."""
+    results: dict[str, float | None] = {}
+    for one in hook.evaluators.values():
+        for name in one.results:
+            results[f"{name}_init"] = hook.initial.get(name)
+            results[name] = hook.final.get(name)
+            if one.on_pixels:
+                results[f"{name}_pixels"] = hook.pixels.get(f"{name}_pixels")
+    return results
 
 
 def _preprocessing(preprocessor: nn.Module) -> dict[str, Any] | None:

@@ -111,7 +111,7 @@ def test_a_schedule_is_one(tmp_path: Path) -> None:
 
 
 def test_hooks_may_be_left_out_by_none(tmp_path: Path) -> None:
-    none = {"evaluation__knn": None, "custom_hooks": None, "schedules__teacher_momentum": None}
+    none = {"evaluation": None, "custom_hooks": None, "schedules__teacher_momentum": None}
     none |= {"default_hooks__clustering": None, "default_hooks__freeze": None}
     assert prepared(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
 

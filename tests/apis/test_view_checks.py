@@ -84,7 +84,7 @@ def test_evaluation_gives_whole_images(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match=r"in_chans=1, and is given whole images .* of 3 chan"):
         prepare(tmp_path, one)
-    assert prepare(tmp_path, one, **{"evaluation.knn": None})
+    assert prepare(tmp_path, one, evaluation=None)
 
 
 def test_the_plan_tells_channels_and_draws() -> None:

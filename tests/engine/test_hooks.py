@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mvssl.datasets import Digits
-from mvssl.engine.hooks import DataFaultHook, InformationHook, KNNHook, ScheduleHook, TeacherHook
+from mvssl.engine.hooks import DataFaultHook, InformationHook, ScheduleHook, TeacherHook
 from mvssl.engine.scalars import RunScalars, ScalarMeans
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher
@@ -255,27 +252,3 @@ def test_faults_are_counted_over_processes_and_stop_all_of_them(run_distributed:
     messages, told = answers[0]
     assert [m.split()[0] for m in messages] == ["file0", "file10"]
     assert told.startswith("6 of 400 images cannot be read")
-
-
-DIGITS = {"type": "Digits", "size": 8}
-
-
-def test_knn_needs_labels(tmp_path: Path) -> None:
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), Digits("test", 8).read(number))
-    unlabelled = {"type": "ImageFolder", "root": str(tmp_path), "size": 8}
-    with pytest.raises(UserError, match=rf"kNN needs labels, and {tmp_path} .* has none"):
-        KNNHook(bank=DIGITS, queries=unlabelled)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"k": 0}, {"temperature": 0.0}, {"interval": 0}, {"batch_size": -1}]
-)
-def test_knns_numbers_are_positive(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=f"{next(iter(wrong))}={next(iter(wrong.values())):g}"):
-        KNNHook(bank=DIGITS, queries=DIGITS, **wrong)
-
-
-def test_knn_tells_its_protocol() -> None:
-    hook = KNNHook(bank=DIGITS, queries=DIGITS, k=7, temperature=0.1)
-    assert hook.protocol == {"k": 7, "temperature": 0.1}

@@ -28,6 +28,8 @@ from mvssl.registry import HOOKS, MODELS
 from tests.mini import assert_same_curves, curves, train_cli, tree, write_config
 
 SUMMARY_KEYS = {
+    "evaluation",
+    "evaluation_note",
     "knn_top1_init",
     "knn_top1",
     "knn_top1_pixels",
@@ -122,6 +124,8 @@ def test_the_summary_holds_what_was_measured(er: Run) -> None:
     assert summary["versions"]["mvssl"] == mvssl.__version__
     for name in ("knn_top1_init", "knn_top1", "knn_top1_pixels"):
         assert 0.1 < summary[name] <= 1.0
+    assert summary["evaluation"] == {"knn": {"k": 20, "temperature": 0.07}}
+    assert summary["evaluation_note"] is None
     assert summary["mi_ceiling"] == pytest.approx(np.log(256))
     bound = summary["entropy"] + summary["reconstruction"]
     assert summary["mi_bound"] == pytest.approx(bound, abs=1e-5)
@@ -290,7 +294,7 @@ def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(
     more = (
         "model['backbone']['model_args'].update(drop_path_rate=0.3, proj_drop_rate=0.1)\n"
         "train_cfg = dict(max_epochs=4)\n"
-        "evaluation = dict(knn=dict(interval=1))\n"
+        "evaluation = dict(interval=1)\n"
     )
     whole = write_config(place / "whole", more=more)
     cut = write_config(

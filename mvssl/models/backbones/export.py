@@ -65,8 +65,8 @@ def _without_sources(config: Mapping[str, Any]) -> dict[str, Any]:
 def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
     """The backbone in a ``backbone.safetensors`` file, built and loaded strictly, in eval mode.
 
-    It takes images in [0, 1] that were normalised by the mean and std of the file's
-    ``preprocessing``, which ``summary.json`` shows as well.
+    It takes images in [0, 1] that were normalised by the mean and std of its attribute
+    ``preprocessing`` (None where the file does not say), which ``summary.json`` shows as well.
 
     A backbone of one's own is built by its name, so import the module that registers it first.
 
@@ -79,9 +79,11 @@ def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
             f"{path} does not say how its backbone is built: give the backbone.safetensors of a "
             f"run of mvssl."
         )
-    backbone: nn.Module = BACKBONES.build(json.loads(metadata["build"]))
+    backbone: Any = BACKBONES.build(json.loads(metadata["build"]))
     load_weights_strictly(_exported(backbone), weights, path)
-    return backbone.eval()
+    backbone.preprocessing = json.loads(metadata.get("preprocessing", "null"))
+    loaded: nn.Module = backbone.eval()
+    return loaded
 
 
 def _exported(backbone: nn.Module) -> nn.Module:
