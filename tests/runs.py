@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mvssl import registry
-from mvssl.datasets import Digits
+from mvssl.datasets import Digits, ImageDataset
 from mvssl.engine import Job
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ScheduleHook
@@ -57,10 +58,19 @@ class StubRun:
     called: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.network: nn.Module = distribute(self.model)
         self.train_loop = TrainLoop(
             self, self.train_dataloader, self.max_epochs, self.micro_batch_size
         )
+
+    @property
+    def train_set(self) -> ImageDataset:
+        dataset = self.train_dataloader.dataset
+        assert isinstance(dataset, ImageDataset)
+        return dataset
+
+    @cached_property
+    def network(self) -> nn.Module:
+        return distribute(self.model)
 
     @property
     def max_iters(self) -> int:

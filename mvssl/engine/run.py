@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mvssl.datasets import ImageDataset
 from mvssl.engine.history import History
 from mvssl.engine.scalars import RunScalars
 from mvssl.models import MultiView
@@ -47,6 +48,10 @@ class Run(Protocol):
     def train_loop(self) -> Loop: ...
     @property
     def train_dataloader(self) -> DataLoader[Any]: ...
+    @property
+    def train_set(self) -> ImageDataset:
+        """What is trained on."""
+
     @property
     def hooks(self) -> list[Hook]: ...
     @property

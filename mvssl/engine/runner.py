@@ -56,6 +56,7 @@ class Runner(MMRunner):
     Attributes:
         model: never wrapped.
         network: ``model.embed``, in DDP where there are several processes.
+        train_set: what is trained on.
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
@@ -79,6 +80,7 @@ class Runner(MMRunner):
         self.scalars = RunScalars()
         self.epoch_means: dict[str, float] = {}
         self.checkpoint = checkpoint
+        self.train_set = job.dataset
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from mvssl.datasets import ImageDataset
 from mvssl.engine.hooks import DataFaultHook, InformationHook, ScheduleHook, TeacherHook
-from mvssl.engine.scalars import RunScalars, ScalarMeans
 from mvssl.errors import UserError
-from mvssl.models import EMATeacher
+from mvssl.models import EMATeacher, MultiView
 from tests.gloo_pool import GlooPool
-from tests.runs import StubRun, small_model
+from tests.runs import StubRun, loader_of, optimizer_of, small_model
 
 
 class Student(nn.Module):
@@ -46,9 +46,7 @@ def teacher_run(
     optimizer = torch.optim.SGD(model.body.parameters(), lr=0.1)
     wrapper = OptimWrapper(optimizer, accumulative_counts=accumulative_counts)
     wrapper.initialize_count_status(model, 0, steps)
-    runner = SimpleNamespace(
-        model=model, optim_wrapper=wrapper, iter=0, max_iters=steps, scalars=RunScalars()
-    )
+    runner = StubRun(cast(MultiView, model), wrapper, loader_of(steps))
     schedule = ScheduleHook("model.teacher.momentum", end=1.0)
     runner.hooks = [] if model.teacher is None else [schedule]
     hook = TeacherHook()
@@ -117,13 +115,7 @@ def test_a_scaler_that_finds_an_overflow_leaves_the_teacher_where_it_was() -> No
     model = Student()
     optimizer = torch.optim.SGD(model.body.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    runner = SimpleNamespace(
-        model=model,
-        optim_wrapper=SimpleNamespace(optimizer=optimizer),
-        iter=0,
-        hooks=[],
-        scalars=RunScalars(),
-    )
+    runner = StubRun(cast(MultiView, model), OptimWrapper(optimizer))
     hook = TeacherHook()
     hook.before_train(runner)
     assert model.teacher is not None
@@ -143,24 +135,6 @@ def test_a_scaler_that_finds_an_overflow_leaves_the_teacher_where_it_was() -> No
 def test_without_a_teacher_the_hook_does_nothing() -> None:
     _, _, scalars = teacher_run(Student(with_teacher=False), 3)
     assert scalars == {}
-
-
-def test_means_count_each_name_where_it_is_there() -> None:
-    means = ScalarMeans()
-    means.add({"loss": torch.tensor(1.0, requires_grad=True), "lr": 0.5})
-    means.add({"loss": torch.tensor(4.0), "entropy": 3.0})
-    assert means.read_and_clear() == {"loss": 2.5, "lr": 0.5, "entropy": 3.0}
-    assert means.read_and_clear() == {}
-
-
-def _means_over_ranks() -> dict[str, float]:
-    means = ScalarMeans()
-    means.add({"loss": float(torch.distributed.get_rank()), "lr": 0.5})
-    return means.read_and_clear()
-
-
-def test_means_are_over_processes(run_distributed: GlooPool) -> None:
-    assert run_distributed(_means_over_ranks, 4) == [{"loss": 1.5, "lr": 0.5}] * 4
 
 
 def _information(head: dict[str, Any]) -> list[set[str]]:
@@ -191,39 +165,35 @@ def test_information_is_left_to_heads_that_measure_it() -> None:
     assert {"entropy", "mi_bound", "infonce", "alignment"} <= names[0]
 
 
-class Files:
-    """A data set of 400 files, and its loader with batches of one."""
+class Files(ImageDataset):
+    """400 files, none of which can be read."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=None, classes=None, size=8)
 
     def __len__(self) -> int:
         return 400
 
+    def read(self, index: int) -> None:
+        return None
+
     def path(self, index: int) -> str:
         return f"file{index}"
 
-    @property
-    def dataset(self) -> Files:
-        return self
+    def describe(self) -> str:
+        return "400 files"
 
 
-class Faulty:
-    """A run on them, and its messages."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.train_dataloader = Files()
-        self.iter = 0
-
-    def console_message(self, text: str) -> None:
-        self.messages.append(text)
-
-
-def _feed(rows: list[list[int]], interval: int = 1) -> Faulty:
-    runner, hook = Faulty(), DataFaultHook(interval=interval)
+def _feed(rows: list[list[int]], interval: int = 1) -> StubRun:
+    """A run in which some images were replaced, as its batches tell."""
+    model = small_model({"type": "ERHead"})
+    run = StubRun(model, optimizer_of(model), DataLoader(Files(), batch_size=1))
+    hook = DataFaultHook(interval=interval)
     for step, row in enumerate(rows):
-        runner.iter = step
+        run.iter = step
         batch: dict[str, Any] = {"replaced": torch.tensor(row)}
-        hook.after_train_iter(runner, step, batch)
-    return runner
+        hook.after_train_iter(run, step, batch)
+    return run
 
 
 def test_every_unreadable_file_is_named_once() -> None:
@@ -231,7 +201,7 @@ def test_every_unreadable_file_is_named_once() -> None:
     assert [m.split()[0] for m in runner.messages] == ["file7", "file9"]
 
 
-def test_one_per_cent_or_three_files_are_borne() -> None:
+def test_one_per_cent_or_three_files_do_not_stop_a_run() -> None:
     _feed([[1, 2], [3, 4]])
     with pytest.raises(UserError, match=r"^5 of 400 images cannot be read \(file1, file2, file3"):
         _feed([[1, 2], [3, 4], [5, -1]])

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from rich.console import Console
 from mvssl.engine.hooks.progress import ProgressHook, StatusLine
 from mvssl.registry import HOOKS
 from tests.mini import ROOT
+from tests.runs import StubRun, loader_of, optimizer_of, small_model
 
 WIDTHS = (40, 60, 80, 120)
 
@@ -37,28 +37,18 @@ class Terminal(io.StringIO):
         return True
 
 
-def make_runner(epochs: int = 2, steps: int = 10, start: int = 0) -> SimpleNamespace:
-    latest = {
-        "loss": -1.93,
-        "entropy": -123.4,
-        "reconstruction": 125.33,
-        "images_per_second": 1234.4,
-        "lr": 1e-3,
-    }
-    return SimpleNamespace(
-        history=SimpleNamespace(latest=latest),
-        iter=start,
-        epoch=start // steps,
-        max_epochs=epochs,
-        max_iters=epochs * steps,
-        steps=steps,
-        logger=logging.Logger("test"),
-    )
+def make_runner(epochs: int = 2, steps: int = 10, start: int = 0) -> StubRun:
+    model = small_model({"type": "ERHead"})
+    run = StubRun(model, optimizer_of(model), loader_of(steps), epochs)
+    run.iter, run.epoch, run.logger = start, start // steps, logging.Logger("test")
+    values = {"loss": -1.93, "entropy": -123.4, "reconstruction": 125.33, "lr": 1e-3}
+    run.history.add(start, {**values, "images_per_second": 1234.4})
+    return run
 
 
 def train(
     hook: ProgressHook,
-    runner: SimpleNamespace,
+    runner: StubRun,
     clock: Clock,
     step_s: float = 1.0,
     pause_s: float = 0.0,
@@ -68,7 +58,9 @@ def train(
     hook.before_train(runner)
     while runner.epoch < runner.max_epochs:
         hook.before_train_epoch(runner)
-        for batch_idx in range(runner.iter % runner.steps, runner.steps):
+        for batch_idx in range(
+            runner.iter % len(runner.train_dataloader), len(runner.train_dataloader)
+        ):
             if runner.iter == until:
                 raise KeyboardInterrupt
             clock.now += step_s

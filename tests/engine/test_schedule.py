@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,11 +15,10 @@ from torch import nn
 from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
-from mvssl.models import EMATeacher
+from mvssl.models import EMATeacher, MultiView
 from mvssl.models.prototypes import Prototypes
-from tests.runs import small_job
+from tests.runs import StubRun, loader_of, small_job
 
 STEPS, PER_EPOCH = 12, 4
 
@@ -44,7 +42,7 @@ class Net(nn.Module):
         return 1.0
 
 
-def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
+def a_run(model: nn.Module | None = None, **adamw: Any) -> StubRun:
     """What hooks see of a Runner: two parameter groups, the first without weight decay."""
     model = model or Net()
     groups: list[dict[str, Any]] = [
@@ -52,17 +50,15 @@ def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
         {"params": [p for p in model.parameters() if p.ndim >= 2]},
     ]
     wrapper = OptimWrapper(torch.optim.AdamW(groups, **{"weight_decay": 0.04, **adamw}))
-    return SimpleNamespace(
-        model=model,
-        optim_wrapper=wrapper,
-        train_dataloader=range(PER_EPOCH),
-        max_iters=STEPS,
-        iter=0,
-        scalars=RunScalars(),
-    )
+    return StubRun(cast(MultiView, model), wrapper, loader_of(PER_EPOCH), STEPS // PER_EPOCH)
 
 
-def values_of(hook: ScheduleHook, run: SimpleNamespace, read: Any) -> list[Any]:
+def teacher_of(run: StubRun) -> EMATeacher:
+    assert run.model.teacher is not None
+    return run.model.teacher
+
+
+def values_of(hook: ScheduleHook, run: StubRun, read: Any) -> list[Any]:
     """What stands there at each step, which is also what the curves get."""
     hook.before_run(run)
     seen = []
@@ -97,7 +93,7 @@ def test_an_attribute_follows_its_formula(arguments: dict[str, Any], expected: l
     run = a_run()
     hook = ScheduleHook("model.teacher.momentum", end=1.0, **arguments)
     assert hook.name == "teacher_momentum"
-    seen = values_of(hook, run, lambda: run.model.teacher.momentum)
+    seen = values_of(hook, run, lambda: teacher_of(run).momentum)
     assert seen == pytest.approx(expected, abs=1e-15)
 
 
@@ -157,7 +153,7 @@ def test_what_cannot_be_scheduled(arguments: dict[str, Any], told: str) -> None:
         hook.bind(run.model, run.optim_wrapper.optimizer)
     assert told in str(caught.value)
     assert f"ScheduleHook of '{arguments['path']}': " in str(caught.value)
-    assert run.model.teacher.momentum == 0.8
+    assert teacher_of(run).momentum == 0.8
 
 
 def test_an_option_that_is_zero_everywhere_is_left_alone() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
 from mvssl.engine.loaders import EpochSampler
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.evaluation.features import still_projections
 from mvssl.models.clustering import ClusteringHead
@@ -43,7 +43,7 @@ class ClusteringHook(Hook):
             raise UserError(f"ClusteringHook: batch_size is at least 1, got {batch_size}.")
         self.batch_size = batch_size
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Run) -> None:
         head = runner.model.head
         if isinstance(head, ClusteringHead):
             listed = ", ".join(f"{k:,}" for k in head.num_clusters)
@@ -52,7 +52,7 @@ class ClusteringHook(Hook):
                 f"clusters         {head.num_samples:,} images into {listed}, {often}"
             )
 
-    def before_train_epoch(self, runner: Any) -> None:
+    def before_train_epoch(self, runner: Run) -> None:
         head = runner.model.head
         if not isinstance(head, ClusteringHead):
             return
@@ -63,7 +63,7 @@ class ClusteringHook(Hook):
                 _warm_up_statistics(runner)
             if head.wants_embeddings:
                 share = still_projections(
-                    runner.model, loader.dataset, self.batch_size, loader.num_workers
+                    runner.model, runner.train_set, self.batch_size, loader.num_workers
                 )
             runner.scalars.add(head.cluster(runner.epoch, share))
             for parameter in head.renewed:
@@ -73,7 +73,7 @@ class ClusteringHook(Hook):
 
 
 @torch.no_grad()
-def _warm_up_statistics(runner: Any) -> None:
+def _warm_up_statistics(runner: Run) -> None:
     """Let BatchNorm layers see batches of the training data; nothing else changes."""
     model = runner.model
     model.train()

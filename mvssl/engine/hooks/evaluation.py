@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
+from mvssl.engine.run import Run
 from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
 from mvssl.registry import DATASETS, EVALUATORS, HOOKS
 
@@ -69,7 +70,7 @@ class EvaluationHook(Hook):
         self.final: dict[str, float] = {}
         self.pixels: dict[str, float] = {}
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Run) -> None:
         known = [name for name, one in self.evaluators.items() if self._restore(runner, one)]
         new = {name: one for name, one in self.evaluators.items() if name not in known}
         if not new:
@@ -86,12 +87,12 @@ class EvaluationHook(Hook):
         if begins:
             self.initial = results
 
-    def after_train_epoch(self, runner: Any) -> None:
+    def after_train_epoch(self, runner: Run) -> None:
         last = runner.epoch + 1 == runner.max_epochs
         if last or self.every_n_epochs(runner, self.interval):
             self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
 
-    def _restore(self, runner: Any, evaluator: Evaluator) -> bool:
+    def _restore(self, runner: Run, evaluator: Evaluator) -> bool:
         """Take an evaluator's results from the curves of a resumed run, if they are there."""
         found = False
         for name in evaluator.results:
@@ -108,7 +109,7 @@ class EvaluationHook(Hook):
         return found
 
     def _measure(
-        self, runner: Any, evaluators: Mapping[str, Evaluator], when: str
+        self, runner: Run, evaluators: Mapping[str, Evaluator], when: str
     ) -> dict[str, float]:
         results = evaluate(
             runner.model,

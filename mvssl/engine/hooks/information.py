@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
 from mvssl.models import Embeddings
@@ -40,7 +41,7 @@ class InformationHook(Hook):
         self.interval = interval
         self.kernel = VonMisesFisher(kappa)
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Run, batch_idx: int, data_batch: Any = None) -> None:
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         due = last or runner.iter % self.interval == 0
         runner.train_loop.monitor = partial(self.measure, runner.model.head) if due else None

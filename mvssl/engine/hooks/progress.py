@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 
 from mvssl.engine.history import format_duration, format_scalar
+from mvssl.engine.run import Run
 from mvssl.registry import HOOKS
 
 SCALARS = ("loss", "entropy", "reconstruction")
@@ -114,7 +115,7 @@ class ProgressHook(Hook):
             handler, stream = self._handlers.pop()
             handler.setStream(stream)
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Run) -> None:
         if not is_main_process():
             return
         self.stop()
@@ -136,7 +137,7 @@ class ProgressHook(Hook):
 
     def after_train_iter(
         self,
-        runner: Any,
+        runner: Run,
         batch_idx: int,
         data_batch: Any = None,
         outputs: dict[str, Any] | None = None,
@@ -150,20 +151,20 @@ class ProgressHook(Hook):
         if now - self._shown >= interval_s:
             self._show(self._line, runner, done)
 
-    def after_train_epoch(self, runner: Any) -> None:
+    def after_train_epoch(self, runner: Run) -> None:
         if self._line is not None and self._line.live.is_started:
             self._show(self._line, runner, runner.iter)
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Run) -> None:
         line = self._line
         if line is not None and (line.live.is_started or self._shown_iter != runner.iter):
             self._show(line, runner, runner.iter)
         self.stop()
 
-    def after_run(self, runner: Any) -> None:
+    def after_run(self, runner: Run) -> None:
         self.stop()
 
-    def _show(self, line: StatusLine, runner: Any, done: int) -> None:
+    def _show(self, line: StatusLine, runner: Run, done: int) -> None:
         self._shown, self._shown_iter = self._clock(), done
         self._update(line, runner, done)
         if line.live.is_started:
@@ -174,7 +175,7 @@ class ProgressHook(Hook):
         words += [texts[name].rstrip() for name in ("eta", "speed", *SCALARS) if name in texts]
         print("  ".join(words), flush=True)
 
-    def _update(self, line: StatusLine, runner: Any, done: int) -> None:
+    def _update(self, line: StatusLine, runner: Run, done: int) -> None:
         """Bring the line up to date with ``done`` iterations behind it."""
         latest, task = runner.history.latest, line.tasks[0]
         epoch = min(runner.epoch + 1, runner.max_epochs)
@@ -215,7 +216,7 @@ class ProgressHook(Hook):
                 handler.setStream(sys.stdout)
 
 
-def _position(line: StatusLine, runner: Any, done: int) -> str:
+def _position(line: StatusLine, runner: Run, done: int) -> str:
     return f"{line.tasks[0].fields['epoch']}  iter {done}/{runner.max_iters}"
 
 

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook, RuntimeInfoHook
 
 from mvssl.distributed import world_size
 from mvssl.engine.history import format_scalar
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 
@@ -46,12 +47,12 @@ class ScalarsHook(Hook):
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = 0.0
 
-    def before_train_epoch(self, runner: Any) -> None:
+    def before_train_epoch(self, runner: Run) -> None:
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = time.perf_counter()
 
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         runner.scalars.add({"lr": runner.optim_wrapper.get_lr()["lr"][0], **(outputs or {})})
         images = len(data_batch["index"]) * world_size()
@@ -62,7 +63,7 @@ class ScalarsHook(Hook):
         ):
             self._flush(runner)
 
-    def _flush(self, runner: Any) -> None:
+    def _flush(self, runner: Run) -> None:
         means = runner.scalars.interval.read_and_clear()
         # Values are looked at here alone, since looking makes the host wait for the device.
         if not math.isfinite(means.get("loss", 0.0)):
@@ -80,7 +81,7 @@ class ScalarsHook(Hook):
         told = "  ".join(f"{name} {format_scalar(value)}" for name, value in means.items())
         runner.logger.info(f"epoch {runner.epoch + 1}  iter {runner.iter + 1}  {told}")
 
-    def after_train_epoch(self, runner: Any) -> None:
+    def after_train_epoch(self, runner: Run) -> None:
         seconds = max(time.perf_counter() - self._epoch_since, 1e-9)
         runner.epoch_means = {
             **runner.scalars.epoch.read_and_clear(),

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
+from mvssl.engine.run import Run
 from mvssl.errors import UserError, either, near_names
 from mvssl.registry import HOOKS
 from mvssl.schedules import cosine, linear
@@ -187,18 +188,18 @@ class ScheduleHook(Hook):
         except UserError as error:
             raise self._fault(str(error)) from None
 
-    def before_run(self, runner: Any) -> None:
+    def before_run(self, runner: Run) -> None:
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
         self.bind(runner.model, runner.optim_wrapper.optimizer)
 
-    def before_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+    def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         shape, length = SHAPES[self.shape], self._length(runner)
         values = [shape(bound.start, self.end, runner.iter, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
         runner.scalars.add({self.name: float(values[0])})
 
-    def _length(self, runner: Any) -> int:
+    def _length(self, runner: Run) -> int:
         if self.iters is not None:
             return self.iters
         if self.epochs is not None:
