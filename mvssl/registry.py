@@ -88,15 +88,10 @@ class Registry(MMRegistry):
     def find(self, name: str) -> Callable[..., Any]:
         """The class or function that ``name`` stands for.
 
-        Names with a scope (``mmpretrain.ResNet``) that are not found here are looked up under
-        mmengine's ``MODELS``.
-
         Raises:
             UserError: nothing of that name is registered; the message lists near names.
         """
         found = self.get(name)
-        if found is None and "." in name:
-            found = mmengine_registry.MODELS.get(name)
         if found is None:
             raise UserError(self._miss(name))
         return found

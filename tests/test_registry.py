@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry as MMRegistry
 
 from mvssl import registry
 from mvssl.errors import ComponentError, UserError
-from mvssl.registry import BACKBONES, HEADS, NECKS, OPTIMIZERS, Checked, Registry, build_part
+from mvssl.registry import BACKBONES, HEADS, OPTIMIZERS, Checked, Registry, build_part
 
 ALL = [value for value in vars(registry).values() if isinstance(value, Registry)]
 
@@ -43,26 +40,6 @@ def test_a_miss_with_nothing_near_lists_what_there_is() -> None:
 def test_near_names_of_a_child_registry_include_those_of_its_parent() -> None:
     with pytest.raises(UserError, match=r"registry OPTIMIZERS; did you mean .*'AdamW'"):
         OPTIMIZERS.build({"type": "AdmaW", "params": []})
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[MMRegistry]:
-    root = mmengine_registry.MODELS
-    child = MMRegistry("model", parent=root, scope="elsewhere")
-    yield child
-    root.children.pop("elsewhere")
-
-
-@pytest.mark.parametrize("slot", [BACKBONES, NECKS, HEADS, registry.MODELS], ids=lambda r: r.name)
-def test_a_scoped_name_falls_back_to_the_models_of_mmengine(
-    elsewhere: MMRegistry, slot: Registry
-) -> None:
-    @elsewhere.register_module()
-    class Thing: ...
-
-    assert slot.find("elsewhere.Thing") is Thing
-    with pytest.raises(UserError, match=f"registry {slot.name}"):
-        slot.build({"type": "elsewhere.Thong"})
 
 
 def test_a_scope_that_is_not_installed_is_told_as_a_miss() -> None:

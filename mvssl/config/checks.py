@@ -19,6 +19,7 @@ __all__ = [
     "check_config",
     "complain",
     "needs_type",
+    "takes_text",
 ]
 
 
@@ -74,6 +75,20 @@ def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
     """Names that the component at path ``where`` takes; None where that may be anything: outside
     of components, for a constructor with ``**kwargs``, and where the type is not known.
     """
+    slot, parameters = slot_of(where), _parameters_at(where, node)
+    if slot is None or parameters is None or _takes_anything(parameters):
+        return None
+    return {"type", *slot.extra, *parameters}
+
+
+def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
+    """Whether argument ``key`` of the component at path ``where`` is a text and nothing else."""
+    parameter = (_parameters_at(where, node) or {}).get(key)
+    return parameter is not None and parameter.annotation in ("str", str)
+
+
+def _parameters_at(where: str, node: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
+    """Of the component at a path; None where there is none, or its type is not known."""
     slot = slot_of(where)
     if slot is None:
         return None
@@ -81,10 +96,7 @@ def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
         target = _target(node, slot)
     except UserError:
         return None
-    parameters = {} if target is None else _parameters(target)
-    if target is None or _takes_anything(parameters):
-        return None
-    return {"type", *slot.extra, *parameters}
+    return None if target is None else _parameters(target)
 
 
 def needs_type(where: str) -> bool:

@@ -487,3 +487,18 @@ def test_accepted_arguments_are_those_of_the_component() -> None:
     assert accepted_arguments("model.head", head) == {"type", "loss"}
     assert accepted_arguments("model.head", {"type": "Unknown"}) is None
     assert accepted_arguments("somewhere.else", head) is None
+
+
+def test_none_is_the_word_where_an_argument_takes_a_text() -> None:
+    neck = {"model.neck.last_norm": None, "model.predictor.norm": None}
+    cfg = load_config(DIGITS, options=neck)
+    assert cfg.model.neck.last_norm == "none"
+    assert cfg.model.predictor.norm == "none"
+    assert faults(DIGITS, options=neck) == []
+
+
+def test_none_is_none_where_an_argument_may_be_left_out() -> None:
+    options = {"model.backbone.checkpoint": None, "model.predictor": None}
+    cfg = load_config(DIGITS, options=options)
+    assert cfg.model.backbone.checkpoint is None
+    assert cfg.model.predictor is None
