@@ -4,7 +4,7 @@
 #
 # Learning rate and EMA are the best for BYOL of a grid (README); ER takes the same.
 _base_ = ['./_base_/methods/byol.py', './_base_/datasets/digits.py',
-          './_base_/schedules/adamw.py', './_base_/runtime.py']
+          './_base_/schedules/adamw.py', './_base_/digits_runtime.py']
 
 model = dict(
     backbone=dict(

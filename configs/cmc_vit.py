@@ -5,7 +5,7 @@
 #     python tools/train.py configs/cmc_vit.py
 #
 _base_ = ['./_base_/methods/cmc.py', './_base_/datasets/digits.py',
-          './_base_/schedules/adamw.py', './_base_/runtime.py']
+          './_base_/schedules/adamw.py', './_base_/digits_runtime.py']
 
 model = dict(
     backbone=dict(

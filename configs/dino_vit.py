@@ -4,7 +4,7 @@
 #     python tools/train.py configs/dino_vit.py
 #
 _base_ = ['./_base_/methods/dino.py', './_base_/datasets/digits.py',
-          './_base_/schedules/adamw.py', './_base_/runtime.py']
+          './_base_/schedules/adamw.py', './_base_/digits_runtime.py']
 
 model = dict(
     backbone={{_base_._vit}},

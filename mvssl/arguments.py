@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 
 from mvssl.errors import UserError
 
@@ -11,6 +12,7 @@ __all__ = [
     "check_count",
     "check_not_negative",
     "check_positive",
+    "check_width",
     "is_integer",
     "is_number",
 ]
@@ -44,6 +46,17 @@ def check_choice(owner: str, name: str, value: str, known: Iterable[str]) -> Non
     listed = list(known)
     if value not in listed:
         raise UserError(f"{owner}: {name} is one of {', '.join(listed)}, got {value!r}.")
+
+
+def check_width(part: object, name: str, told: str) -> None:
+    """Raises a UserError that says what ``told`` is unless ``part.name`` is there, an integer."""
+    owner, value = type(part).__name__, getattr(part, name, None)
+    if value is None:
+        raise UserError(f"{owner} lacks {name}, {told} (an int); see docs/custom_component.md.")
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UserError(
+            f"{owner}: {name}, {told}, is an int, got {value!r}; see docs/custom_component.md."
+        )
 
 
 def is_number(value: object) -> bool:

@@ -2,12 +2,11 @@
 
 Checkpoints hold tensors and plain containers only, so they always open with
 ``torch.load(weights_only=True)``: a file whose pickle would run code is refused, with no fallback.
-Exported backbones are safetensors files, which cannot hold code.
+Other weights come from safetensors files, which cannot hold code.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
@@ -15,12 +14,12 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -28,13 +27,14 @@ from mvssl.errors import UserError
 from mvssl.files import write_atomically
 
 __all__ = [
+    "RunCheckpoint",
+    "check_weights",
     "latest_checkpoint",
-    "load_backbone",
     "load_checkpoint",
     "load_run",
     "load_weights_strictly",
+    "open_safetensors",
     "read_weights",
-    "save_backbone",
     "save_checkpoint",
 ]
 
@@ -42,6 +42,15 @@ LATEST = "last_checkpoint"
 
 # What torch.load raises on files that are none of its own.
 DAMAGE = (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, IndexError, OSError)
+
+
+@dataclass(frozen=True)
+class RunCheckpoint:
+    """What a run left behind to go on from, read once."""
+
+    path: Path
+    content: dict[str, Any]
+    """``state_dict``, ``meta``, ``optimizer``, ``history``, and what hooks added."""
 
 
 def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
@@ -144,27 +153,20 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         UserError: as :func:`load_checkpoint`, or the file holds no weights.
     """
     if Path(path).suffix == ".safetensors":
-        return _open_safetensors(path)[0]
+        return open_safetensors(path)[0]
     checkpoint = load_checkpoint(path)
     weights = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(weights, dict) or not weights:
-        raise UserError(_no_weights(path))
-    student = {
-        key.removeprefix("backbone.model."): value
-        for key, value in weights.items()
-        if key.startswith("backbone.model.")
-    }
-    weights = student or weights
-    if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(_no_weights(path))
+    held = isinstance(weights, dict) and weights
+    if not held or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise UserError(f"{path} holds no weights: give a state dict, or a run's checkpoint.")
     return dict(weights)
 
 
-def load_run(path: str | os.PathLike[str], model: nn.Module) -> dict[str, Any]:
-    """Open a checkpoint from which a run of ``model`` can go on; the model is left as it is.
+def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
+    """Open a checkpoint from which a run can go on.
 
     Raises:
-        UserError: as :func:`load_checkpoint`; or it lacks parts, or is of another model.
+        UserError: as :func:`load_checkpoint`; or it lacks parts.
     """
     content = load_checkpoint(path)
     missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
@@ -173,12 +175,7 @@ def load_run(path: str | os.PathLike[str], model: nn.Module) -> dict[str, Any]:
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "
             f"epoch_*.pth file that mvssl wrote, or load its weights by model.backbone.checkpoint."
         )
-    check_weights(model, content["state_dict"], path)
-    return content
-
-
-def _no_weights(path: str | os.PathLike[str]) -> str:
-    return f"{path} holds no weights: give a state dict, or a run's checkpoint."
+    return RunCheckpoint(Path(path), content)
 
 
 def load_weights_strictly(
@@ -223,85 +220,14 @@ def _some(keys: list[str], most: int = 3) -> str:
     return ", ".join(keys[:most]) + more
 
 
-def save_backbone(
-    backbone: nn.Module,
-    path: str | os.PathLike[str],
-    config: Mapping[str, Any],
-    preprocessing: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write a backbone's weights as safetensors, with what is needed to build it again.
-
-    Args:
-        backbone: a member of BACKBONES.
-        path: of the file.
-        config: from which BACKBONES built it.
-        preprocessing: what it expects of images (size, color_space, mean, std).
-
-    Returns:
-        ``create_model``: arguments for ``timm.create_model``, None where timm alone cannot build
-        it; ``build``: the config without its sources of weights; ``preprocessing``. The file's
-        metadata holds them as JSON.
-    """
-    from mvssl.models.backbones import TimmBackbone
-
-    timm_args = backbone.create_model_args() if isinstance(backbone, TimmBackbone) else None
-    build = _without_sources(config)
-    description = {"create_model": timm_args, "build": build, "preprocessing": preprocessing}
-    metadata = {key: json.dumps(value) for key, value in description.items()}
-    weights = _exported(backbone).state_dict()
-    # Copies, since safetensors refuses tensors that share memory.
-    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in weights.items()}
-    write_atomically(path, lambda to: safetensors.torch.save_file(tensors, to, metadata))
-    return description
-
-
-def _without_sources(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A component's config without where its weights, and those of its parts, came from."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [clean(item) for item in value]
-        is_component = isinstance(value, Mapping) and "type" in value
-        return _without_sources(value) if is_component else value
-
-    sources = ("pretrained", "checkpoint")
-    return {key: clean(value) for key, value in config.items() if key not in sources}
-
-
-def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
-    """The backbone in a ``backbone.safetensors`` file, built and loaded strictly, in eval mode.
-
-    It takes images in [0, 1] that were normalised by the mean and std of the file's
-    ``preprocessing``, which ``summary.json`` shows as well.
-
-    A backbone of one's own is built by its name, so import the module that registers it first.
-
-    Raises:
-        UserError: the file is missing, is not one that mvssl wrote, or does not match.
-    """
-    from mvssl.registry import BACKBONES
-
-    weights, metadata = _open_safetensors(path)
-    if "build" not in metadata:
-        raise UserError(
-            f"{path} does not say how its backbone is built: give the backbone.safetensors of a "
-            f"run of mvssl."
-        )
-    backbone: nn.Module = BACKBONES.build(json.loads(metadata["build"]))
-    load_weights_strictly(_exported(backbone), weights, path)
-    return backbone.eval()
-
-
-def _exported(backbone: nn.Module) -> nn.Module:
-    """Whose weights a file holds: timm's own model, so that timm can load them, where it is one."""
-    from mvssl.models.backbones import TimmBackbone
-
-    return backbone.model if isinstance(backbone, TimmBackbone) else backbone
-
-
-def _open_safetensors(
+def open_safetensors(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file, which cannot hold code.
+
+    Raises:
+        UserError: the file is missing, or is no such file.
+    """
     if not Path(path).is_file():
         raise UserError(f"No file at {path}: give the path of a file that exists.")
     try:

@@ -15,12 +15,12 @@ holds the joined batch, with no factor of W to remember. Where nothing averages 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mvssl.errors import UserError
@@ -91,6 +91,19 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     if world_size() > 1:
         dist.all_reduce(total, op=dist.ReduceOp.SUM)
     return total
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Put the mean over ranks into the gradients of parameters that no DDP looks after.
+
+    A parameter without a gradient has none on any rank, as all ranks compute alike.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if world_size() == 1 or not grads:
+        return
+    mean = all_reduce_mean(torch.cat([grad.flatten() for grad in grads]))
+    for grad, part in zip(grads, mean.split([grad.numel() for grad in grads]), strict=True):
+        grad.copy_(part.view_as(grad))
 
 
 def gather_interleaved(x: Tensor, total: int) -> Tensor:

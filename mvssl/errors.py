@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "either", "near_names"]
+__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
 
 
 class UserError(ValueError):
@@ -14,6 +14,20 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``.
     """
+
+
+class ComponentError(UserError):
+    """A component could not be built: ``Name: what it raised``. It does not know its place in the
+    config, which whoever builds it puts before.
+    """
+
+
+def in_words(error: BaseException) -> str:
+    """What an exception says, on one line, with its kind where the text alone says too little."""
+    text = " ".join(str(error).split())
+    if text and isinstance(error, ValueError | AssertionError):
+        return text
+    return f"{type(error).__name__}: {text or 'no message'}"
 
 
 def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:

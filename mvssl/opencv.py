@@ -1,10 +1,10 @@
-"""OpenCV, with a sentence on what to do where it cannot be loaded."""
+"""OpenCV and mmcv, with a sentence on what to do where OpenCV cannot be loaded."""
 
 from __future__ import annotations
 
 from mvssl.errors import UserError
 
-__all__ = ["cv2"]
+__all__ = ["cv2", "mmcv"]
 
 try:
     import cv2
@@ -15,3 +15,6 @@ except ImportError as error:
         "Ubuntu: apt-get install libgl1 libglib2.0-0), or the package without windows: "
         "pip uninstall opencv-python; pip install opencv-python-headless."
     ) from error
+
+# After the above, since mmcv imports OpenCV itself and would fail first, without that sentence.
+import mmcv

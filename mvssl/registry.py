@@ -1,26 +1,31 @@
 """Every registry of mvssl: a config names a component, its registry builds it.
 
-Slots of the model (backbone, neck, head, loss, assigner, target) and the parts of views have
-registries of their own without a parent, since mmengine allows one child of a scope under each
-parent; everything that mmengine's Runner builds (hooks, data sets, ...) is registered in a child of mmengine's registry.
+Slots of the model (backbone, neck, head, loss, assigner, target), evaluators, and the parts of
+views have registries of their own without a parent, since mmengine allows one child of a scope
+under each parent; everything that mmengine's Runner builds (hooks, data sets, ...) is registered
+in a child of mmengine's registry.
 """
 
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as MMRegistry
 
-from mvssl.errors import UserError, either, near_names
+from mvssl.errors import ComponentError, UserError, either, in_words, near_names
 
 __all__ = [
     "ASSIGNERS",
     "BACKBONES",
+    "COMPONENT_ERRORS",
+    "Checked",
     "DATASETS",
     "DATA_SAMPLERS",
+    "EVALUATORS",
     "HEADS",
     "HOOKS",
     "LOOPS",
@@ -40,32 +45,84 @@ __all__ = [
     "VISBACKENDS",
     "VISUALIZERS",
     "build_part",
+    "public_name",
 ]
+
+B = TypeVar("B", bound=type)
+
+# What a component of the config may raise while it is built.
+COMPONENT_ERRORS = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Checked(ABC):
+    """A component that looks itself over once it is built, when the constructors of all classes
+    derived from its base are through.
+    """
+
+    @abstractmethod
+    def check_built(self) -> None:
+        """Raises a UserError where it lacks what its neighbours read."""
 
 
 class Registry(MMRegistry):
-    """mmengine's registry with an error that helps: near names, and how to register one's own."""
+    """mmengine's registry with errors that help: near names, how to register one's own, which
+    component raised something, and what cannot work in its place.
 
-    def resolve(self, name: str) -> Callable[..., Any]:
+    Attributes:
+        base: the class from which every component of this registry is derived; None where it may
+            be anything.
+    """
+
+    base: type | None = None
+
+    def base_class(self, cls: B) -> B:
+        """Decorates the class from which every component of this registry is derived."""
+        self.base = cls
+        return cls
+
+    def find(self, name: str) -> Callable[..., Any]:
         """The class or function that ``name`` stands for.
-
-        Names with a scope (``mmpretrain.ResNet``) that are not found here are looked up under
-        mmengine's ``MODELS``.
 
         Raises:
             UserError: nothing of that name is registered; the message lists near names.
         """
         found = self.get(name)
-        if found is None and "." in name:
-            found = mmengine_registry.MODELS.get(name)
         if found is None:
             raise UserError(self._miss(name))
         return found
 
     def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """The component that ``cfg`` describes.
+
+        Raises:
+            UserError: there is none of that name, or it refuses its arguments.
+            ComponentError: it raised something else (``__cause__``), or is of the wrong kind.
+        """
         if isinstance(cfg, dict) and isinstance(cfg.get("type"), str):
-            cfg = {**cfg, "type": self.resolve(cfg["type"])}
-        return super().build(cfg, *args, **kwargs)
+            cfg = {**cfg, "type": self.find(cfg["type"])}
+        kind = cfg.get("type") if isinstance(cfg, dict) else None
+        named = f"{kind.__name__}: " if inspect.isroutine(kind) or isinstance(kind, type) else ""
+        try:
+            built = super().build(cfg, *args, **kwargs)
+        except UserError:  # has named itself, or is a part that was built inside
+            raise
+        except COMPONENT_ERRORS as error:
+            raise ComponentError(f"{named}{in_words(error)}") from error
+        if self.base is not None and not isinstance(built, self.base):
+            raise ComponentError(
+                f"{named}{type(built).__name__} is not derived from {public_name(self.base)}; see "
+                f"docs/custom_component.md."
+            )
+        if isinstance(built, Checked):
+            built.check_built()
+        return built
 
     def known_names(self) -> list[str]:
         """All names that can be built here, those of mmengine's parent registry included."""
@@ -104,6 +161,7 @@ ASSIGNERS = _slot("ASSIGNERS", "mvssl.models")
 TARGETS = _slot("TARGETS", "mvssl.models")
 VIEW_OPS = _slot("VIEW_OPS", "mvssl.views")
 VIEW_SETS = _slot("VIEW_SETS", "mvssl.views")
+EVALUATORS = _slot("EVALUATORS", "mvssl.evaluation")
 
 MODELS = _child("MODELS", "mvssl.models", "mvssl.views")
 DATASETS = _child("DATASETS", "mvssl.datasets")
@@ -120,11 +178,16 @@ VISUALIZERS = _child("VISUALIZERS", "mvssl.engine")
 VISBACKENDS = _child("VISBACKENDS", "mvssl.engine")
 
 
+def public_name(base: type) -> str:
+    """Where a user imports a base class from: ``mvssl.models.heads.Head``."""
+    return f"{base.__module__.removesuffix('.base')}.{base.__name__}"
+
+
 def build_part(registry: Registry, cfg: dict[str, Any], **known: Any) -> Any:
     """Build a component and hand it the sizes that its neighbours already know.
 
     ``known`` holds what the model can read off (``in_channels`` of a neck, say); a constructor
     gets those that it takes and the config does not give, so that no size is written twice.
     """
-    accepted = inspect.signature(registry.resolve(cfg["type"])).parameters
+    accepted = inspect.signature(registry.find(cfg["type"])).parameters
     return registry.build({**{k: v for k, v in known.items() if k in accepted}, **cfg})

@@ -9,6 +9,10 @@ from types import ModuleType
 import numpy as np
 import torch
 
+from mvssl.apis import TrainOptions
+from mvssl.apis.prepare import prepare
+from mvssl.engine import Job
+
 ROOT = Path(__file__).resolve().parent.parent
 
 MINI = """
@@ -49,6 +53,11 @@ def train_cli(*argv: object) -> int:
     """``python tools/train.py ...`` in this process; the exit status."""
     status: int = load_tool("train").main([str(word) for word in argv])
     return status
+
+
+def prepared(options: TrainOptions) -> Job:
+    """What a command line makes before anything is written."""
+    return prepare(options.read(), options.config, options.seed or 0)
 
 
 def curves(checkpoint: Path) -> dict[str, np.ndarray]:

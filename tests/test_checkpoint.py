@@ -11,13 +11,13 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import mvssl
 from mvssl import checkpoint as checkpoints
 from mvssl.errors import UserError
 from mvssl.files import write_atomically
-from mvssl.models.backbones import TimmBackbone
+from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
 from tests.hostile import write_hostile
 
@@ -99,7 +99,7 @@ def test_an_interrupted_write_leaves_no_trace(tmp_path: Path) -> None:
 
 def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
-    checkpoints.save_backbone(tiny_vit(), tmp_path / "b.safetensors", vit_config())
+    save_backbone(tiny_vit(), tmp_path / "b.safetensors", vit_config())
     modes = {os.stat(p).st_mode for p in tmp_path.iterdir()}
     assert len(modes) == 1
 
@@ -109,7 +109,7 @@ def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None
     [
         checkpoints.load_checkpoint,
         checkpoints.read_weights,
-        checkpoints.load_backbone,
+        load_backbone,
         mvssl.load_backbone,
         lambda file: TimmBackbone("vit_tiny_patch16_224", TINY, checkpoint=str(file)),
     ],
@@ -177,14 +177,14 @@ def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
         checkpoints.load_checkpoint(tmp_path)
 
 
-def test_read_weights_finds_the_students_backbone_in_a_run(tmp_path: Path) -> None:
-    state = {
-        "backbone.model.w": torch.ones(1),
-        "teacher.parts.backbone.model.w": torch.zeros(1),
-        "neck.w": torch.zeros(1),
-    }
+def test_a_backbone_takes_the_students_from_a_run(tmp_path: Path) -> None:
+    student, teacher = tiny_vit().model.state_dict(), tiny_vit().model.state_dict()
+    state = {f"backbone.model.{name}": torch.full_like(x, 0.5) for name, x in student.items()}
+    state |= {f"teacher.parts.backbone.model.{name}": x for name, x in teacher.items()}
+    state["neck.w"] = torch.zeros(1)
     torch.save({"state_dict": state, "meta": {}}, tmp_path / "run.pth")
-    assert checkpoints.read_weights(tmp_path / "run.pth") == {"w": torch.ones(1)}
+    loaded = BACKBONES.build({**vit_config(), "checkpoint": str(tmp_path / "run.pth")})
+    assert all(bool((x == 0.5).all()) for x in loaded.model.state_dict().values())
 
 
 def test_read_weights_refuses_what_holds_none(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_the_latest_checkpoint_is_the_one_pointed_to_else_the_highest_epoch(
 def test_an_exported_backbone_is_built_again_by_timm_alone(tmp_path: Path) -> None:
     backbone = tiny_vit(global_pool="avg").eval()
     file = tmp_path / "backbone.safetensors"
-    told = checkpoints.save_backbone(backbone, file, vit_config(global_pool="avg"))
+    told = save_backbone(backbone, file, vit_config(global_pool="avg"))
     with safetensors.safe_open(file, framework="pt") as opened:
         metadata = {key: json.loads(value) for key, value in opened.metadata().items()}
     assert metadata == told
@@ -251,7 +251,7 @@ def test_an_adapted_stem_is_built_again_by_load_backbone(tmp_path: Path) -> None
     config = {"type": "TimmBackbone", "name": "resnet18", "stem": "cifar"}
     adapted = BACKBONES.build(config).eval()
     file = tmp_path / "backbone.safetensors"
-    assert checkpoints.save_backbone(adapted, file, config)["create_model"] is None
+    assert save_backbone(adapted, file, config)["create_model"] is None
     loaded = mvssl.load_backbone(file)
     assert not loaded.training
     images = torch.randn(2, 3, 16, 16)
@@ -263,7 +263,7 @@ def test_the_sources_of_its_weights_are_no_part_of_a_backbone(tmp_path: Path) ->
     torch.save(tiny_vit().model.state_dict(), tmp_path / "start.pth")
     config = {**vit_config(), "pretrained": False, "checkpoint": str(tmp_path / "start.pth")}
     backbone = BACKBONES.build(config)
-    told = checkpoints.save_backbone(backbone, tmp_path / "b.safetensors", config)
+    told = save_backbone(backbone, tmp_path / "b.safetensors", config)
     assert told["build"] == vit_config()
     (tmp_path / "start.pth").unlink()
     loaded = mvssl.load_backbone(tmp_path / "b.safetensors")
@@ -271,22 +271,26 @@ def test_the_sources_of_its_weights_are_no_part_of_a_backbone(tmp_path: Path) ->
         assert torch.equal(value, loaded.state_dict()[key])
 
 
-class _TwoLayers(nn.Module):
+class _TwoLayers(Backbone):
     """A backbone of a user's own, with weights that share memory."""
 
     num_features = 4
+    in_channels = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
         self.second.weight = self.first.weight
 
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(images.mean(dim=(2, 3))))
+
 
 def test_a_backbone_of_ones_own_is_exported_and_loaded(tmp_path: Path) -> None:
     BACKBONES.register_module(module=_TwoLayers, force=True)
     try:
         backbone, file = _TwoLayers(), tmp_path / "b.safetensors"
-        told = checkpoints.save_backbone(backbone, file, {"type": "_TwoLayers"})
+        told = save_backbone(backbone, file, {"type": "_TwoLayers"})
         assert told == {
             "create_model": None,
             "build": {"type": "_TwoLayers"},

@@ -7,10 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.sparse import lil_array
+from scipy.sparse.csgraph import connected_components
 
 from tests.mini import ROOT
 
@@ -19,6 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Import names of what is called otherwise on the package index.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "cv2": "onedl-mmcv",  # brings opencv-python
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
@@ -80,10 +84,9 @@ LAYERS = [
     {"evaluation"},
     {"engine"},
     {"config"},
-    {"report", "apis"},
+    {"report"},
+    {"apis"},
 ]
-# Inside functions, to build what a file describes.
-UPWARDS = {("checkpoint", "models")}
 
 
 def layer(part: str) -> int:
@@ -100,7 +103,7 @@ def test_imports_run_downward(file: Path) -> None:
         if words[0] != "mvssl" or len(words) == 1 or words[1].startswith("__"):
             continue
         other = words[1]
-        assert layer(other) <= layer(part) or (part, other) in UPWARDS, f"{part} imports {name}"
+        assert layer(other) <= layer(part), f"{part} imports {name}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
@@ -110,6 +113,62 @@ def test_nothing_below_the_engine_knows_the_runner(file: Path) -> None:
         return
     names = set(imported(file))
     assert not any(name.startswith("mmengine.runner") for name in names)
+
+
+def imports_of(files: Iterable[Path], root: Path) -> dict[str, set[str]]:
+    """Modules below ``root`` and what each imports: anywhere, in functions and for types too."""
+    names = {file: ".".join(file.relative_to(root).with_suffix("").parts) for file in files}
+    modules = {name.removesuffix(".__init__"): file for file, name in names.items()}
+
+    def found(file: Path) -> Iterator[str]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                # `from package import module` is of the module, not of what the package says.
+                whole = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                yield from (x if x in modules else str(node.module) for x in whole.values())
+
+    return {
+        name: {other for other in found(file) if other in modules and other != name}
+        for name, file in modules.items()
+    }
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other in a circle."""
+    rows, columns = {name: row for row, name in enumerate(graph)}, list(graph)
+    links = lil_array((len(rows), len(rows)), dtype=bool)
+    for name, others in graph.items():
+        for other in others:
+            links[rows[name], rows[other]] = True
+    count, labels = connected_components(links.tocsr(), directed=True, connection="strong")
+    groups = [[columns[i] for i in np.flatnonzero(labels == label)] for label in range(count)]
+    return [group for group in groups if len(group) > 1]
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    graph = imports_of(FILES, ROOT)
+    assert len(graph) == len(FILES)
+    assert sum(map(len, graph.values())) > len(FILES)  # the search finds something
+    assert circles(graph) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import pack.a",
+        "def late():\n    from pack import a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pack.a import f",
+    ],
+)
+def test_a_circle_is_seen_wherever_it_is_hidden(tmp_path: Path, back: str) -> None:
+    (tmp_path / "pack").mkdir()
+    files = {"__init__": "", "a": "from pack.b import g", "b": back, "c": "import pack.a"}
+    for name, text in files.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(text)
+    graph = imports_of(sorted(tmp_path.rglob("*.py")), tmp_path)
+    assert [set(circle) for circle in circles(graph)] == [{"pack.a", "pack.b"}]
 
 
 def test_information_is_imported_without_mmengine_and_timm() -> None:

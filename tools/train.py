@@ -21,7 +21,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data", metavar="FOLDER", help="train on the images in this folder")
     parser.add_argument(
-        "--labels", action="store_true", help="sub-folders of FOLDER are classes (for kNN alone)"
+        "--labels",
+        action="store_true",
+        help="sub-folders of FOLDER are classes (for evaluation alone)",
     )
     parser.add_argument(
         "--objective",

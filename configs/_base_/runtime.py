@@ -11,7 +11,7 @@ default_hooks = dict(
     clustering=dict(type='ClusteringHook'),
     teacher=dict(type='TeacherHook'),
     freeze=dict(type='FreezeHook'),
-    information=dict(type='InformationHook', interval=5, kappa=10.0),
+    information=dict(type='InformationHook', interval=50, kappa=10.0),
     scalars=dict(type='ScalarsHook', interval=10),
     data_faults=dict(type='DataFaultHook'),
     progress=dict(type='ProgressHook'),

@@ -20,8 +20,7 @@ er_head = dict(assigner=dict(teacher_temp=0.02))
 schedules = dict(teacher_temp=dict(end=0.04, epochs=2), frozen=dict(epochs=0.2))
 train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
 evaluation = dict(
-    knn=dict(
-        bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
+    train=dict(per_class=1000), test=dict(per_class=300), interval=100, num_workers=0)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=4)

@@ -16,8 +16,7 @@ er_head = dict(num_prototypes=128)
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))
 train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
 evaluation = dict(
-    knn=dict(
-        bank=dict(per_class=1000), queries=dict(per_class=300), interval=100, num_workers=0))
+    train=dict(per_class=1000), test=dict(per_class=300), interval=100, num_workers=0)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=4)

@@ -3,7 +3,7 @@
 #     bash tools/dist_train.sh configs/imagenet/simclr_resnet50.py 8 --amp
 #
 # Not run here. About 250 GPU-hours of an A100, estimated from the network's training speed;
-# give model.micro_batch_size where a GPU's share of the batch does not fit.
+# give train_cfg.micro_batch_size where a GPU's share of the batch does not fit.
 _base_ = ['../_base_/methods/simclr.py', '../_base_/datasets/imagenet.py',
           '../_base_/schedules/lars.py', '../_base_/runtime.py']
 

@@ -2,7 +2,8 @@
 #
 #     python tools/train.py configs/photos/byol_er_vit.py --data FOLDER
 #
-# For a GPU (--amp; model.micro_batch_size where memory is short). Without one: byol_er_vit_96.py.
+# For a GPU (--amp; train_cfg.micro_batch_size where memory is short).
+# Without one: byol_er_vit_96.py.
 _base_ = ['../_base_/methods/byol.py', '../_base_/datasets/folder.py',
           '../_base_/schedules/adamw.py', '../_base_/runtime.py']
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
 from mvssl.config.checks import Problem
-from mvssl.config.faults import COMPONENT_ERRORS, as_user_error
-from mvssl.engine.hooks import ClusteringHook, FreezeHook, ScheduleHook, TeacherHook
+from mvssl.config.evaluation import active_evaluators
+from mvssl.config.faults import as_user_error
+from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import UserError
 from mvssl.models import MultiView
-from mvssl.models.clustering import ClusteringHead
-from mvssl.registry import HOOKS
+from mvssl.registry import COMPONENT_ERRORS, HOOKS
 
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 
@@ -28,8 +28,10 @@ def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
 
 
 def build_custom_hooks(cfg: Config) -> list[Hook]:
-    """Evaluations, schedules and ``custom_hooks``, in this order."""
-    named = [*(cfg.get("evaluation") or {}).items()]
+    """Evaluation, schedules and ``custom_hooks``, in this order."""
+    named: list[tuple[str, Any]] = []
+    if active_evaluators(cfg):
+        named.append(("evaluation", {"type": "EvaluationHook", **cfg.evaluation}))
     named += [(f"schedules.{n}", h) for n, h in (cfg.get("schedules") or {}).items()]
     named += [(f"custom_hooks.{n}", h) for n, h in enumerate(cfg.get("custom_hooks") or [])]
     return [_build_hook(name, hook) for name, hook in named if hook is not None]
@@ -67,53 +69,23 @@ def bind_schedules(
     return problems
 
 
-class _Need(NamedTuple):
-    """A hook without which something that a config asks for would silently not happen."""
-
-    arises: Callable[[MultiView, Sequence[Hook | None]], bool]
-    hook: type[Hook]
-    text: str
-
-
-def _has_teacher(model: MultiView, _: Sequence[Hook | None]) -> bool:
-    return model.teacher is not None
-
-
-def _has_clusters(model: MultiView, _: Sequence[Hook | None]) -> bool:
-    return isinstance(model.head, ClusteringHead)
-
-
-def _freezes(_: MultiView, hooks: Sequence[Hook | None]) -> bool:
-    return any(isinstance(h, ScheduleHook) and h.path.endswith(".frozen") for h in hooks)
-
-
-NEEDS = (
-    _Need(
-        _has_teacher,
-        TeacherHook,
-        "model.teacher is moved by TeacherHook, and there is none among the hooks: add "
-        "default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None.",
-    ),
-    _Need(
-        _has_clusters,
-        ClusteringHook,
-        "the clusters of model.head are found by ClusteringHook, and there is none among the "
-        "hooks: add default_hooks = dict(clustering=dict(type='ClusteringHook')).",
-    ),
-    _Need(
-        _freezes,
-        FreezeHook,
-        "what a schedule of '....frozen' names is kept still by FreezeHook, and there is none "
-        "among the hooks: add default_hooks = dict(freeze=dict(type='FreezeHook')), or set the "
-        "schedule to None.",
-    ),
-)
-
-
 def missing_hooks(model: MultiView, hooks: Sequence[Hook | None]) -> list[Problem]:
-    """Hooks that model and schedules need and the config does not have."""
-    return [
-        Problem("default_hooks", need.text)
-        for need in NEEDS
-        if need.arises(model, hooks) and not any(isinstance(hook, need.hook) for hook in hooks)
-    ]
+    """Hooks that the config does not have, without which something it asks for would not happen.
+
+    A part of the model says which it needs: ``needed_hooks``, and for each attribute that does
+    nothing by itself when a schedule sets it ``hooks_of_schedules``. Both give a hook's name in
+    HOOKS and the sentence for the user.
+    """
+    needs: dict[str, str] = {}
+    for part in model.modules():
+        needs |= getattr(part, "needed_hooks", {})
+    for hook in hooks:
+        if isinstance(hook, ScheduleHook) and hook.target is not None:
+            part, attribute = hook.target
+            needs |= getattr(part, "hooks_of_schedules", {}).get(attribute, {})
+    return [Problem("default_hooks", text) for name, text in needs.items() if not _has(hooks, name)]
+
+
+def _has(hooks: Sequence[Hook | None], name: str) -> bool:
+    kind = HOOKS.find(name)
+    return isinstance(kind, type) and any(isinstance(hook, kind) for hook in hooks)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mvssl.apis.prepare import Job, TrainOptions, prepare
+from mmengine.config import Config
+
+from mvssl.apis.options import TrainOptions
+from mvssl.apis.prepare import prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
-from mvssl.checkpoint import latest_checkpoint, load_checkpoint, load_run
-from mvssl.config.read import load_config
+from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
 from mvssl.distributed import first_decides, together
-from mvssl.engine import Runner
+from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import UserError
 from mvssl.launch import start_processes, stop_processes
-from mvssl.models import MultiView
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
 
@@ -37,50 +36,58 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
     """
     started = start_processes(options.launcher)
     try:
-        together(lambda: load_config(options.config))  # a wrong path is told before all else
-        checkpoint = find_checkpoint(options)
+        cfg = together(options.read)
+        path = find_checkpoint(options)
+        checkpoint = None if path is None else together(lambda: load_run(path))
         seed = first_decides(lambda: choose_seed(options.seed, checkpoint))
-        options = replace(options, seed=seed)
         seed_everything(seed)
-        job = together(lambda: prepare(options))
+        job = together(lambda: prepare(cfg, options.config, seed))
+        job = replace(job, objective=options.objective, **_remarks(options, cfg))
         if checkpoint is not None:
-            first_decides(lambda: _check_fit(checkpoint, job.model))
+            weights = checkpoint.content["state_dict"]
+            together(lambda: check_weights(job.model, weights, checkpoint.path))
         if options.dry_run:
             with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
-                show_plan(build_runner(job, Path(folder)), job)
+                show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
-        work_dir = choose_work_dir(options, checkpoint)
-        try:
-            return run(job, work_dir, checkpoint)
-        except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(_what_is_left(work_dir)) from error
+        work_dir = choose_work_dir(options, path)
+        return run(Runner(job, work_dir, checkpoint, options.launcher), job)
     finally:
         if started:
             stop_processes()
 
 
-def choose_seed(given: int | None, checkpoint: Path | None) -> int:
+def run(runner: Runner, job: Job) -> dict[str, Any] | None:
+    """Train and write the outputs; the summary on the first process, None on others."""
+    work_dir = Path(runner.work_dir)
+    if runner.rank == 0:
+        print(opening(job, str(work_dir)), flush=True)
+        write_views(runner.model, job.dataset, work_dir / "views.png")
+    try:
+        runner.train()
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_what_is_left(work_dir)) from error
+    return write_outputs(runner, job) if runner.rank == 0 else None
+
+
+def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
     """The seed of the run: the one given or 0, and of a resumed run the one that it began with.
 
     Raises:
-        UserError: another one is given for a resumed run, or the checkpoint cannot be read.
+        UserError: another one is given for a resumed run.
     """
-    meta = {} if checkpoint is None else load_checkpoint(checkpoint).get("meta")
+    meta = None if checkpoint is None else checkpoint.content["meta"]
     began = meta.get("seed") if isinstance(meta, dict) else None
     if given is not None and not 0 <= given < 2**32:
         raise UserError(f"--seed is a number from 0 to {2**32 - 1}, got {given}.")
-    if not isinstance(began, int):
+    if checkpoint is None or not isinstance(began, int):
         return given or 0
     if given not in (None, began):
         raise UserError(
-            f"{checkpoint} is of a run with seed {began}, which it keeps when it goes on: leave "
-            f"out --seed {given}, or start a new run without --resume."
+            f"{checkpoint.path} is of a run with seed {began}, which it keeps when it goes on: "
+            f"leave out --seed {given}, or start a new run without --resume."
         )
     return began
-
-
-def _check_fit(checkpoint: Path, model: MultiView) -> None:
-    load_run(checkpoint, model)
 
 
 def _what_is_left(work_dir: Path) -> str:
@@ -90,46 +97,23 @@ def _what_is_left(work_dir: Path) -> str:
     return f"--resume goes on from the last checkpoint, {last}"
 
 
-def run(job: Job, work_dir: Path, checkpoint: Path | None) -> dict[str, Any] | None:
-    """Train in ``work_dir``, from ``checkpoint`` on where there is one."""
-    runner = build_runner(job, work_dir, checkpoint)
-    if runner.rank == 0:
-        print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.plain_model, job.dataset, work_dir / "views.png")
-    runner.train()
-    if runner.rank != 0:
-        return None
-    return write_outputs(runner, job.cfg, job.dataset, job.options.config, _knn_note(job.options))
-
-
-def build_runner(job: Job, work_dir: Path, checkpoint: Path | None = None) -> Runner:
-    """A Runner of what was built, its outputs in ``work_dir``."""
-    cfg, options = job.cfg, job.options
-    plain = cfg.to_dict()
-    return Runner(
-        model=job.model,
-        work_dir=str(work_dir),
-        train_dataloader={**plain["train_dataloader"], "dataset": job.dataset},
-        train_cfg={"by_epoch": True, **plain["train_cfg"]},
-        optim_wrapper=plain["optim_wrapper"],
-        param_scheduler=plain.get("param_scheduler"),
-        default_hooks=job.default_hooks,
-        custom_hooks=job.custom_hooks,
-        load_from=str(checkpoint) if checkpoint else None,
-        resume=checkpoint is not None,
-        launcher=options.launcher,
-        env_cfg=plain.get("env_cfg", {}),
-        log_level=plain.get("log_level", "INFO"),
-        visualizer=plain.get("visualizer"),
-        default_scope=plain.get("default_scope", "mvssl"),
-        randomness={"seed": options.seed},
-        # mmengine keeps loggers by name and names them by the second.
-        experiment_name=f"{Path(options.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
-        cfg=cfg,
-    )
-
-
-def _knn_note(options: TrainOptions) -> str:
-    if options.data is not None and not options.labels:
-        return "not measured: no labels (add --labels where sub-folders are classes)"
-    return "not measured: the config has no evaluation.knn"
+def _remarks(options: TrainOptions, cfg: Config) -> dict[str, Any]:
+    """What the console and the summary say beside."""
+    notes = []
+    views = (cfg.model.get("data_preprocessor") or {}).get("views")
+    if options.data is not None and views == "gentle":
+        notes.append(
+            "note: this config's views (no flip, no colour, mild crops) were made for digits; "
+            "configs/photos/ has views for photographs."
+        )
+    evaluators = (cfg.get("evaluation") or {}).get("evaluators") or {}
+    left_out = [name for name, one in evaluators.items() if one is None]
+    unlabelled = options.data is not None and not options.labels
+    if unlabelled and left_out:
+        notes.append(
+            f"note: evaluation by {', '.join(left_out)} is left out, for want of labels (add "
+            f"--labels where sub-folders are classes)."
+        )
+    why = "no labels (add --labels where sub-folders are classes)"
+    why = why if unlabelled else "the config has no evaluators"
+    return {"notes": notes, "evaluation_note": f"not measured: {why}"}

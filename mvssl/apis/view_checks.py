@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mvssl.config.faults import COMPONENT_ERRORS
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
+from mvssl.registry import COMPONENT_ERRORS
 from mvssl.views.view import NUM_CHANNELS
 
 __all__ = ["check_views"]

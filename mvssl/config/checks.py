@@ -11,6 +11,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
 from mvssl.errors import UserError, near_names
+from mvssl.registry import public_name
 
 __all__ = [
     "Problem",
@@ -18,6 +19,7 @@ __all__ = [
     "check_config",
     "complain",
     "needs_type",
+    "takes_text",
 ]
 
 
@@ -53,7 +55,7 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(name, f"{name} is {told}, got {value!r}."))
     for where, node in _dicts(cfg):
         slot = slot_of(where)
-        if slot is not None:
+        if slot is not None and (node or not slot.optional):
             problems += [Problem(where, text) for text in _check_component(where, node, slot)]
     return problems
 
@@ -73,6 +75,20 @@ def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
     """Names that the component at path ``where`` takes; None where that may be anything: outside
     of components, for a constructor with ``**kwargs``, and where the type is not known.
     """
+    slot, parameters = slot_of(where), _parameters_at(where, node)
+    if slot is None or parameters is None or _takes_anything(parameters):
+        return None
+    return {"type", *slot.extra, *parameters}
+
+
+def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
+    """Whether argument ``key`` of the component at path ``where`` is a text and nothing else."""
+    parameter = (_parameters_at(where, node) or {}).get(key)
+    return parameter is not None and parameter.annotation in ("str", str)
+
+
+def _parameters_at(where: str, node: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
+    """Of the component at a path; None where there is none, or its type is not known."""
     slot = slot_of(where)
     if slot is None:
         return None
@@ -80,10 +96,7 @@ def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
         target = _target(node, slot)
     except UserError:
         return None
-    parameters = {} if target is None else _parameters(target)
-    if target is None or _takes_anything(parameters):
-        return None
-    return {"type", *slot.extra, *parameters}
+    return None if target is None else _parameters(target)
 
 
 def needs_type(where: str) -> bool:
@@ -114,7 +127,7 @@ def _target(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
         return named
     if slot.registry is None:
         raise UserError(f"it is always the same, so it takes no type (found '{named}').")
-    return slot.registry.resolve(named)
+    return slot.registry.find(named)
 
 
 def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[str]:
@@ -126,11 +139,14 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         own = sorted(slot.registry.module_dict) if slot.registry is not None else []
         return [f"{where} has no type; choose one of {', '.join(own[:12])}."]
     problems = _unsupported(where, node, target)
-    if isinstance(target, type) and slot.base is not None and not issubclass(target, slot.base):
-        base = f"{slot.base.__module__}.{slot.base.__name__}"
-        problems.append(f"{where}: {target.__name__} is not derived from {base}.")
     if where == "train_cfg" and problems:
-        return problems  # other arguments of another loop are no news
+        return problems  # that another loop is another class, with other arguments, is no news
+    base = slot.base or (None if slot.registry is None else slot.registry.base)
+    if isinstance(target, type) and base is not None and not issubclass(target, base):
+        problems.append(
+            f"{where}: {target.__name__} is not derived from {public_name(base)}; see "
+            f"docs/custom_component.md."
+        )
     parameters = _parameters(target)
     if _takes_anything(parameters):
         return problems  # a component from elsewhere that takes anything

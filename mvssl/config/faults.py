@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from mvssl.config.checks import Problem
-from mvssl.errors import UserError
-from mvssl.registry import Registry
+from mvssl.errors import ComponentError, UserError, in_words
+from mvssl.registry import COMPONENT_ERRORS
 
-__all__ = ["COMPONENT_ERRORS", "as_user_error", "attempt"]
+__all__ = ["as_user_error", "attempt"]
 
 T = TypeVar("T")
-
-# What a component of the config may raise while it is built.
-COMPONENT_ERRORS = (
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def attempt(where: str, build: Callable[[], T], problems: list[Problem]) -> T | None:
@@ -38,23 +26,8 @@ def attempt(where: str, build: Callable[[], T], problems: list[Problem]) -> T | 
 
 def as_user_error(where: str, error: Exception) -> UserError:
     """The sentence of a fault that a component told, or one with what it raised, and where."""
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and not isinstance(error, ComponentError):
         return error
-    text = " ".join(str(error).split())
-    if not text or not isinstance(error, ValueError | AssertionError):
-        text = f"{type(error).__name__}: {text or 'no message'}"
-    told = UserError(f"{where}: {_component(error)}{text}")
-    told.__cause__ = error
+    told = UserError(f"{where}: {in_words(error)}")
+    told.__cause__ = error.__cause__ if isinstance(error, ComponentError) else error
     return told
-
-
-def _component(error: Exception) -> str:
-    """The innermost component that was being built: a model is built with all its parts."""
-    found = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is Registry.build.__code__:
-            cfg = frame.f_locals["cfg"]
-            kind = cfg.get("type") if isinstance(cfg, Mapping) else None
-            if inspect.isroutine(kind) or isinstance(kind, type):
-                found = f"{kind.__name__}: "
-    return found

@@ -15,7 +15,9 @@ from mvssl.config.checks import (
     accepted_arguments,
     complain,
     needs_type,
+    takes_text,
 )
+from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError, near_names
 
@@ -109,17 +111,7 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     whole = {**folder, "size": size if on_device else None, "split": "train"}
     cfg.train_dataloader["dataset"] = whole
     still = {**folder, "size": size, "crop_pct": 1.0 if on_device else 0.875}
-    if not labels:
-        cfg.evaluation = {}
-        return
-    cfg.evaluation = dict(cfg.get("evaluation") or {"knn": {"type": "KNNHook"}})
-    for name, hook in cfg.evaluation.items():
-        if not isinstance(hook, dict):
-            continue
-        accepted = accepted_arguments(f"evaluation.{name}", hook) or set()
-        for key, split in (("bank", "train"), ("queries", "test")):
-            if key in accepted or key in hook:
-                hook[key] = {**still, "split": split}
+    evaluate_folder(cfg, still, labels)
 
 
 def _mapping(node: Any) -> Mapping[str, Any]:
@@ -138,11 +130,23 @@ def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
         _make_room(cfg, path)
         try:
             # A copy: mmengine takes merge marks out of what it is given.
-            cfg.merge_from_dict({path: copy.deepcopy(value)})
+            cfg.merge_from_dict({path: copy.deepcopy(_meant(cfg, path, value))})
         except (TypeError, KeyError, IndexError) as error:
             told = " ".join(str(error).split())
             raise UserError(f"--cfg-options cannot be applied: {path}: {told}") from error
     return problems
+
+
+def _meant(cfg: Config, path: str, value: Any) -> Any:
+    """``value``; the word none where an argument takes a text, of which there is no None."""
+    if value is not None:
+        return value
+    *way, key = path.split(".")
+    node: Any = cfg.to_dict()
+    for part in way:
+        node = node[int(part)] if isinstance(node, list | tuple) else _mapping(node).get(part)
+    owner = _mapping(node)
+    return "none" if takes_text(".".join(way), owner, key) else None
 
 
 def _missing_path(cfg: Mapping[str, Any], path: str) -> str | None:

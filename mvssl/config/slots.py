@@ -6,15 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
-
 from mvssl import registry
-from mvssl.datasets import ImageDataset
-from mvssl.engine.hooks import ScheduleHook
+from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
-from mvssl.models.heads import Head
-from mvssl.views import Operation, Preprocessor
+from mvssl.engine.loop import TrainLoop
+from mvssl.views import Preprocessor
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
 
@@ -31,7 +27,6 @@ TOP_LEVEL = (
     "find_unused_parameters",
     "log_level",
     "model",
-    "model_wrapper_cfg",
     "optim_wrapper",
     "param_scheduler",
     "schedules",
@@ -66,12 +61,14 @@ class Slot(NamedTuple):
     filled: tuple[str, ...] = ()
     """Arguments that a neighbour, the Runner or mmengine gives, so that a config need not."""
     base: type | None = None
-    """What a class must be derived from."""
+    """What a class must be derived from, where that is more than its registry's base."""
+    optional: bool = False
+    """Whether an empty dict means that there is none."""
 
 
 HEAD = r"(model\.head|er_head)"
-HOOK = r"(evaluation|default_hooks|custom_hooks)\.\w+"
 VIEW_OPERATION = r"model\.data_preprocessor\.views\.\d+\.operations\.\d+"
+HOOK = r"(default_hooks|custom_hooks)\.\w+"
 SLOTS = (
     Slot(r"model", registry.MODELS),
     Slot(r"model\.backbone(\.parts\.\d+)?", registry.BACKBONES),
@@ -80,21 +77,25 @@ SLOTS = (
     Slot(r"model\.teacher", registry.MODELS, "EMATeacher"),
     Slot(r"model\.data_preprocessor", registry.MODELS, base=Preprocessor),
     Slot(r"model\.data_preprocessor\.views", registry.VIEW_SETS, filled=("size",)),
-    Slot(VIEW_OPERATION, registry.VIEW_OPS, base=Operation),
-    Slot(
-        HEAD,
-        registry.HEADS,
-        filled=("in_channels", "num_logits", "num_samples"),
-        base=Head,
-    ),
+    Slot(VIEW_OPERATION, registry.VIEW_OPS),
+    Slot(HEAD, registry.HEADS, filled=("in_channels", "num_logits", "num_samples")),
     Slot(HEAD + r"\.loss", registry.LOSSES),
     Slot(HEAD + r"\.assigner", registry.ASSIGNERS, filled=("num_prototypes",)),
     Slot(HEAD + r"\.target", registry.TARGETS, filled=("in_channels", "num_samples")),
     Slot(r"train_dataloader", None, build_loader, filled=("seed",)),
-    Slot(r"train_dataloader\.dataset", registry.DATASETS, base=ImageDataset),
-    Slot(HOOK, registry.HOOKS, extra=("priority",), base=Hook),
+    Slot(r"train_dataloader\.dataset", registry.DATASETS),
+    Slot(HOOK, registry.HOOKS, extra=("priority",)),
     Slot(r"schedules\.\w+", registry.HOOKS, extra=("priority",), base=ScheduleHook),
-    Slot(r"evaluation\.\w+\.(bank|queries)", registry.DATASETS, base=ImageDataset),
+    Slot(
+        r"evaluation",
+        registry.HOOKS,
+        "EvaluationHook",
+        extra=("priority",),
+        base=EvaluationHook,
+        optional=True,
+    ),
+    Slot(r"evaluation\.(train|test)", registry.DATASETS),
+    Slot(r"evaluation\.evaluators\.\w+", registry.EVALUATORS),
     Slot(
         r"optim_wrapper",
         registry.OPTIM_WRAPPERS,
@@ -111,9 +112,10 @@ SLOTS = (
     Slot(
         r"train_cfg",
         registry.LOOPS,
-        EpochBasedTrainLoop,
-        extra=("by_epoch",),
+        "TrainLoop",
+        extra=("by_epoch",),  # as OpenMMLab's configs have it
         filled=("dataloader", "runner"),
+        base=TrainLoop,
     ),
     Slot(r"visualizer", registry.VISUALIZERS, filled=("name", "save_dir")),
     Slot(r"visualizer\.vis_backends\.\d+", registry.VISBACKENDS, filled=("save_dir",)),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mvssl.errors import UserError
+from mvssl.registry import DATASETS
 from mvssl.views.draws import uniforms
 from mvssl.views.preprocessor import ViewTransform
 
@@ -22,6 +23,7 @@ _GRAY = 127
 _GRAY_SIDE = 224  # of the stand-in image, where nothing else says how large images are
 
 
+@DATASETS.base_class
 class ImageDataset(Dataset[dict[str, Any]], ABC):
     """A list of RGB images; a subclass says how one is read.
 

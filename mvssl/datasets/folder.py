@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 
 from mvssl.datasets.base import ImageDataset, check_size, check_split
 from mvssl.datasets.images import ENDINGS, find_images, read_image
@@ -199,13 +200,20 @@ def _at_least_two(root: Path, classes: list[str]) -> list[str]:
 
 def _hold_out(names: NDArray[np.str_], test_fraction: float, seed: int) -> NDArray[np.bool_]:
     """Draws a share of every class, at least one image and never all of them."""
-    generator = np.random.default_rng(seed)
     classes, numbers = np.unique(names, return_inverse=True)
+    # Neither side can have an image of every class with fewer images than there are classes.
+    most = len(names) - len(classes)
+    count = min(max(round(test_fraction * len(names)), len(classes)), most)
+    chosen = train_test_split(
+        np.arange(len(names)), test_size=count, random_state=seed, stratify=numbers
+    )[1]
     in_test = np.zeros(len(names), dtype=bool)
+    in_test[chosen] = True
+    # Shares are rounded to add up to `count`: a small class may have got no image, or all.
     for number in range(len(classes)):
         members = np.flatnonzero(numbers == number)
-        count = min(max(round(test_fraction * len(members)), 1), len(members) - 1)
-        in_test[generator.choice(members, count, replace=False)] = True
+        if in_test[members].all() or not in_test[members].any():
+            in_test[members[0]] ^= True
     return in_test
 
 

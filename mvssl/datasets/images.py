@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import zlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from mmengine import fileio
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
-from mvssl.opencv import cv2
+from mvssl.opencv import cv2, mmcv
 
 ENDINGS: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Endings of the files that count as images, in any case."""
 
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DEPTHS = (8, 10, 12, 14, 16)
+_MOST_PIXELS = 2**30  # as many as OpenCV takes
+
 # OpenCV 5 moved the functions of its log.
 _LOGGING = cv2 if int(cv2.__version__.split(".")[0]) < 5 else cv2.utils.logging
 _SILENT = 0
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_JPEG_SCAN = 0xDA
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def find_images(root: Path) -> list[str]:
@@ -52,24 +55,77 @@ def find_images(root: Path) -> list[str]:
     return sorted(found)
 
 
-def read_image(path: Path) -> NDArray[np.uint8] | None:
+def read_image(path: str | Path) -> NDArray[np.uint8] | None:
     """Decodes an image file to uint8 (H, W, 3), RGB, turned upright as its EXIF entry says.
 
-    None where the file is missing, is no image, or is damaged: some versions of OpenCV fill the
-    missing part of a truncated JPEG with grey and say nothing.
+    Values of more than 8 bits are brought to 8 by the bits that the image uses (see `_to_8_bits`).
+
+    Args:
+        path: A file, or an address that one of mmengine's file backends reads.
+
+    Returns:
+        The image; None where it is missing, is no image, or is cut off or damaged so that the
+        decoder can tell.
     """
     try:
-        data = path.read_bytes()
+        data = fileio.get(path)
     except OSError:
         return None
-    if not _is_complete(data):
+    try:
+        return _decode_tiff(data) if data.startswith(_TIFF_STARTS) else _decode(data)
+    except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
-    with _opencv_silent():
+
+
+def _decode(data: bytes) -> NDArray[np.uint8] | None:
+    """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
+    with _pillow_undisturbed():
+        with Image.open(io.BytesIO(data)) as image:
+            # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
+            if image.mode.startswith("I"):
+                return _to_8_bits(np.asarray(ImageOps.exif_transpose(image)))
         try:
-            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            return mmcv.imfrombytes(data, channel_order="rgb", backend="pillow")
+        except Exception:
+            # It may be the EXIF entry alone that cannot be read; a damaged image raises again.
+            return mmcv.imfrombytes(data, "color_ignore_orientation", "rgb", backend="pillow")
+
+
+def _decode_tiff(data: bytes) -> NDArray[np.uint8] | None:
+    """By OpenCV: what libtiff finds wrong, Pillow lets it print on stderr."""
+    with _opencv_silent():
+        image = mmcv.imfrombytes(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, backend="cv2")
+    return None if image is None else _to_8_bits(image[..., ::-1])
+
+
+def _to_8_bits(image: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Whole numbers (H, W) or (H, W, 3) as uint8 (H, W, 3); None where their range is not known.
+
+    Cameras, microscopes and satellites store 10 to 14 bits in files of 16 that do not say so; the
+    fewest bits that hold the largest value become the full range, so that such images are not
+    shown nearly black.
+    """
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    top = next((2**bits - 1 for bits in _DEPTHS if image.max() < 2**bits), None)
+    if image.dtype.kind not in "iu" or image.min() < 0 or top is None:
+        return None
+    return np.rint(image * (255.0 / top)).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def _pillow_undisturbed() -> Iterator[None]:
+    """Keeps Pillow from warning, and from refusing large images: they are the user's own."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # it refuses from twice as many on
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 @contextlib.contextmanager
@@ -81,48 +137,3 @@ def _opencv_silent() -> Iterator[None]:
         yield
     finally:
         _LOGGING.setLogLevel(before)
-
-
-def _is_complete(data: bytes) -> bool:
-    """False where a file is certainly cut off; other formats are left to the decoder."""
-    if data.startswith(_JPEG_START):
-        return _jpeg_is_complete(data)
-    if data.startswith(_PNG_START):
-        return _png_is_complete(data)
-    return len(data) > 0
-
-
-def _jpeg_is_complete(data: bytes) -> bool:
-    """Whether the end marker follows the first scan.
-
-    The segments before the scan are stepped over by their lengths, since a thumbnail in them has
-    an end marker of its own; inside a scan the marker cannot occur. (ITU-T T.81, annex B.)
-    """
-    position = len(_JPEG_START)
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker == _JPEG_SCAN:
-            return data.find(_JPEG_END, position) >= 0
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return False
-
-
-def _png_is_complete(data: bytes) -> bool:
-    """Whether all chunks up to the last are there with correct check sums.
-
-    libpng would find the same, but prints it on stderr, past OpenCV's log level.
-    """
-    view = memoryview(data)
-    position = len(_PNG_START)
-    while position + 12 <= len(data):
-        body = position + 4
-        end = body + 4 + int.from_bytes(view[position:body], "big")
-        if zlib.crc32(view[body:end]) != int.from_bytes(view[end : end + 4], "big"):
-            return False
-        if data[body : body + 4] == b"IEND":
-            return True
-        position = end + 4
-    return False

@@ -2,7 +2,9 @@
 
 from mvssl.engine import hooks
 from mvssl.engine.history import History
+from mvssl.engine.job import Job
 from mvssl.engine.loaders import EpochSampler
+from mvssl.engine.loop import TrainLoop
 from mvssl.engine.optim import AutocastOptimWrapper, DecayGroups, WarmupCosineLR
 from mvssl.engine.runner import Runner
 
@@ -11,7 +13,9 @@ __all__ = [
     "DecayGroups",
     "EpochSampler",
     "History",
+    "Job",
     "Runner",
+    "TrainLoop",
     "WarmupCosineLR",
     "hooks",
 ]

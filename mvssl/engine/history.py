@@ -16,7 +16,8 @@ class History:
 
     A value takes sixteen bytes. Names in use: ``loss``, ``lr``, ``teacher_momentum``, ``entropy``,
     ``entropy_trained``, ``entropy_floor``, ``entropy_cap``, ``reconstruction``, ``mi_bound``,
-    ``mi_ceiling``, ``infonce`` (nats), ``knn_top1`` and ``images_per_second``; any may be missing.
+    ``mi_ceiling``, ``infonce`` (nats), ``images_per_second``, and what evaluators give
+    (``knn_top1``, ``knn_top1_pixels``, ...); any may be missing.
 
     Attributes:
         latest: the last value of every name.

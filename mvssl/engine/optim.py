@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
-from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from timm.optim import Lars
 from torch import nn
 from torch.optim import Optimizer
@@ -23,7 +22,13 @@ from mvssl.registry import (
 )
 from mvssl.schedules import warmup_cosine
 
-__all__ = ["AutocastOptimWrapper", "DecayGroups", "WarmupCosineLR", "build_schedulers"]
+__all__ = [
+    "AutocastOptimWrapper",
+    "DecayGroups",
+    "WarmupCosineLR",
+    "build_optim_wrapper",
+    "build_schedulers",
+]
 
 # You et al. 2017; under the name that OpenMMLab's users know.
 OPTIMIZERS.register_module(name="LARS", module=Lars)
@@ -70,7 +75,7 @@ class DecayGroups:
 
 
 def _is_lars(kind: str | type[Optimizer]) -> bool:
-    found = OPTIMIZERS.resolve(kind) if isinstance(kind, str) else kind
+    found = OPTIMIZERS.find(kind) if isinstance(kind, str) else kind
     return isinstance(found, type) and issubclass(found, Lars)
 
 
@@ -141,6 +146,18 @@ class WarmupCosineLR(_ParamScheduler):
             group["lr"] = rate
 
 
+def build_optim_wrapper(cfg: Mapping[str, Any], model: nn.Module) -> OptimWrapper:
+    """The optimiser of a model's parameters in mmengine's wrapper (precision, accumulation)."""
+    wrapper = dict(cfg)
+    constructor = {
+        "type": wrapper.pop("constructor", "DefaultOptimWrapperConstructor"),
+        "paramwise_cfg": wrapper.pop("paramwise_cfg", None),
+        "optim_wrapper_cfg": wrapper,
+    }
+    built: OptimWrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    return built
+
+
 def build_schedulers(
     cfg: Any, optim_wrapper: Optimizer | OptimWrapper, total_iters: int, iters_per_epoch: int
 ) -> list[_ParamScheduler]:
@@ -169,7 +186,7 @@ def build_schedulers(
 
 def _lengths(cfg: Mapping[str, Any], total_iters: int, iters_per_epoch: int) -> dict[str, int]:
     kind = cfg["type"]
-    constructor = PARAM_SCHEDULERS.resolve(kind) if isinstance(kind, str) else kind
+    constructor = PARAM_SCHEDULERS.find(kind) if isinstance(kind, str) else kind
     parameters = inspect.signature(constructor).parameters
     end = total_iters // iters_per_epoch if cfg.get("by_epoch", True) else total_iters
     known = {"total_iters": total_iters, "iters_per_epoch": iters_per_epoch, "end": end}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from functools import partial
@@ -12,22 +13,23 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer, MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
 from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
+from mvssl.checkpoint import RunCheckpoint
+from mvssl.distributed import broadcast_
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook
-from mvssl.engine.hooks.scalars import RunScalars
-from mvssl.engine.loaders import build_loader, seed_everything
-from mvssl.engine.optim import build_schedulers
+from mvssl.engine.job import Job
+from mvssl.engine.loaders import seed_everything
+from mvssl.engine.loop import TrainLoop, distribute
+from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
-from mvssl.models.micro_batch import MultiViewDDP
 
 __all__ = ["Runner"]
 
@@ -39,28 +41,69 @@ class Runner(MMRunner):
     """What differs from mmengine's Runner:
 
     - outputs go directly into the work dir, and mmengine's dumps to the log file alone;
-    - batches are totals over all processes (``mvssl.engine.loaders``), and so are the statistics
-      of BatchNorm: one process equals several;
+    - statistics of BatchNorm are those of the joined batch: one process equals several;
     - every epoch starts from a seed of its own, so a run that is resumed with its seed equals one
       that never stopped;
-    - schedules learn the length of the run, and after a resume with more epochs the new one;
+    - everything is built before (``Job``), so that nothing is built again here;
     - checkpoints hold tensors and plain containers and open with ``weights_only=True``.
 
+    Args:
+        job: everything that the run is made of.
+        work_dir: folder of the outputs.
+        checkpoint: from which it goes on, where it does.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+
     Attributes:
+        model: never wrapped.
+        network: ``model.embed``, in DDP where there are several processes.
+        train_set: what is trained on.
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
         seconds: that the run took so far, evaluation and the time before a resume included.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    model: MultiView
+    network: nn.Module
+    optim_wrapper: OptimWrapper
+    train_loop: TrainLoop
+
+    def __init__(
+        self,
+        job: Job,
+        work_dir: str | os.PathLike[str],
+        checkpoint: RunCheckpoint | None = None,
+        launcher: str = "none",
+    ) -> None:
         # Before mmengine's constructor, which registers hooks.
         self.history = History()
         self.scalars = RunScalars()
         self.epoch_means: dict[str, float] = {}
+        self.checkpoint = checkpoint
+        self.train_set = job.dataset
         self._seconds_before = 0.0
         self._since: float | None = None
-        super().__init__(**arguments)
+        plain = job.cfg.to_dict()
+        plain["train_cfg"].pop("by_epoch", None)
+        super().__init__(
+            model=job.model,
+            work_dir=str(work_dir),
+            train_dataloader=job.loader,
+            train_cfg={"type": "TrainLoop", **plain["train_cfg"]},
+            optim_wrapper=job.optim_wrapper,
+            param_scheduler=job.schedulers,
+            default_hooks=job.default_hooks,
+            custom_hooks=job.custom_hooks,
+            launcher=launcher,
+            env_cfg=plain.get("env_cfg") or {},
+            log_level=plain.get("log_level", "INFO"),
+            visualizer=plain.get("visualizer"),
+            default_scope=plain.get("default_scope", "mvssl"),
+            randomness={"seed": job.seed},
+            # mmengine keeps loggers by name and names them by the second.
+            experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
+            cfg=job.cfg,
+        )
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property
@@ -70,11 +113,6 @@ class Runner(MMRunner):
     @_log_dir.setter
     def _log_dir(self, value: str) -> None:
         pass
-
-    @property
-    def plain_model(self) -> MultiView:
-        """The model without its DDP wrapper."""
-        return self.model.module if is_model_wrapper(self.model) else self.model
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         with warnings.catch_warnings():
@@ -93,47 +131,23 @@ class Runner(MMRunner):
                 handler.setLevel(logging.ERROR)
         return logger
 
-    def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        built = super().build_model(model)
-        built.data_preprocessor.seed = self.seed
-        return built
-
-    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        if not self.distributed:
-            return super().wrap_model(model_wrapper_cfg, model)
-        model = synchronize_batch_norm(model)
+    def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
+        # What is wrapped is the network (`embed`), so that the model stays what it is.
+        if self.distributed:
+            synchronize_batch_norm(model)
+        model = model.to(get_device())
         with warnings.catch_warnings():
-            # torch renames broadcast_buffers, which both calls need as long as torch 2.4 is served.
+            # torch renames broadcast_buffers, which the call needs as long as torch 2.4 is served.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-            if model_wrapper_cfg is not None:
-                return super().wrap_model(model_wrapper_cfg, model)
-            device = get_device()
-            return MultiViewDDP(
-                module=model.to(device),
-                device_ids=None if device == "cpu" else [torch.cuda.current_device()],
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
-            )
-
-    def build_dataloader(
-        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
-    ) -> Any:
-        if not isinstance(dataloader, dict):
-            return dataloader
-        preprocessor = self.plain_model.data_preprocessor
-        dataloader["dataset"].view_transform = preprocessor.host_transform()
-        return build_loader(**dataloader, seed=self.seed)
-
-    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: OptimWrapper) -> Any:
-        loop = self.train_loop
-        return build_schedulers(scheduler, optim_wrapper, loop.max_iters, len(loop.dataloader))
+            self.network = distribute(model, self.cfg.get("find_unused_parameters", False))
+        return model
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         if fn_name == "before_train_epoch":
             # Dropout, drop-path and the like differ between processes and repeat after a resume.
             seed_everything(self.seed + 1_000_003 * (self.epoch + 1) + 7919 * self.rank)
         # mmengine's own would turn a TypeError in a hook into one without its traceback.
-        for hook in self._hooks:
+        for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
                 method(self, **arguments)
@@ -146,23 +160,43 @@ class Runner(MMRunner):
     def train(self) -> nn.Module:
         self._since = time.perf_counter()
         try:
-            return super().train()
+            loop = self.train_loop
+            self.call_hook("before_run")
+            self.model.init_weights()
+            for tensor in self.model.state_dict().values():
+                broadcast_(tensor)
+            self._recompute_activations()
+            if self.checkpoint is not None:
+                self.resume_from(self.checkpoint)
+            self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
+            self._compile_embed()
+            loop.run()
+            self.call_hook("after_run")
+            return self.model
         finally:
-            for hook in self._hooks:
+            for hook in self.hooks:
                 if isinstance(hook, ProgressHook):
                     hook.stop()
             self.visualizer.close()
             self._seconds_before, self._since = self.seconds, None
 
-    def load_or_resume(self) -> None:
-        # mmengine has just wrapped these parts with torch's old kind of checkpointing, of which
-        # torch warns and which DDP refuses where a part runs once for each view.
+    def _recompute_activations(self) -> None:
+        """Parts named in ``activation_checkpointing`` forget activations until the way back."""
         names = self.cfg.get("activation_checkpointing") or []
         for name in [names] if isinstance(names, str) else names:
-            part = self.plain_model.get_submodule(name)
+            part = self.model.get_submodule(name)
             own = partial(type(part).forward, part)
+            # The kind without reentrance, since DDP refuses the other one where a part runs once
+            # for each view.
             part.forward = partial(recompute, own, use_reentrant=False)
-        super().load_or_resume()
+
+    def _compile_embed(self) -> None:
+        """Compile what a step spends its time in; mmengine would compile a step of the model."""
+        options = self.cfg.get("compile")
+        if options:
+            arguments = {} if options is True else dict(options)
+            compiled = torch.compile(self.model.embed, **arguments)
+            self.model.embed = compiled  # type: ignore[method-assign]
 
     def record(self, scalars: dict[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
@@ -173,7 +207,7 @@ class Runner(MMRunner):
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
         self.logger.info(text)
-        for hook in self._hooks:
+        for hook in self.hooks:
             if isinstance(hook, ProgressHook):
                 hook.message(text)
 
@@ -201,7 +235,7 @@ class Runner(MMRunner):
                 "epoch_means": self.epoch_means,
                 "seconds": self.seconds,
             },
-            "state_dict": self.plain_model.state_dict(),
+            "state_dict": self.model.state_dict(),
             "history": self.history.state_dict(),
             "message_hub": {
                 name: list(buffer.data) for name, buffer in self.message_hub.log_scalars.items()
@@ -229,17 +263,23 @@ class Runner(MMRunner):
         self._take_weights(content, filename)
         return content
 
-    def _take_weights(self, content: dict[str, Any], filename: str) -> None:
+    def _take_weights(self, content: dict[str, Any], filename: str | Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=content)
-        checkpoints.load_weights_strictly(self.plain_model, content["state_dict"], filename)
-        self._has_loaded = True
+        checkpoints.load_weights_strictly(self.model, content["state_dict"], filename)
         self.logger.info(f"loaded {filename}")
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        content = checkpoints.load_run(filename, self.plain_model)
-        self._take_weights(content, filename)
-        meta = content["meta"]
-        self.train_loop._epoch, self.train_loop._iter = meta["epoch"], meta["iter"]
+        self.resume_from(checkpoints.load_run(filename))
+
+    def resume_from(self, checkpoint: RunCheckpoint) -> None:
+        """Go on from where a run was when the checkpoint was written.
+
+        Raises:
+            UserError: it is of another model.
+        """
+        content, meta = checkpoint.content, checkpoint.content["meta"]
+        self._take_weights(content, checkpoint.path)
+        self.train_loop.epoch, self.train_loop.iter = meta["epoch"], meta["iter"]
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
         self.optim_wrapper.load_state_dict(content["optimizer"])

@@ -1,6 +1,27 @@
-"""Evaluation: features once, then whatever is read off them."""
+"""Evaluation: features and records once, then whatever is read off them."""
 
+from mvssl.evaluation.base import Evaluator, Need, Shown
+from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
 from mvssl.evaluation.features import Features, extract_features, pixel_features
-from mvssl.evaluation.knn import knn_accuracy, knn_predict
+from mvssl.evaluation.information import Information
+from mvssl.evaluation.inputs import Inputs
+from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict
+from mvssl.evaluation.records import extract_record
 
-__all__ = ["Features", "extract_features", "knn_accuracy", "knn_predict", "pixel_features"]
+__all__ = [
+    "KNN",
+    "Evaluator",
+    "Features",
+    "Information",
+    "Inputs",
+    "Need",
+    "Shown",
+    "check_evaluators",
+    "evaluate",
+    "evaluate_pixels",
+    "extract_features",
+    "extract_record",
+    "knn_accuracy",
+    "knn_predict",
+    "pixel_features",
+]

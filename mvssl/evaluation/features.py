@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +13,17 @@ from torch.utils.data import DataLoader, Subset
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import all_gather_object, rank, world_size
+from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
 
-__all__ = ["Features", "extract_features", "pixel_features", "still_projections"]
+__all__ = [
+    "Features",
+    "extract_features",
+    "interleave",
+    "pixel_features",
+    "still_projections",
+]
 
 PIXEL_SIDE = 32
 
@@ -30,29 +36,24 @@ class Features:
     labels: Tensor
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, without gradients; the former mode comes back afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
-
-
 def extract_features(
-    model: MultiView, dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0
+    model: nn.Module | Network, dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0
 ) -> Features:
     """Backbone features (N, C) of every image, each process computing its share.
 
     Every process calls this and receives all features.
+
+    Args:
+        model: a ``MultiView``, or a backbone that ``mvssl.load_backbone`` returned.
+        dataset: images of one size.
+        batch_size: images embedded at once by each process.
+        num_workers: of the loader of each process.
     """
+    network = as_network(model)
     own_x, own_labels = [], []
-    with evaluating(model):
+    with evaluation_mode(network.whole), torch.inference_mode():
         for batch in _own_batches(dataset, batch_size, num_workers):
-            own_x.append(model(**model.data_preprocessor(batch)).float().cpu())
+            own_x.append(network.features(batch).float().cpu())
             own_labels.append(batch["label"])
     return _join(own_x, own_labels, len(dataset))
 
@@ -69,7 +70,7 @@ def still_projections(
     shown = copy.copy(dataset)  # the original goes on making its own views
     shown.view_transform = model.data_preprocessor.still_transform()
     rows = []
-    with evaluating(model):
+    with evaluation_mode(model), torch.inference_mode():
         for batch in _own_batches(shown, batch_size, num_workers):
             rows.append(
                 at_least_float32(model.neck(model.backbone(model.data_preprocessor.whole(batch))))
@@ -99,13 +100,19 @@ def _own_batches(
 
 
 def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:
-    # Shares differ in length by one, so they travel as objects and are put back in order here.
-    mine = (torch.cat(own_x), torch.cat(own_labels)) if own_x else None
-    shares = all_gather_object(mine)
+    mine = (torch.cat(own_x), torch.cat(own_labels)) if own_x else (None, None)
+    x, labels = zip(*all_gather_object(mine), strict=True)
+    return Features(interleave(x, total), interleave(labels, total))
+
+
+def interleave(shares: Sequence[Tensor | None], total: int) -> Tensor:
+    """Rows r, r + W, r + 2 W, ... of process r, in their order; None of one that had none.
+
+    Shares differ in length by one, so they travel as objects, and are put back in order here.
+    """
     first = next(share for share in shares if share is not None)
-    x = first[0].new_empty((total, first[0].shape[1]))
-    labels = first[1].new_empty(total)
+    rows = first.new_empty((total, *first.shape[1:]))
     for start, share in enumerate(shares):
         if share is not None:
-            x[start :: len(shares)], labels[start :: len(shares)] = share
-    return Features(x, labels)
+            rows[start :: len(shares)] = share
+    return rows

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count, check_positive
+from mvssl.evaluation.base import Evaluator, Shown
 from mvssl.evaluation.features import Features
+from mvssl.evaluation.inputs import Inputs
+from mvssl.registry import EVALUATORS
 
-__all__ = ["knn_accuracy", "knn_predict"]
+__all__ = ["KNN", "knn_accuracy", "knn_predict"]
 
 
 def knn_predict(
@@ -54,3 +61,45 @@ def knn_accuracy(
     num_classes = int(max(bank.labels.max(), queries.labels.max())) + 1
     predicted = knn_predict(queries.x, bank.x, bank.labels, num_classes, k, temperature)
     return (predicted == queries.labels).double().mean().item()
+
+
+@EVALUATORS.register_module()
+class KNN(Evaluator):
+    """Classifies held-out images by their nearest neighbours among the training images.
+
+    The protocol is Wu et al. 2018's (weighted vote, cosine similarity); the result is
+    ``knn_top1``, an accuracy in [0, 1].
+
+    Args:
+        k: number of neighbours.
+        temperature: of the votes.
+
+    Raises:
+        UserError: a number is not positive.
+    """
+
+    needs_labels: ClassVar[bool] = True
+
+    def __init__(self, k: int = 20, temperature: float = 0.07) -> None:
+        check_count("KNN", k=k)
+        check_positive("KNN", temperature=temperature)
+        self.k = k
+        self.temperature = temperature
+
+    @property
+    def results(self) -> Mapping[str, Shown]:
+        return {
+            "knn_top1": Shown("kNN top-1", "top-1 accuracy", panel="kNN accuracy", curve="features")
+        }
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"k": self.k, "temperature": self.temperature}
+
+    @property
+    def short_protocol(self) -> str:
+        return f"k={self.k}, t={self.temperature:g}"
+
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        accuracy = knn_accuracy(inputs.train, inputs.test, self.k, self.temperature)
+        return {"knn_top1": accuracy}

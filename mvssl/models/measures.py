@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mvssl.distributed import gather_detached, mean_over_ranks, world_size
 from mvssl.information import (
+    Bound,
     VonMisesFisher,
     alignment,
     conditional_entropy,
@@ -20,6 +21,7 @@ from mvssl.information import (
     er_bound,
     infonce_bound,
     rankme,
+    reconstruction,
     uniformity,
 )
 from mvssl.models.precision import at_least_float32
@@ -41,28 +43,30 @@ INFONCE_PROTOTYPES = 8192
 
 
 @torch.no_grad()
-def measure(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
+def measure(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> Scalars:
     """The ER estimate of a record and what it is read against, in nats.
 
     Means over the pairs of a prediction (centre, Z1) with a target (Z2), over the joined batch of
-    all processes: ``entropy`` and ``reconstruction`` of the target, their sum ``mi_bound`` (an
-    estimate of the mutual information, formed without log C), its ceiling ``mi_ceiling``,
-    ``infonce`` with the same density and pairs, and the floor and cap of the entropy. Where the
-    record has no pairs (one view and no memory), the entropy of the projections alone.
+    all processes (``gather=False``: of a record that every process holds whole): ``entropy`` and
+    ``reconstruction`` of the target, their sum ``mi_bound`` (an estimate of the mutual
+    information, formed without log C), its ceiling ``mi_ceiling``, ``infonce`` with the same
+    density and pairs, and the floor and cap of the entropy. Where the record has no pairs (one
+    view and no memory), the entropy of the projections alone.
     """
     # One gather for everything: collectives cost latency, not bytes.
     size = record.p[0].shape[1]
-    joined = gather_detached(at_least_float32(torch.cat(record.p + record.target, dim=1)))
+    own = at_least_float32(torch.cat(record.p + record.target, dim=1)).detach()
+    joined = gather_detached(own) if gather else own
     parts = [F.normalize(part, dim=1) for part in joined.split(size, dim=1)]
     predictions, targets = parts[: len(record.p)], parts[len(record.p) :]
     floor, cap = entropy_window(kernel, size, len(joined))
     window: Scalars = {"entropy_floor": floor, "entropy_cap": cap}
-    pairs = [(predictions[v], targets[g]) for g, v in view_pairs(record)]
+    pairs = view_pairs(record)
     if not pairs:
         alone = [entropy(x, kernel, validate=False) for x in targets]
         return {"entropy": torch.stack(alone).mean(), **window}
-    bounds = [er_bound(p, target, kernel, validate=False) for p, target in pairs]
-    nce = [infonce_bound(p, target, kernel, validate=False) for p, target in pairs]
+    bounds = _er_bounds(predictions, targets, pairs, kernel)
+    nce = [infonce_bound(predictions[v], targets[g], kernel, validate=False) for g, v in pairs]
     ceiling = bounds[0].ceiling
     assert ceiling is not None  # `joe` always has one
     return {
@@ -75,13 +79,35 @@ def measure(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     }
 
 
+def _er_bounds(
+    predictions: list[Tensor],
+    targets: list[Tensor],
+    pairs: list[tuple[int, int]],
+    kernel: VonMisesFisher,
+) -> list[Bound]:
+    """``er_bound`` of every pair; a target that is in several has its entropy taken once."""
+    samples, size = targets[0].shape
+    entropies = {
+        g: entropy(targets[g], kernel, normalized=False, validate=False)
+        for g in dict.fromkeys(g for g, _ in pairs)
+    }
+    fits = [
+        reconstruction(targets[g], predictions[v], kernel, normalized=False, validate=False)
+        for g, v in pairs
+    ]
+    log_normalizer = kernel.log_normalizer(size)
+    return [
+        Bound(entropies[g], fit, log_normalizer, lambda: kernel.ceiling("joe", samples, 0))
+        for (g, _), fit in zip(pairs, fits, strict=True)
+    ]
+
+
 @torch.no_grad()
 def measure_discrete(
     t: list[Tensor],
     log_s: list[Tensor],
     pairs: list[tuple[int, int]],
     gather: bool = True,
-    infonce: bool = True,
 ) -> Scalars:
     """The ER estimate of targets that are distributions over m prototypes, in nats.
 
@@ -97,7 +123,6 @@ def measure_discrete(
         log_s: log-probabilities of the predictions, V x (B, m).
         pairs: positions in the two lists.
         gather: H of the mean over all processes; False: the mean of each process's own H.
-        infonce: whether to compute it.
     """
     target_entropies = [mean_entropy(x, gather) for x in t]
     rows = [conditional_entropy(x, validate=False) for x in t]
@@ -120,7 +145,7 @@ def measure_discrete(
         "entropy_floor": 0.0,
         "entropy_cap": math.log(prototypes),
     }
-    if infonce and prototypes <= INFONCE_PROTOTYPES:
+    if prototypes <= INFONCE_PROTOTYPES:
         g, v = pairs[0]
         scalars["infonce"] = _discrete_infonce(t[g], log_s[v])
     return scalars
@@ -141,9 +166,10 @@ def _discrete_infonce(t_bm: Tensor, log_s_bm: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
-    """How features and projections of the first two views lie, over the joined batch; nothing
-    where they are no numbers. Where the student sees one view, nothing that takes two.
+def measure_geometry(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> Scalars:
+    """How features and projections of the first two views lie, over the joined batch (``gather``
+    as in :func:`measure`); nothing where they are no numbers. Where the student sees one view,
+    nothing that takes two.
 
     - ``alignment`` in [0, 4], ``uniformity`` (lower is better, -4 at the
       least) of the projections;
@@ -158,7 +184,8 @@ def measure_geometry(record: Embeddings, kernel: VonMisesFisher) -> Scalars:
     second = min(1, len(record.z) - 1)
     size = record.z[0].shape[1]
     pieces = [record.z[0], record.z[second], record.features[0], record.features[second]]
-    joined = gather_detached(torch.cat([at_least_float32(x) for x in pieces], dim=1))
+    own = torch.cat([at_least_float32(x) for x in pieces], dim=1).detach()
+    joined = gather_detached(own) if gather else own
     # Singular values don't exist then; the loss will tell. All processes see the same rows.
     if not bool(joined.isfinite().all()):
         return {}

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mvssl.errors import UserError
-from mvssl.models.micro_batch import Gradients, cached_step, surrogate
+from mvssl.models.measures import Scalars
 from mvssl.models.prototypes import Prototypes
 from mvssl.models.record import Embeddings
 from mvssl.models.teacher import EMATeacher
 from mvssl.registry import BACKBONES, HEADS, MODELS, NECKS, build_part
-from mvssl.views import Preprocessor
 
-__all__ = ["MultiView"]
+__all__ = ["Monitor", "MultiView"]
+
+Monitor = Callable[[Embeddings], Scalars]
+"""Scalars of a detached record whose targets are those of the head."""
 
 
 @MODELS.register_module()
-class MultiView(BaseModel):
-    """Embeds the views of a batch and hands one record to the head.
+class MultiView(nn.Module):
+    """``embed`` makes one record of a batch's views, ``loss`` turns it into what is trained.
 
     A method (SimCLR, BYOL, DINO, ...) is a composition of parts written in a config, not a class.
+    How a step is taken is left to the train loop (``mvssl.engine.loop``).
 
     Args:
         backbone: a member of BACKBONES, images (N, 3, s, s) to pooled features (N, C).
@@ -37,14 +38,15 @@ class MultiView(BaseModel):
         teacher_only_views: how many of the first views the teacher alone embeds, for methods that
             compare in one direction (MoCo v2, ReSSL).
         data_preprocessor: makes views from a batch of images (``MultiViewPreprocessor``).
-        micro_batch_size: images of a process that pass through the network at once; the gradient
-            stays that of the whole batch (``mvssl.models.micro_batch``). None: all at once.
 
     Raises:
         UserError: more targets than views, or fewer views than the head's ``min_views``.
     """
 
-    data_preprocessor: Preprocessor
+    # Whatever a config put there.
+    data_preprocessor: Any  # mvssl.views.Preprocessor, or None
+    backbone: Any
+    head: Any
 
     def __init__(
         self,
@@ -56,10 +58,10 @@ class MultiView(BaseModel):
         num_targets: int = 2,
         teacher_only_views: int = 0,
         data_preprocessor: dict[str, Any] | None = None,
-        micro_batch_size: int | None = None,
     ) -> None:
-        # Built here: mmengine would look in its own registry only.
-        super().__init__(data_preprocessor and MODELS.build(data_preprocessor))
+        super().__init__()
+        # None in a notebook that has its views already.
+        self.data_preprocessor = data_preprocessor and MODELS.build(data_preprocessor)
         self.backbone = BACKBONES.build(backbone)
         self.neck = build_part(NECKS, neck, in_channels=self.backbone.num_features)
         size = self.neck.out_channels
@@ -71,19 +73,13 @@ class MultiView(BaseModel):
         self.teacher: EMATeacher | None = None
         if teacher is not None:
             self.teacher = MODELS.build({"type": "EMATeacher", **teacher})
-            self.teacher.follow(self.taught_parts)
+            self.teacher.copy_from(self.taught_parts)
         # A neck of the user's own need not know of prototypes.
         num_logits = getattr(self.neck, "num_prototypes", None)
         self.head = build_part(HEADS, head, in_channels=size, num_logits=num_logits)
         self.num_targets = num_targets
         self.teacher_only_views = teacher_only_views
         self._check_parts(num_logits)
-        if micro_batch_size is not None and micro_batch_size < 1:
-            raise UserError(f"model.micro_batch_size is at least 1, got {micro_batch_size}.")
-        self.micro_batch_size = micro_batch_size
-        # A monitor sets `keep_record` before an iteration to find the detached record afterwards.
-        self.keep_record = False
-        self.record: Embeddings | None = None
         self._check_views()
 
     def _check_parts(self, num_logits: int | None) -> None:
@@ -104,8 +100,13 @@ class MultiView(BaseModel):
         found = [f"model.{name}" for name, part in unused.items() if part is not None]
         if self.head.projections_only and found:
             raise UserError(
-                f"{head} looks at projections alone, so {' and '.join(found)} would stand idle: "
+                f"{head} looks at projections alone, so {' and '.join(found)} would never be used: "
                 f"set them to None, or choose PairHead."
+            )
+        if self.head.needs_logits and self.predictor is not None:
+            raise UserError(
+                f"{head} looks at the logits of the neck's prototypes, so model.predictor would "
+                f"never be trained: set it to None."
             )
         if self.teacher_only_views and self.teacher is None:
             raise UserError(
@@ -151,65 +152,21 @@ class MultiView(BaseModel):
         return {"backbone": self.backbone, "neck": self.neck}
 
     def init_weights(self) -> None:
-        """Leave teacher equal to student.
-
-        Parts initialise themselves when they are built. mmengine would walk down the children and
-        redraw every timm model, pretrained ones included, so its walk ends here.
-        """
+        """Leave teacher equal to student; all other weights stay as the parts have drawn them."""
         if self.teacher is not None:
             self.teacher.reset(self.taught_parts)
-        self._is_init = True
 
-    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One optimiser step on a loader's batch; its scalars."""
-        if self.micro_batch_size is None:
-            return super().train_step(data, optim_wrapper)
-        return cached_step(self, self, data, optim_wrapper)
-
-    def forward(
-        self,
-        inputs: list[Tensor] | Tensor,
-        index: Tensor | None = None,
-        label: Tensor | None = None,
-        mode: str = "tensor",
-        grads: Gradients | None = None,
-    ) -> dict[str, Tensor] | Tensor:
-        """What the engine calls, through DDP too.
-
-        - ``mode='tensor'``: images (B, 3, s, s) to features (B, C);
-        - ``mode='loss'``: V views (B, 3, s, s) to losses and scalars (nats);
-        - ``mode='surrogate'``: V views and the gradients of the loss with respect to their
-          embeddings to a scalar with that gradient (``mvssl.models.micro_batch``).
-
-        ``label`` is accepted, since batches may carry it, and never used.
-        """
-        if mode == "tensor":
-            return self.backbone(inputs)
-        if mode not in ("loss", "surrogate"):
-            raise ValueError(f"MultiView.forward: there is no mode {mode!r}.")
-        assert not isinstance(inputs, Tensor)
-        if mode == "surrogate":
-            assert grads is not None
-            return surrogate(self, inputs, grads)
-        assert index is not None
-        return self.judge(self.embed(inputs, index))
-
-    def judge(self, record: Embeddings) -> dict[str, Tensor]:
-        """The head's losses and scalars of a record, which is kept where a monitor asks for it."""
-        # Objectives are computed in full precision: logits over a temperature of 0.05, say, would
-        # multiply bfloat16's error by 20.
-        with torch.autocast(record.index.device.type, enabled=False):
-            record = record.upcast()
-            self.record = self.head.resolve(record).detach() if self.keep_record else None
-            self.head.measuring = self.keep_record
-            return self.head(record)
+    def forward(self, views: list[Tensor], index: Tensor) -> Embeddings:
+        """:meth:`embed`."""
+        return self.embed(views, index)
 
     def embed(self, views: list[Tensor], index: Tensor) -> Embeddings:
-        """The record of a batch of views, V x (B, 3, s, s)."""
-        return self.add_logits(self.project(views, index))
+        """The record of a batch.
 
-    def project(self, views: list[Tensor], index: Tensor) -> Embeddings:
-        """The record without logits."""
+        Args:
+            views: V x (B, 3, s, s), normalised.
+            index: (B,) sample numbers.
+        """
         features, z, p = self.embed_student(views)
         globals_ = views[: self.num_targets]
         if self.teacher is None:
@@ -220,6 +177,7 @@ class MultiView(BaseModel):
                 for part in _by_shape(globals_)
                 for target in self.teacher(torch.cat(part)).chunk(len(part))
             ]
+        logits, target_logits = self._logits(z, targets)
         numbers = range(len(views))
         return Embeddings(
             features=features,
@@ -227,22 +185,41 @@ class MultiView(BaseModel):
             p=p,
             target=targets,
             index=index,
+            logits=logits,
+            target_logits=target_logits,
             views=tuple(numbers[self.teacher_only_views :]),
             target_views=tuple(numbers[: len(targets)]),
         )
 
-    def add_logits(self, record: Embeddings) -> Embeddings:
-        """The record with logits, where the neck ends in prototypes."""
-        prototypes = self.prototypes
-        if prototypes is None:
-            return record
-        logits = [prototypes(z)[0] for z in record.z]
+    def loss(self, record: Embeddings, monitor: Monitor | None = None) -> Scalars:
+        """The head's losses and scalars (nats) of a record; what contains "loss" is trained.
+
+        Args:
+            record: what :meth:`embed` made, of the whole batch.
+            monitor: what is to be measured of the record beside; then the head reports, too, what
+                takes more time than every step should.
+        """
+        # Objectives are computed in full precision: logits over a temperature of 0.05, say, would
+        # multiply bfloat16's error by 20.
+        with torch.autocast(record.index.device.type, enabled=False):
+            record = self.head.resolve(record.upcast())
+            self.head.measuring = monitor is not None
+            # Measured first: the head may move its memory, and with it its targets.
+            measured = {} if monitor is None else monitor(record.detach())
+            return {**self.head.compare(record), **measured}
+
+    def _logits(
+        self, z: list[Tensor], targets: list[Tensor]
+    ) -> tuple[list[Tensor] | None, list[Tensor] | None]:
+        """Of projections and targets, where the neck ends in prototypes."""
+        if self.prototypes is None:
+            return None, None
+        logits = [self.prototypes(x)[0] for x in z]
         if self.teacher is None:
-            return replace(record, logits=logits, target_logits=logits[: len(record.target)])
+            return logits, logits[: len(targets)]
         taught: Any = self.teacher.parts["neck"]
         with torch.no_grad():
-            target_logits = [taught.prototypes(x)[0] for x in record.target]
-        return replace(record, logits=logits, target_logits=target_logits)
+            return logits, [taught.prototypes(x)[0] for x in targets]
 
     def embed_student(self, views: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Features, projections and predictions of the views that the student sees; the last two

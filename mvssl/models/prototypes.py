@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,14 @@ class Prototypes(nn.Module):
     Attributes:
         frozen: whether ``FreezeHook`` keeps them where they are.
     """
+
+    hooks_of_schedules: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "frozen": {
+            "FreezeHook": "what a schedule of '....frozen' names is kept still by FreezeHook, and "
+            "there is none among the hooks: add "
+            "default_hooks = dict(freeze=dict(type='FreezeHook')), or set the schedule to None."
+        }
+    }
 
     def __init__(self, in_channels: int, sizes: Sequence[int]) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,11 @@ class EMATeacher(nn.Module):
             3.3), on one device.
     """
 
+    needed_hooks: ClassVar[Mapping[str, str]] = {
+        "TeacherHook": "model.teacher is moved by TeacherHook, and there is none among the hooks: "
+        "add default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None."
+    }
+
     def __init__(self, momentum: float = 0.996, shuffle_groups: int = 1) -> None:
         super().__init__()
         check_count("EMATeacher", shuffle_groups=shuffle_groups)
@@ -56,7 +62,7 @@ class EMATeacher(nn.Module):
             )
         self._momentum = value
 
-    def follow(self, parts: Mapping[str, nn.Module]) -> None:
+    def copy_from(self, parts: Mapping[str, nn.Module]) -> None:
         """Become a frozen copy of the student's ``parts``."""
         self.parts = nn.ModuleDict({name: copy.deepcopy(part) for name, part in parts.items()})
         self.parts.requires_grad_(False)

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import default_collate
 
 import mvssl
-from mvssl.checkpoint import save_backbone
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
-from mvssl.engine import Runner
-from mvssl.engine.hooks import KNNHook
+from mvssl.engine import Job, Runner
+from mvssl.engine.hooks import EvaluationHook
 from mvssl.models import MultiView
+from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
-from mvssl.report.figures import plot_curves, plot_views
+from mvssl.report.curves import plot_curves
+from mvssl.report.figures import plot_views
 from mvssl.report.tables import print_report, write_summary
 
 __all__ = ["write_outputs", "write_views"]
@@ -84,52 +84,59 @@ def _squares(dataset: ImageDataset, indices: list[int], size: int) -> Tensor:
     return torch.from_numpy(squares).permute(0, 3, 1, 2)
 
 
-def write_outputs(
-    runner: Runner, cfg: Config, dataset: ImageDataset, config: str, knn_note: str
-) -> dict[str, Any]:
+def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     """Write backbone, curves and summary into the work dir, and print the report.
 
     Args:
         runner: after training.
-        cfg, config: the config and its path.
-        dataset: that was trained on.
-        knn_note: why there is no kNN, where there is none.
+        job: what it was made of.
     """
     folder = Path(runner.work_dir)
     file = folder / "backbone.safetensors"
-    knn = next((hook for hook in runner.hooks if isinstance(hook, KNNHook)), None)
-    model = runner.plain_model
+    hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
+    evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
+    model = runner.model
     expected = model.data_preprocessor.describe_inputs()
-    backbone = save_backbone(model.backbone, file, cfg.model.backbone.to_dict(), expected)
+    backbone = save_backbone(model.backbone, file, job.cfg.model.backbone.to_dict(), expected)
     plot_curves(
         runner.history,
         folder / "curves.png",
         steps_per_epoch=len(runner.train_dataloader),
-        knn_pixels=knn.pixels if knn else None,
+        results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
     means = runner.epoch_means
     summary: dict[str, Any] = {
-        "knn_top1_init": knn.initial if knn else None,
-        "knn_top1": knn.final if knn else None,
-        "knn_top1_pixels": knn.pixels if knn else None,
-        "knn": knn.protocol if knn else None,
-        "knn_note": None if knn else knn_note,
+        **{name: value for hook in hooks for name, value in _results(hook).items()},
+        "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
+        "evaluation_note": None if evaluators else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
-        "images": len(dataset),
-        "batch_size": cfg.train_dataloader.batch_size,
+        "images": len(job.dataset),
+        "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
-        "config": config,
-        "head": type(runner.plain_model.head).__name__,
+        "config": job.config,
+        "head": type(runner.model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),
         "backbone": {"file": file.name, **backbone},
     }
     write_summary(folder / "summary.json", summary)
     print()
-    print_report(summary, summary["knn"], _places(folder))
+    print_report(summary, evaluators, _places(folder))
     return summary
+
+
+def _results(hook: EvaluationHook) -> dict[str, float | None]:
+    """``<name>_init``, ``<name>`` and ``<name>_pixels`` of every result, None where it is not."""
+    results: dict[str, float | None] = {}
+    for one in hook.evaluators.values():
+        for name in one.results:
+            results[f"{name}_init"] = hook.initial.get(name)
+            results[name] = hook.final.get(name)
+            if one.on_pixels:
+                results[f"{name}_pixels"] = hook.pixels.get(f"{name}_pixels")
+    return results
 
 
 def _places(folder: Path) -> Mapping[str, str]:

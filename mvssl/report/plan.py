@@ -10,9 +10,8 @@ from mmengine.device import get_device
 from torch import nn
 
 import mvssl
-from mvssl.apis.prepare import Job, TrainOptions
 from mvssl.distributed import world_size
-from mvssl.engine import Runner
+from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
 
@@ -27,7 +26,7 @@ def show_plan(runner: Runner, job: Job) -> None:
     steps = len(runner.train_dataloader)
     rows = {
         **_parts(runner),
-        **runner.plain_model.data_preprocessor.describe(),
+        **runner.model.data_preprocessor.describe(),
         "learning rate": _learning_rate(job),
         "memory": _memory(),
         "one batch": f"loss {loss:.4f}, {seconds:.2f} s; an epoch about {steps * seconds:.0f} s",
@@ -39,21 +38,19 @@ def show_plan(runner: Runner, job: Job) -> None:
 
 def _one_step(runner: Runner) -> tuple[float, float]:
     """Seconds and loss of the second of two steps on one batch: the first one warms up."""
-    runner._train_loop = runner.build_train_loop(runner._train_loop)
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.plain_model.init_weights()
+    runner.model.init_weights()
     runner.model.train()
     batch = next(iter(runner.train_dataloader))
     started, loss = 0.0, float("nan")
     for _ in range(2):
         started = time.perf_counter()
-        outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
-        loss = outputs["loss"].item()
+        outputs = runner.train_loop.step(batch)
+        loss = float(outputs["loss"])
     return time.perf_counter() - started, loss
 
 
 def _parts(runner: Runner) -> dict[str, str]:
-    model = runner.plain_model
+    model = runner.model
     parts = {"backbone": model.backbone, "neck": model.neck, "predictor": model.predictor}
     parts |= {"head": model.head, "teacher": model.teacher}
     return {name: _count(part) for name, part in parts.items() if part is not None}
@@ -79,8 +76,7 @@ def _learning_rate(job: Job) -> str:
 
 
 def _schedules(job: Job) -> list[str]:
-    hooks = [*job.default_hooks.values(), *job.custom_hooks]
-    return [hook.describe() for hook in hooks if isinstance(hook, ScheduleHook)]
+    return [hook.describe() for hook in job.hooks if isinstance(hook, ScheduleHook)]
 
 
 def _memory() -> str:
@@ -92,21 +88,22 @@ def _memory() -> str:
 
 def opening(job: Job, place: str) -> str:
     """What a run is, in a few lines for the console."""
-    cfg, options, model = job.cfg, job.options, job.model
+    cfg, model = job.cfg, job.model
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     size = sum(p.numel() for p in model.backbone.parameters())
     device = get_device()
     epochs = cfg.train_cfg.max_epochs
     threads = f"{torch.get_num_threads()} threads"
     schedules = _schedules(job)
+    objective = "with its er_head, " if job.objective == "er" else ""
     where = torch.cuda.get_device_name() if device == "cuda" else threads
     lines = {
-        "config": f"{options.config}, {_objective(options)}seed {options.seed}",
+        "config": f"{job.config}, {objective}seed {job.seed}",
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
         "steps": f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of "
-        f"{len(job.dataset) // cfg.train_dataloader.batch_size} steps, "
+        f"{len(job.loader)} steps, "
         f"{cfg.train_dataloader.batch_size} images each",
         "device": f"{device} ({where}), {_processes(world_size())}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
@@ -114,10 +111,6 @@ def opening(job: Job, place: str) -> str:
     }
     rows = [f"{name:<11}{text}" for name, text in lines.items()]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *job.notes, ""])
-
-
-def _objective(options: TrainOptions) -> str:
-    return "with its er_head, " if options.objective == "er" else ""
 
 
 def _title(model: MultiView) -> str:

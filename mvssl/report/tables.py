@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,30 +17,34 @@ from rich.table import Table
 from rich.text import Text
 
 from mvssl.engine.history import format_duration, format_scalar
+from mvssl.evaluation import Evaluator, Shown
 from mvssl.files import write_bytes_atomically
-from mvssl.report.figures import plot_curves, plot_views
 
-__all__ = ["plot_curves", "plot_views", "print_report", "summary_table", "write_summary"]
+__all__ = ["print_report", "summary_table", "write_summary"]
 
 MAX_WIDTH = 100
 
 
 def summary_table(
-    summary: Mapping[str, Any], knn: Mapping[str, Any] | None, outputs: Mapping[str, str]
+    summary: Mapping[str, Any],
+    evaluators: Mapping[str, Evaluator],
+    outputs: Mapping[str, str],
 ) -> Table:
     """The end of a run in one table; what is missing, None or not finite shows as ``–``.
 
     Args:
-        summary: ``knn_top1_init``, ``knn_top1``, ``knn_top1_pixels`` (top-1 accuracies in [0, 1]),
-            ``knn_note`` (why there is no kNN), ``entropy``, ``reconstruction``, ``mi_bound``,
-            ``mi_ceiling``, ``infonce`` (nats), ``seconds`` and ``images_per_second``.
-        knn: the settings of kNN, ``dict(k=20, temperature=0.07)``; None where it was not run.
+        summary: ``<name>_init``, ``<name>`` and ``<name>_pixels`` of every evaluator's results,
+            ``evaluation_note`` (why there are none), ``entropy``, ``reconstruction``,
+            ``mi_bound``, ``mi_ceiling``, ``infonce`` (nats), ``seconds`` and
+            ``images_per_second``.
+        evaluators: which say how their results are shown.
         outputs: where things are, label -> path or command, in the order to show.
     """
     table = Table(box=box.HORIZONTALS, show_header=False, border_style="dim")
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for rows in (_knn_rows(summary, knn), _estimate_rows(summary), _run_rows(summary)):
+    evaluation = list(_evaluation_rows(summary, evaluators))
+    for rows in (evaluation, _estimate_rows(summary), _run_rows(summary)):
         for label, value in rows:
             table.add_row(Text(label), Text(value))
         table.add_section()
@@ -51,13 +55,13 @@ def summary_table(
 
 def print_report(
     summary: Mapping[str, Any],
-    knn: Mapping[str, Any] | None,
+    evaluators: Mapping[str, Evaluator],
     outputs: Mapping[str, str],
     console: Console | None = None,
 ) -> None:
     """Print `summary_table`: framed on a terminal, plain text elsewhere, 100 columns at most."""
     console = Console() if console is None else console
-    table = summary_table(summary, knn, outputs)
+    table = summary_table(summary, evaluators, outputs)
     if console.is_terminal:
         console.print(table, width=min(console.width, MAX_WIDTH))
         return
@@ -85,17 +89,30 @@ def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> N
     write_bytes_atomically(path, (text + "\n").encode())
 
 
-def _knn_rows(summary: Mapping[str, Any], knn: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    if knn is None:
-        return [("kNN top-1", str(summary.get("knn_note") or "–"))]
-    before, after = _number(summary, "knn_top1_init"), _number(summary, "knn_top1")
-    gain = "" if before is None or after is None else f"  ({after - before:+.3f})"
-    return [
-        ("kNN top-1", f"k = {knn['k']}, temperature = {knn['temperature']}"),
-        ("  before training", _accuracy(before)),
-        ("  after training", _accuracy(after) + gain),
-        ("  on raw pixels", _accuracy(_number(summary, "knn_top1_pixels"))),
-    ]
+def _evaluation_rows(
+    summary: Mapping[str, Any], evaluators: Mapping[str, Evaluator]
+) -> Iterator[tuple[str, str]]:
+    if not evaluators:
+        yield "evaluation", str(summary.get("evaluation_note") or "–")
+    for one in evaluators.values():
+        protocol = ", ".join(f"{name} = {value}" for name, value in one.protocol.items())
+        for name, shown in one.results.items():
+            if shown.listed:
+                yield shown.label, protocol
+                yield from _result_rows(summary, name, shown, one.on_pixels)
+
+
+def _result_rows(
+    summary: Mapping[str, Any], name: str, shown: Shown, on_pixels: bool
+) -> Iterator[tuple[str, str]]:
+    before, after = _number(summary, f"{name}_init"), _number(summary, name)
+    gain = ""
+    if before is not None and after is not None:
+        gain = f"  ({after - before:+.{shown.decimals}f})"
+    yield "  before training", shown.text(before)
+    yield "  after training", shown.text(after) + gain
+    if on_pixels:
+        yield "  on raw pixels", shown.text(_number(summary, f"{name}_pixels"))
 
 
 def _estimate_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -120,10 +137,6 @@ def _run_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _number(summary: Mapping[str, Any], name: str) -> float | None:
     value = summary.get(name)
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _accuracy(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _nats(value: float | None) -> str:

@@ -96,7 +96,7 @@ CLUSTERS = "model.head.num_clusters"
         (
             "simclr_vit.py",
             ["model.teacher={'momentum': 0.9}"],
-            "JointHead looks at projections alone, so model.teacher would stand idle",
+            "JointHead looks at projections alone, so model.teacher would never be used",
         ),
         (
             "mocov2_vit.py",
@@ -106,7 +106,7 @@ CLUSTERS = "model.head.num_clusters"
         (
             "swav_vit.py",
             ["model.head.assigner={'type': 'KMeans', 'num_clusters': 9, '_delete_': True}"],
-            "KMeans makes no distributions of logits",
+            "model.head.assigner: 'KMeans' is not in the registry ASSIGNERS",
         ),
         (
             "dino_vit.py",

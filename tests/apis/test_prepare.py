@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
-from mvssl.apis.prepare import TrainOptions, prepare
+from mvssl.apis import TrainOptions
 from mvssl.errors import UserError
-from mvssl.models.heads import PairHead
+from mvssl.models import Embeddings
+from mvssl.models.backbones import Backbone
+from mvssl.models.heads import Head, PairHead
+from mvssl.models.necks import Neck
 from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, Registry
-from tests.mini import write_config
+from tests.mini import prepared, write_config
 
 
 def options(tmp_path: Path, base: str, **cfg_options: Any) -> TrainOptions:
@@ -23,19 +26,19 @@ def options(tmp_path: Path, base: str, **cfg_options: Any) -> TrainOptions:
 
 def test_accumulation_is_refused_where_the_loss_looks_across_samples(tmp_path: Path) -> None:
     accumulate = {"optim_wrapper__accumulative_counts": 4}
-    with pytest.raises(UserError, match=r"ERHead looks across .* model\.micro_batch_size"):
-        prepare(options(tmp_path, "byol_er_vit.py", **accumulate))
-    job = prepare(options(tmp_path, "byol_vit.py", **accumulate))
+    with pytest.raises(UserError, match=r"ERHead looks across .* train_cfg\.micro_batch_size"):
+        prepared(options(tmp_path, "byol_er_vit.py", **accumulate))
+    job = prepared(options(tmp_path, "byol_vit.py", **accumulate))
     assert job.cfg.optim_wrapper.accumulative_counts == 4
 
 
 def test_a_hook_s_wrong_value_is_told_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hook information: .*kappa"):
-        prepare(options(tmp_path, "byol_vit.py", default_hooks__information__kappa=-1.0))
+        prepared(options(tmp_path, "byol_vit.py", default_hooks__information__kappa=-1.0))
 
 
 def test_a_hook_keeps_the_priority_that_the_config_gives(tmp_path: Path) -> None:
-    job = prepare(options(tmp_path, "byol_vit.py", default_hooks__scalars__priority="LOWEST"))
+    job = prepared(options(tmp_path, "byol_vit.py", default_hooks__scalars__priority="LOWEST"))
     hook = job.default_hooks["scalars"]
     assert hook is not None
     assert hook.priority == "LOWEST"
@@ -43,33 +46,26 @@ def test_a_hook_keeps_the_priority_that_the_config_gives(tmp_path: Path) -> None
 
 
 def test_micro_batches_and_queues_are_set_by_the_config(tmp_path: Path) -> None:
-    job = prepare(
-        options(tmp_path, "byol_er_vit.py", model__micro_batch_size=16, model__head__queue_size=512)
+    job = prepared(
+        options(
+            tmp_path, "byol_er_vit.py", train_cfg__micro_batch_size=16, model__head__queue_size=512
+        )
     )
-    assert job.model.micro_batch_size == 16
-    assert tuple(job.model.head.queue.data.shape) == (512, 8)
+    assert job.cfg.train_cfg.micro_batch_size == 16
+    assert tuple(job.model.head.entropy.queue.data.shape) == (512, 8)
     with pytest.raises(UserError, match=r"queue of 100 is no multiple .* queue_size=256"):
-        prepare(options(tmp_path, "byol_er_vit.py", model__head__queue_size=100))
-    with pytest.raises(UserError, match="micro_batch_size is at least 1"):
-        prepare(options(tmp_path, "byol_er_vit.py", model__micro_batch_size=0))
+        prepared(options(tmp_path, "byol_er_vit.py", model__head__queue_size=100))
+    with pytest.raises(UserError, match="train_cfg: micro_batch_size is an integer and at least 1"):
+        prepared(options(tmp_path, "byol_er_vit.py", train_cfg__micro_batch_size=0))
 
 
 def test_accumulation_is_refused_beside_micro_batches(tmp_path: Path) -> None:
-    both = {"optim_wrapper__accumulative_counts": 2, "model__micro_batch_size": 16}
+    both = {"optim_wrapper__accumulative_counts": 2, "train_cfg__micro_batch_size": 16}
     for base in ("byol_vit.py", "byol_er_vit.py"):
         with pytest.raises(
-            UserError, match=r"accumulative_counts=2 and model\.micro_batch_size=16"
+            UserError, match=r"accumulative_counts=2 and train_cfg\.micro_batch_size=16"
         ):
-            prepare(options(tmp_path, base, **both))
-
-
-def test_micro_batches_need_mvssls_own_wrapper(tmp_path: Path) -> None:
-    wrapper = {"model_wrapper_cfg": {"type": "MMDistributedDataParallel"}}
-    assert prepare(options(tmp_path, "byol_vit.py", **wrapper))
-    with pytest.raises(
-        UserError, match=r"micro_batch_size=16 needs .* leave model_wrapper_cfg out"
-    ):
-        prepare(options(tmp_path, "byol_vit.py", **wrapper, model__micro_batch_size=16))
+            prepared(options(tmp_path, base, **both))
 
 
 def test_a_teacher_must_be_moved(tmp_path: Path) -> None:
@@ -77,11 +73,11 @@ def test_a_teacher_must_be_moved(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"model\.teacher is moved by TeacherHook, and there is none"
     ):
-        prepare(options(tmp_path, "byol_vit.py", **gone))
+        prepared(options(tmp_path, "byol_vit.py", **gone))
     none = {"model__teacher": None, "schedules__teacher_momentum": None}
-    assert prepare(options(tmp_path, "byol_vit.py", **gone, **none)).model.teacher is None
+    assert prepared(options(tmp_path, "byol_vit.py", **gone, **none)).model.teacher is None
     custom = {"custom_hooks": [{"type": "TeacherHook"}]}
-    assert len(prepare(options(tmp_path, "byol_vit.py", **gone, **custom)).custom_hooks) == 3
+    assert len(prepared(options(tmp_path, "byol_vit.py", **gone, **custom)).custom_hooks) == 3
 
 
 def test_faults_of_all_schedules_are_told_at_once(tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_faults_of_all_schedules_are_told_at_once(tmp_path: Path) -> None:
     frozen = {**hook, "path": "model.neck.prototypes.frozen"}
     new = {"schedules__decay": decay, "schedules__twice": twice, "schedules__frozen": frozen}
     with pytest.raises(UserError) as caught:
-        prepare(options(tmp_path, "byol_vit.py", **new, default_hooks__teacher=None))
+        prepared(options(tmp_path, "byol_vit.py", **new, default_hooks__teacher=None))
     for told in (
         "has 4 faults",
         "AdamW has no 'weight_dekay'; did you mean 'weight_decay'",
@@ -106,44 +102,52 @@ def test_a_schedule_of_what_was_left_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"'model\.teacher\.momentum': None has no 'momentum'.*is left out by"
     ):
-        prepare(options(tmp_path, "byol_vit.py", model__teacher=None))
+        prepared(options(tmp_path, "byol_vit.py", model__teacher=None))
 
 
 def test_a_schedule_is_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"schedules\.mine: FreezeHook is not derived from"):
-        prepare(options(tmp_path, "byol_vit.py", schedules__mine={"type": "FreezeHook"}))
+        prepared(options(tmp_path, "byol_vit.py", schedules__mine={"type": "FreezeHook"}))
 
 
 def test_hooks_may_be_left_out_by_none(tmp_path: Path) -> None:
-    none = {"evaluation__knn": None, "custom_hooks": None, "schedules__teacher_momentum": None}
+    none = {"evaluation": None, "custom_hooks": None, "schedules__teacher_momentum": None}
     none |= {"default_hooks__clustering": None, "default_hooks__freeze": None}
-    assert prepare(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
+    assert prepared(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
 
 
 @pytest.mark.parametrize("as_list", [False, True])
 def test_numbers_of_a_schedule_are_checked(tmp_path: Path, as_list: bool) -> None:
     bad = {"type": "WarmupCosineLR", "warmup_epochs": -1}
     with pytest.raises(UserError, match="WarmupCosineLR: warmup_epochs is at least 0, got -1"):
-        prepare(options(tmp_path, "byol_vit.py", param_scheduler=[bad] if as_list else bad))
+        prepared(options(tmp_path, "byol_vit.py", param_scheduler=[bad] if as_list else bad))
     if as_list:
         good = {"type": "LinearLR", "start_factor": 0.1, "by_epoch": False, "end": 3}
-        assert prepare(options(tmp_path, "byol_vit.py", param_scheduler=[good]))
+        assert prepared(options(tmp_path, "byol_vit.py", param_scheduler=[good]))
 
 
-class OwnBackbone(nn.Module):
+class OwnBackbone(Backbone):
     """Says its width only where it is asked to."""
+
+    in_channels = 3
 
     def __init__(self, width: int | str | None = None, fail: str | None = None) -> None:
         super().__init__()
         if width is not None:
-            self.num_features = width
+            self.num_features = width  # type: ignore[assignment]
         if fail is not None:
             raise {"index": IndexError, "key": KeyError, "run": RuntimeError}[fail]("of its own")
 
+    def forward(self, images: Tensor) -> Tensor:
+        return images
 
-class OwnNeck(nn.Module):
+
+class OwnNeck(Neck):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 class CountingHead(PairHead):
@@ -186,14 +190,18 @@ def own_parts() -> Iterator[None]:
         (
             "model.backbone",
             {"type": "OwnBackbone"},
-            "model.backbone: OwnBackbone lacks num_features",
+            "OwnBackbone lacks num_features, the width C of its features (an int)",
         ),
-        ("model.neck", {"type": "OwnNeck"}, "model.neck: OwnNeck lacks out_channels"),
-        ("model.head", {"type": "own_head"}, "model.head: Identity lacks what a head has"),
+        ("model.neck", {"type": "OwnNeck"}, "OwnNeck lacks out_channels, the width D"),
+        (
+            "model.head",
+            {"type": "own_head"},
+            "model: own_head: Identity is not derived from mvssl.models.heads.Head; see docs/",
+        ),
         (
             "train_dataloader.dataset",
             {"type": "own_images"},
-            "train_dataloader.dataset: list is not derived from mvssl.datasets.ImageDataset",
+            "train_dataloader: own_images: list is not derived from mvssl.datasets.ImageDataset",
         ),
         (
             "model.backbone",
@@ -213,7 +221,7 @@ def own_parts() -> Iterator[None]:
         (
             "model.backbone",
             {"type": "OwnBackbone", "width": "wide"},
-            "model: MLP: TypeError: '<' not supported",
+            "OwnBackbone: num_features, the width C of its features, is an int, got 'wide'",
         ),
     ],
     ids=["backbone", "neck", "head", "data set", "index", "key", "run", "width"],
@@ -223,15 +231,14 @@ def test_what_a_component_of_ones_own_lacks(
 ) -> None:
     new = {place.replace(".", "__"): {"_delete_": True, **part}}
     with pytest.raises(UserError) as caught:
-        prepare(options(tmp_path, "byol_vit.py", **new))
+        prepared(options(tmp_path, "byol_vit.py", **new))
     assert told in str(caught.value)
-    raised = caught.value.__cause__
-    assert (raised is None) == (place == "train_dataloader.dataset")
+    assert (caught.value.__cause__ is not None) == ("fail" in part)
 
 
 @pytest.mark.usefixtures("own_parts")
 def test_a_head_that_asks_for_it_gets_the_number_of_samples(tmp_path: Path) -> None:
-    job = prepare(options(tmp_path, "byol_vit.py", model__head__type="CountingHead"))
+    job = prepared(options(tmp_path, "byol_vit.py", model__head__type="CountingHead"))
     assert isinstance(job.model.head, CountingHead)
     assert job.model.head.num_samples == len(job.dataset) == 1437
     # The config that a run saves is what the user wrote, and serves for other data too.
@@ -239,19 +246,49 @@ def test_a_head_that_asks_for_it_gets_the_number_of_samples(tmp_path: Path) -> N
     saved = tmp_path / "saved.py"
     job.cfg.dump(saved)
     other: dict[str, Any] = {"train_dataloader.dataset.split": "test"}
-    again = prepare(TrainOptions(str(saved), cfg_options=other))
+    again = prepared(TrainOptions(str(saved), cfg_options=other))
     assert isinstance(again.model.head, CountingHead)
     assert again.model.head.num_samples == 360
     other["model.head.num_samples"] = 1437
     with pytest.raises(UserError, match=r"num_samples is that of the data set, 360, .* got 1437"):
-        prepare(TrainOptions(str(saved), cfg_options=other))
+        prepared(TrainOptions(str(saved), cfg_options=other))
+
+
+class HookedHead(Head):
+    """Asks for a hook, and for another where a schedule sets its temperature."""
+
+    needed_hooks: ClassVar[Mapping[str, str]] = {"FreezeHook": "HookedHead stands on FreezeHook."}
+    hooks_of_schedules: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "temperature": {"DataFaultHook": "its temperature is cooled by DataFaultHook."}
+    }
+    temperature = 1.0
+
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
+        return {"loss": record.z[0].square().mean()}
+
+
+def test_a_head_of_ones_own_says_which_hooks_it_needs(tmp_path: Path) -> None:
+    HEADS.register_module(module=HookedHead)
+    try:
+        new: dict[str, Any] = {"model__head": {"_delete_": True, "type": "HookedHead"}}
+        schedule = {"type": "ScheduleHook", "path": "model.head.temperature", "end": 0.0}
+        assert prepared(options(tmp_path, "byol_vit.py", **new))
+        gone: dict[str, Any] = {"default_hooks__freeze": None, "default_hooks__data_faults": None}
+        with pytest.raises(UserError, match=r"byol_vit\.py: HookedHead stands on FreezeHook\.$"):
+            prepared(options(tmp_path, "byol_vit.py", **new, **gone))
+        new["schedules__cooling"] = schedule
+        with pytest.raises(UserError, match="2 faults") as caught:
+            prepared(options(tmp_path, "byol_vit.py", **new, **gone))
+        assert "its temperature is cooled by DataFaultHook" in str(caught.value)
+    finally:
+        HEADS.module_dict.pop("HookedHead")
 
 
 @pytest.mark.usefixtures("own_parts")
 def test_the_models_faults_are_told_beside_those_of_the_data(tmp_path: Path) -> None:
     new = {"model__head__type": "CountingHead", "train_dataloader__dataset__split": "tain"}
     with pytest.raises(UserError) as caught:
-        prepare(options(tmp_path, "byol_vit.py", **new, schedules__teacher_momentum__end=2.0))
+        prepared(options(tmp_path, "byol_vit.py", **new, schedules__teacher_momentum__end=2.0))
     for told in ("has 2 faults", "split must be one of", "momentum is the fraction that is kept"):
         assert told in str(caught.value)
 
@@ -259,4 +296,4 @@ def test_the_models_faults_are_told_beside_those_of_the_data(tmp_path: Path) -> 
 def test_a_model_of_ones_own_is_a_multiview(tmp_path: Path) -> None:
     new = {"model": {"_delete_": True, "type": "EMATeacher"}}
     with pytest.raises(UserError, match=r"EMATeacher is not derived from mvssl\.models\.MultiView"):
-        prepare(options(tmp_path, "byol_vit.py", **new))
+        prepared(options(tmp_path, "byol_vit.py", **new))

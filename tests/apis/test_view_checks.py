@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 import torch
 
-from mvssl.apis.prepare import Job, TrainOptions, prepare
+from mvssl.apis import TrainOptions
+from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.report.plan import describe_view
 from mvssl.views.sets import build_views
-from tests.mini import write_config
+from tests.mini import prepared, write_config
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
 
 
-def prepared(folder: Path, model: dict[str, Any], **cfg_options: Any) -> Job:
+def prepare(folder: Path, model: dict[str, Any], **cfg_options: Any) -> Job:
     """The digits' BYOL with other values below ``model``."""
     options = {f"model.{name}": value for name, value in model.items()}
-    return prepare(
+    return prepared(
         TrainOptions(str(write_config(folder, "byol_vit.py")), cfg_options=options | cfg_options)
     )
 
@@ -28,12 +29,12 @@ def prepared(folder: Path, model: dict[str, Any], **cfg_options: Any) -> Job:
 def test_a_vit_of_one_size_cannot_take_local_views(tmp_path: Path) -> None:
     crops = {"data_preprocessor.views": "gentle_multicrop"}
     with pytest.raises(UserError) as caught:
-        prepared(tmp_path, crops)
+        prepare(tmp_path, crops)
     told = str(caught.value)
     assert "model.backbone cannot take views of 16 px (Input height" in told
     assert "give a ViT dynamic_img_size=True in its model_args" in told
     assert "32 px" not in told
-    job = prepared(tmp_path, crops | {"backbone.model_args.dynamic_img_size": True})
+    job = prepare(tmp_path, crops | {"backbone.model_args.dynamic_img_size": True})
     assert job.model.training
     assert all(part.training for part in job.model.backbone.modules())
 
@@ -42,12 +43,12 @@ def test_a_vit_of_another_size_is_told_the_size(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"views of 64 px .* give a ViT img_size=64 in its model_args"
     ):
-        prepared(tmp_path, {"data_preprocessor.size": 64})
+        prepare(tmp_path, {"data_preprocessor.size": 64})
 
 
 def test_what_views_lack_is_told_with_other_faults(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has 2 faults") as caught:
-        prepared(
+        prepare(
             tmp_path,
             {"data_preprocessor.views": "gentle_multicrop"},
             **{"default_hooks.information.kappa": -1.0},
@@ -59,7 +60,7 @@ def test_what_views_lack_is_told_with_other_faults(tmp_path: Path) -> None:
 def test_views_of_some_channels_need_a_network_for_each(tmp_path: Path) -> None:
     cmc = {"data_preprocessor.views": "gentle_cmc", "data_preprocessor.color_space": "sobel"}
     with pytest.raises(UserError) as caught:
-        prepared(tmp_path, cmc)
+        prepare(tmp_path, cmc)
     assert "in_chans=3, and is given views of 1 and views of 2 channels: set" in str(caught.value)
     assert "type='SplitBackbone' with a part for each" in str(caught.value)
     name = "vit_tiny_patch16_224"
@@ -68,12 +69,12 @@ def test_views_of_some_channels_need_a_network_for_each(tmp_path: Path) -> None:
         for channels in (1, 2)
     ]
     split = {"backbone": {"type": "SplitBackbone", "_delete_": True, "parts": parts}}
-    job = prepared(tmp_path, cmc | split)
+    job = prepare(tmp_path, cmc | split)
     assert job.model.backbone.num_features == 32
     assert job.model.backbone(torch.zeros(1, 3, 32, 32)).shape == (1, 32)
     parts[1]["nam"] = parts[1].pop("name")
     with pytest.raises(UserError, match=r"model\.backbone\.parts\.1\.nam: TimmBackbone takes no"):
-        prepared(tmp_path, cmc | split)
+        prepare(tmp_path, cmc | split)
 
 
 def test_evaluation_gives_whole_images(tmp_path: Path) -> None:
@@ -82,8 +83,8 @@ def test_evaluation_gives_whole_images(tmp_path: Path) -> None:
         "backbone.model_args.in_chans": 1,
     }
     with pytest.raises(UserError, match=r"in_chans=1, and is given whole images .* of 3 chan"):
-        prepared(tmp_path, one)
-    assert prepared(tmp_path, one, **{"evaluation.knn": None})
+        prepare(tmp_path, one)
+    assert prepare(tmp_path, one, evaluation=None)
 
 
 def test_the_plan_tells_channels_and_draws() -> None:

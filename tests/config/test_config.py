@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmengine.hooks import Hook
 
 from mvssl.config.checks import (
     Problem,
@@ -14,10 +13,13 @@ from mvssl.config.checks import (
     check_config,
     complain,
 )
+from mvssl.config.evaluation import active_evaluators
 from mvssl.config.read import load_config, parse_options, without_delete
 from mvssl.errors import UserError
+from mvssl.evaluation import Evaluator, Inputs, Shown
 from mvssl.models.heads import ERHead
-from mvssl.registry import DATASETS, HEADS, HOOKS, NECKS, Registry
+from mvssl.models.necks import Neck
+from mvssl.registry import BACKBONES, DATASETS, EVALUATORS, HEADS, NECKS, Registry
 from tests.mini import ROOT, write_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py")) + sorted((ROOT / "configs").glob("[!_]*/*.py"))
@@ -95,11 +97,11 @@ def test_a_merge_mark_does_not_stay() -> None:
 def test_a_folder_takes_the_place_of_the_digits_at_the_size_of_the_views(tmp_path: Path) -> None:
     cfg = load_config(DIGITS, data=tmp_path)
     assert cfg.train_dataloader.dataset.size == 32
-    assert cfg.evaluation == {}
     labelled = load_config(DIGITS, data=tmp_path, labels=True)
-    knn = labelled.evaluation.knn
-    assert (knn.k, knn.temperature) == (20, 0.07)  # the protocol stays
-    for dataset, split in ((knn.bank, "train"), (knn.queries, "test")):
+    evaluation = labelled.evaluation
+    knn = evaluation.evaluators.knn
+    assert (knn.k, knn.temperature, evaluation.interval) == (20, 0.07, 5)  # the protocol stays
+    for dataset, split in ((evaluation.train, "train"), (evaluation.test, "test")):
         assert (dataset.type, dataset.root, dataset.labels) == ("ImageFolder", str(tmp_path), True)
         assert (dataset.split, dataset.size, dataset.crop_pct) == (split, 32, 1.0)
     assert check_config(labelled.to_dict()) == []
@@ -108,21 +110,21 @@ def test_a_folder_takes_the_place_of_the_digits_at_the_size_of_the_views(tmp_pat
 def test_photographs_are_kept_whole_for_views_drawn_by_workers(tmp_path: Path) -> None:
     cfg = load_config(PHOTOS, data=tmp_path, labels=True)
     assert cfg.train_dataloader.dataset.size is None
-    assert cfg.evaluation.knn.type == "KNNHook"
-    assert cfg.evaluation.knn.bank.size == 96
-    assert cfg.evaluation.knn.bank.crop_pct == 0.875
+    assert cfg.evaluation.evaluators.to_dict() == {"knn": {"type": "KNN"}}
+    assert cfg.evaluation.train.size == 96
+    assert cfg.evaluation.train.crop_pct == 0.875
     assert check_config(cfg.to_dict()) == []
 
 
 def test_a_folder_follows_overridden_sizes_and_engine(tmp_path: Path) -> None:
     size = {"model.data_preprocessor.size": 64}
     cfg = load_config(DIGITS, data=tmp_path, labels=True, options=size)
-    sets = (cfg.train_dataloader.dataset, cfg.evaluation.knn.bank, cfg.evaluation.knn.queries)
+    sets = (cfg.train_dataloader.dataset, cfg.evaluation.train, cfg.evaluation.test)
     assert [dataset.size for dataset in sets] == [64, 64, 64]
     host = {**size, "model.data_preprocessor.engine": "host"}
     cfg = load_config(DIGITS, data=tmp_path, labels=True, options=host)
     assert cfg.train_dataloader.dataset.size is None
-    assert (cfg.evaluation.knn.bank.size, cfg.evaluation.knn.bank.crop_pct) == (64, 0.875)
+    assert (cfg.evaluation.train.size, cfg.evaluation.train.crop_pct) == (64, 0.875)
 
 
 def test_overrides_of_a_folders_data_sets_win(tmp_path: Path) -> None:
@@ -130,41 +132,96 @@ def test_overrides_of_a_folders_data_sets_win(tmp_path: Path) -> None:
         "model.data_preprocessor.size": 64,
         "train_dataloader.dataset.size": 48,
         "train_dataloader.dataset.split": "all",
-        "evaluation.knn.bank.crop_pct": 0.5,  # digits have none
-        "evaluation.knn.bank.root": "elsewhere",
+        "evaluation.train.crop_pct": 0.5,  # digits have none
+        "evaluation.train.root": "elsewhere",
     }
     cfg = load_config(DIGITS, data=tmp_path, labels=True, options=options)
     assert (cfg.train_dataloader.dataset.size, cfg.train_dataloader.dataset.split) == (48, "all")
-    assert (cfg.evaluation.knn.bank.root, cfg.evaluation.knn.bank.crop_pct) == ("elsewhere", 0.5)
-    assert (cfg.evaluation.knn.queries.root, cfg.evaluation.knn.queries.size) == (str(tmp_path), 64)
+    assert (cfg.evaluation.train.root, cfg.evaluation.train.crop_pct) == ("elsewhere", 0.5)
+    assert (cfg.evaluation.test.root, cfg.evaluation.test.size) == (str(tmp_path), 64)
 
 
 def test_what_a_folder_does_not_bring_either_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        load_config(DIGITS, data=tmp_path, labels=True, options={"evaluation.knn.bank.sise": 1})
-    assert str(caught.value).count("evaluation.knn.bank has no 'sise'; did you mean 'size'?") == 1
+        load_config(DIGITS, data=tmp_path, labels=True, options={"evaluation.train.sise": 1})
+    assert str(caught.value).count("evaluation.train has no 'sise'; did you mean 'size'?") == 1
     assert "faults" not in str(caught.value)
 
 
-def test_a_folder_is_given_to_evaluations_that_take_one(tmp_path: Path) -> None:
-    class ClockHook(Hook):
-        def __init__(self, ticks: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
-            self.ticks = ticks
+class Ticks(Evaluator):
+    """Needs no labels."""
 
-    with registered(HOOKS, ClockHook):
-        clock = "evaluation['clock'] = dict(type='ClockHook', ticks=None)\nevaluation['off'] = None"
-        path = write_config(tmp_path, more=f"evaluation = dict()\n{clock}\n")
-        cfg = load_config(path, data=tmp_path, labels=True)
-        assert cfg.evaluation.clock.to_dict() == {"type": "ClockHook", "ticks": None}
-        assert cfg.evaluation.off is None
-        assert cfg.evaluation.knn.bank.root == str(tmp_path)
+    def __init__(self, ticks: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
+        self.ticks = ticks
+
+    @property
+    def results(self) -> dict[str, Shown]:
+        return {"ticks": Shown("ticks")}
+
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        return {"ticks": float(self.ticks)}
+
+
+TICKS = "evaluation['evaluators'] = dict(clock=dict(type='Ticks', ticks=None), off=None)\n"
+
+
+def test_without_labels_evaluators_that_need_them_drop_out(tmp_path: Path) -> None:
+    with registered(EVALUATORS, Ticks):
+        path = write_config(tmp_path, more=f"evaluation = dict()\n{TICKS}")
+        cfg = load_config(path, data=tmp_path)
+        assert cfg.evaluation.evaluators.to_dict() == {
+            "clock": {"type": "Ticks", "ticks": None},
+            "off": None,
+            "knn": None,
+        }
+        for dataset in (cfg.evaluation.train, cfg.evaluation.test):  # all images of the folder
+            assert (dataset.root, dataset.labels, dataset.split) == (str(tmp_path), False, "train")
+        assert list(active_evaluators(cfg)) == ["clock"]
         assert texts(cfg.to_dict()) == []  # the parameter's own default is no wrong type
-        assert (
-            "takes a whole number"
-            in texts(
-                {**cfg.to_dict(), "evaluation": {"clock": {"type": "ClockHook", "ticks": "two"}}}
-            )[0]
-        )
+        with_labels = load_config(path, data=tmp_path, labels=True)
+        assert set(active_evaluators(with_labels)) == {"clock", "knn"}
+        assert with_labels.evaluation.test.root == str(tmp_path)
+        bad = {**cfg.to_dict()["evaluation"], "evaluators": {"x": {"type": "Ticks", "ticks": "2"}}}
+        assert texts({**cfg.to_dict(), "evaluation": bad}) == [
+            "evaluation.evaluators.x.ticks: Ticks takes a whole number here, got '2'."
+        ]
+    assert active_evaluators(load_config(DIGITS, data=tmp_path)) == {}
+
+
+def test_labels_bring_nearest_neighbours_where_a_config_evaluates_nothing(tmp_path: Path) -> None:
+    options = {"evaluation.evaluators.knn.k": 5, "evaluation.interval": 3}
+    cfg = load_config(PHOTOS, data=tmp_path, labels=True, options=options)
+    assert cfg.evaluation.evaluators.knn.to_dict() == {"type": "KNN", "k": 5}
+    assert cfg.evaluation.interval == 3
+    assert check_config(cfg.to_dict()) == []
+    assert active_evaluators(load_config(PHOTOS, data=tmp_path)) == {}
+
+
+@pytest.mark.parametrize("nothing", ["None", "dict()"])
+def test_no_evaluation_is_none_or_an_empty_dict(tmp_path: Path, nothing: str) -> None:
+    whole = tmp_path / "whole.py"
+    load_config(DIGITS).dump(whole)
+    with whole.open("a") as file:
+        file.write(f"\nevaluation = {nothing}\n")
+    assert faults(whole) == []
+    assert active_evaluators(load_config(whole)) == {}
+
+
+def test_faults_of_an_evaluation_are_told_with_near_names(tmp_path: Path) -> None:
+    more = (
+        "evaluation['evaluators'] = dict(near=dict(type='KNM'), knn=dict(temprature=1.0), "
+        "more=dict(type='Information', kappa='warm'))\n"
+        "evaluation['trian'] = dict(type='Digits')\n"
+    )
+    told = "\n".join(faults(write_config(tmp_path, more="evaluation = dict()\n" + more)))
+    for words in (
+        "evaluation.trian: EvaluationHook takes no 'trian'; did you mean 'train'?",
+        "evaluation.evaluators.near: 'KNM' is not in the registry EVALUATORS; did you mean 'KNN'?",
+        "evaluation.evaluators.knn.temprature: KNN takes no 'temprature'; did you mean",
+        "evaluation.evaluators.more.kappa: Information takes a number here, got 'warm'.",
+    ):
+        assert words in told
+    assert len(told.split("\n")) == 4
 
 
 def test_a_folder_for_a_config_without_views(tmp_path: Path) -> None:
@@ -230,7 +287,7 @@ def test_options_reach_arguments_that_the_config_does_not_write() -> None:
         ("default_hooks.timer.type", "IterTimerHook"),
         ("model.backbone.model_args.patch_embed.bias", False),
         ("model.teacher.momentum", 0.5),
-        ("evaluation.more.type", "KNNHook"),
+        ("evaluation.evaluators.more.type", "KNN"),
         ("model._mine", 1),
     ],
 )
@@ -265,7 +322,7 @@ def test_views_of_a_list_are_reached_by_number(tmp_path: Path) -> None:
 
 
 def test_a_component_that_takes_anything_is_given_anything(tmp_path: Path) -> None:
-    class AnyNeck:
+    class AnyNeck(Neck):
         def __init__(self, **arguments: Any) -> None: ...
 
     with registered(NECKS, AnyNeck):
@@ -325,13 +382,13 @@ def test_arguments_that_lack_and_types_that_are_unknown(tmp_path: Path) -> None:
         more=(
             "model['head'] = dict(_delete_=True, type='PairHead')\n"
             "model['predictor'] = dict(_delete_=True, type='MPL')\n"
-            "evaluation = dict(other=dict(k=3))\n"
+            "evaluation = dict(evaluators=dict(other=dict(k=3)))\n"
         ),
     )
     told = "\n".join(faults(path))
     assert "model.head: PairHead needs 'loss', which the config does not give." in told
     assert "model.predictor: 'MPL' is not in the registry NECKS" in told
-    assert "evaluation.other has no type; choose one of " in told
+    assert "evaluation.evaluators.other has no type; choose one of Information, KNN." in told
 
 
 def test_values_of_another_kind_than_the_constructor_takes(tmp_path: Path) -> None:
@@ -378,7 +435,7 @@ def test_a_fault_that_would_be_a_traceback(tmp_path: Path, line: str, told: str)
 
 
 def test_what_a_neighbour_gives_is_needed_elsewhere(tmp_path: Path) -> None:
-    class Sized:
+    class Sized(Neck):
         def __init__(self, in_channels: int, out_channels: int, seed: int) -> None: ...
 
     with registered(NECKS, Sized):
@@ -390,16 +447,19 @@ def test_what_a_neighbour_gives_is_needed_elsewhere(tmp_path: Path) -> None:
         ]
 
 
-def test_heads_and_data_sets_have_a_base_class(tmp_path: Path) -> None:
+def test_components_have_a_base_class(tmp_path: Path) -> None:
     class Bare:
         def __init__(self) -> None: ...
 
-    with registered(HEADS, Bare), registered(DATASETS, Bare):
+    with registered(HEADS, Bare), registered(DATASETS, Bare), registered(BACKBONES, Bare):
         bare = "dict(_delete_=True, type='Bare')"
-        more = f"model['head'] = {bare}\nevaluation = dict(knn=dict(bank={bare}))\n"
-        assert faults(write_config(tmp_path, more=more)) == [
-            "model.head: Bare is not derived from mvssl.models.heads.base.Head.",
-            "evaluation.knn.bank: Bare is not derived from mvssl.datasets.base.ImageDataset.",
+        more = f"model.update(backbone={bare}, head={bare})\n"
+        more += f"evaluation = dict(train={bare})\n"
+        see = "; see docs/custom_component.md."
+        assert sorted(faults(write_config(tmp_path, more=more))) == [
+            f"evaluation.train: Bare is not derived from mvssl.datasets.ImageDataset{see}",
+            f"model.backbone: Bare is not derived from mvssl.models.backbones.Backbone{see}",
+            f"model.head: Bare is not derived from mvssl.models.heads.Head{see}",
         ]
 
 
@@ -427,3 +487,18 @@ def test_accepted_arguments_are_those_of_the_component() -> None:
     assert accepted_arguments("model.head", head) == {"type", "loss"}
     assert accepted_arguments("model.head", {"type": "Unknown"}) is None
     assert accepted_arguments("somewhere.else", head) is None
+
+
+def test_none_is_the_word_where_an_argument_takes_a_text() -> None:
+    neck = {"model.neck.last_norm": None, "model.predictor.norm": None}
+    cfg = load_config(DIGITS, options=neck)
+    assert cfg.model.neck.last_norm == "none"
+    assert cfg.model.predictor.norm == "none"
+    assert faults(DIGITS, options=neck) == []
+
+
+def test_none_is_none_where_an_argument_may_be_left_out() -> None:
+    options = {"model.backbone.checkpoint": None, "model.predictor": None}
+    cfg = load_config(DIGITS, options=options)
+    assert cfg.model.backbone.checkpoint is None
+    assert cfg.model.predictor is None

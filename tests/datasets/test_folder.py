@@ -72,6 +72,27 @@ def test_a_share_of_every_class_is_held_out(tmp_path: Path) -> None:
     assert "20% of every class held out" in splits["test"].describe()
 
 
+@pytest.mark.parametrize("test_fraction", [0.01, 0.2, 0.5, 0.99])
+def test_every_class_is_on_both_sides(test_fraction: float, tmp_path: Path) -> None:
+    """Also where the share is smaller than the number of classes, or leaves none to train."""
+    counts = dict(a=2, b=2, c=2, d=3, e=9, f=60)
+    _classes(tmp_path, **counts)
+    for seed in range(3):
+        train, test = (
+            ImageFolder(tmp_path, split, labels=True, test_fraction=test_fraction, seed=seed)
+            for split in ("train", "test")
+        )
+        assert train.labels is not None
+        assert test.labels is not None
+        held_out = np.bincount(test.labels, minlength=6)
+        assert (held_out + np.bincount(train.labels, minlength=6)).tolist() == [*counts.values()]
+        for number, count in enumerate(counts.values()):
+            wanted = min(max(test_fraction * count, 1), count - 1)
+            assert 1 <= held_out[number] <= count - 1
+            # No class gives or takes more than the rounding of a share, or the others' minimum.
+            assert abs(held_out[number] - wanted) <= (1 if count < 60 else len(counts))
+
+
 @pytest.mark.parametrize("name", ["test", "val"])
 def test_train_and_test_folders_are_the_split(name: str, tmp_path: Path) -> None:
     _classes(tmp_path / "train", ant=3, bee=1)

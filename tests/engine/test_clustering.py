@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from mvssl.registry import MODELS
 from mvssl.views import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, train_cli
+from tests.runs import StubRun
 
 api = importlib.import_module("mvssl.apis.train")
 
@@ -44,7 +44,9 @@ optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = dict(warmup_epochs=1)
 evaluation = None
 train_cfg = dict(max_epochs={epochs})
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1), scalars=dict(interval=1))
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=-1), scalars=dict(interval=1),
+    information=dict(interval=1))
 """
 METHODS = {
     "deepcluster": ("DeepClusterHead", 1),
@@ -182,7 +184,6 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, method: str
 
 def test_batch_norm_warms_up_in_the_pieces_and_the_precision_of_a_step() -> None:
     model = _model().float()
-    model.micro_batch_size = 24
     seen = []
 
     def look(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -190,16 +191,13 @@ def test_batch_norm_warms_up_in_the_pieces_and_the_precision_of_a_step() -> None
             seen.append((len(given[0]), torch.is_autocast_enabled("cpu")))
 
     model.backbone.register_forward_pre_hook(look)
-    wrapper = AutocastOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    runner = SimpleNamespace(
-        plain_model=model,
-        model=model,
-        optim_wrapper=wrapper,
-        train_dataloader=DataLoader(Digits("test", 16), batch_size=120),
-        scalars=SimpleNamespace(add=lambda values: None),
-        epoch=0,
+    run = StubRun(
+        model,
+        AutocastOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)),
+        DataLoader(Digits("test", 16), batch_size=120),
+        micro_batch_size=24,
     )
-    ClusteringHook().before_train_epoch(runner)
+    ClusteringHook().before_train_epoch(run)
     assert seen == [(2 * 24, True)] * 15  # two views of 360 images
     norm = next(part for part in model.modules() if isinstance(part, nn.BatchNorm1d))
     assert int(norm.num_batches_tracked or 0) == 15

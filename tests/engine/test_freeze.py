@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from mvssl.engine.hooks import FreezeHook
+from mvssl.models import MultiView
 from mvssl.models.prototypes import Prototypes
+from tests.runs import StubRun
 
 
 class Prototyped(nn.Module):
@@ -25,7 +27,7 @@ def trail(free_after: int, steps: int, amp: bool) -> list[list[Tensor]]:
     torch.manual_seed(0)
     model = Prototyped()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    run = StubRun(cast(MultiView, model), OptimWrapper(optimizer))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, enabled=amp)
     hook = FreezeHook()
     hook.before_train(run)
@@ -57,7 +59,7 @@ def test_prototypes_that_were_trained_stand_still_once_they_are_frozen() -> None
     torch.manual_seed(0)
     model = Prototyped()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
-    run = SimpleNamespace(plain_model=model, optim_wrapper=OptimWrapper(optimizer))
+    run = StubRun(cast(MultiView, model), OptimWrapper(optimizer))
     FreezeHook().before_train(run)
     for frozen in (False, False, True):
         model.prototypes.frozen = frozen
@@ -75,7 +77,8 @@ def test_frozen_prototypes_have_no_part_in_clipping(frozen: bool) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     wrapper = OptimWrapper(optimizer, clip_grad={"max_norm": 1e-3})
     hook = FreezeHook()
-    hook.before_train(SimpleNamespace(plain_model=model, optim_wrapper=wrapper))
+    run = StubRun(cast(MultiView, model), wrapper)
+    hook.before_train(run)
     model.prototypes.frozen = frozen
     before = parameters_to_vector(model.body.parameters()).detach()
     logits = model.prototypes(model.body(torch.ones(2, 3)))
@@ -83,4 +86,4 @@ def test_frozen_prototypes_have_no_part_in_clipping(frozen: bool) -> None:
     length = (parameters_to_vector(model.body.parameters()).detach() - before).norm()
     # A step of SGD is as long as the gradient: all that clipping allows, or a part of it.
     assert (float(length) == pytest.approx(1e-3, rel=1e-3)) == frozen
-    hook.after_train(None)
+    hook.after_train(run)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-import cv2
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from mvssl.datasets import Digits
-from mvssl.engine.hooks import DataFaultHook, InformationHook, KNNHook, ScheduleHook, TeacherHook
-from mvssl.engine.hooks.scalars import RunScalars, ScalarMeans
+from mvssl.datasets import ImageDataset
+from mvssl.engine.hooks import DataFaultHook, InformationHook, ScheduleHook, TeacherHook
 from mvssl.errors import UserError
-from mvssl.models import EMATeacher, Embeddings
-from mvssl.models.heads import ERHead, PairHead
+from mvssl.models import EMATeacher, MultiView
 from tests.gloo_pool import GlooPool
+from tests.runs import StubRun, loader_of, optimizer_of, small_model
 
 
 class Student(nn.Module):
@@ -31,7 +28,7 @@ class Student(nn.Module):
         self.teacher: EMATeacher | None = None
         if with_teacher:
             self.teacher = EMATeacher(0.8)
-            self.teacher.follow(self.taught_parts)
+            self.teacher.copy_from(self.taught_parts)
 
     @property
     def taught_parts(self) -> dict[str, nn.Module]:
@@ -49,9 +46,7 @@ def teacher_run(
     optimizer = torch.optim.SGD(model.body.parameters(), lr=0.1)
     wrapper = OptimWrapper(optimizer, accumulative_counts=accumulative_counts)
     wrapper.initialize_count_status(model, 0, steps)
-    runner = SimpleNamespace(
-        plain_model=model, optim_wrapper=wrapper, iter=0, max_iters=steps, scalars=RunScalars()
-    )
+    runner = StubRun(cast(MultiView, model), wrapper, loader_of(steps))
     schedule = ScheduleHook("model.teacher.momentum", end=1.0)
     runner.hooks = [] if model.teacher is None else [schedule]
     hook = TeacherHook()
@@ -120,13 +115,7 @@ def test_a_scaler_that_finds_an_overflow_leaves_the_teacher_where_it_was() -> No
     model = Student()
     optimizer = torch.optim.SGD(model.body.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    runner = SimpleNamespace(
-        plain_model=model,
-        optim_wrapper=SimpleNamespace(optimizer=optimizer),
-        iter=0,
-        hooks=[],
-        scalars=RunScalars(),
-    )
+    runner = StubRun(cast(MultiView, model), OptimWrapper(optimizer))
     hook = TeacherHook()
     hook.before_train(runner)
     assert model.teacher is not None
@@ -148,100 +137,63 @@ def test_without_a_teacher_the_hook_does_nothing() -> None:
     assert scalars == {}
 
 
-def test_means_count_each_name_where_it_is_there() -> None:
-    means = ScalarMeans()
-    means.add({"loss": torch.tensor(1.0, requires_grad=True), "lr": 0.5})
-    means.add({"loss": torch.tensor(4.0), "entropy": 3.0})
-    assert means.read_and_clear() == {"loss": 2.5, "lr": 0.5, "entropy": 3.0}
-    assert means.read_and_clear() == {}
-
-
-def _means_over_ranks() -> dict[str, float]:
-    means = ScalarMeans()
-    means.add({"loss": float(torch.distributed.get_rank()), "lr": 0.5})
-    return means.read_and_clear()
-
-
-def test_means_are_over_processes(run_distributed: GlooPool) -> None:
-    assert run_distributed(_means_over_ranks, 4) == [{"loss": 1.5, "lr": 0.5}] * 4
-
-
-class Measured(nn.Module):
-    """What InformationHook sees of a MultiView."""
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-        self.keep_record = False
-        self.record: Embeddings | None = None
-
-
-def _information(head: nn.Module) -> list[set[str]]:
-    loader = range(100)  # none of the steps is the last of an epoch
-    runner = SimpleNamespace(
-        plain_model=Measured(head), iter=0, scalars=RunScalars(), train_dataloader=loader
-    )
+def _information(head: dict[str, Any]) -> list[set[str]]:
+    """Names of the scalars of seven steps, none of which is the last of an epoch."""
+    run = StubRun(small_model(head), OptimWrapper(torch.optim.SGD([torch.zeros(1)], lr=0.1)))
     hook = InformationHook(interval=3, kappa=10.0)
     names = []
     for step in range(7):
-        runner.iter = step
-        hook.before_train_iter(runner, step)
-        if runner.plain_model.keep_record:
-            parts = [torch.randn(4, 3) for _ in range(2)]
-            runner.plain_model.record = Embeddings(parts, parts, parts, parts, torch.arange(4))
-        hook.after_train_iter(runner, step)
-        assert runner.plain_model.record is None
-        names.append(set(runner.scalars.interval.read_and_clear()))
+        run.iter = step
+        hook.before_train_iter(run, step)
+        views = [torch.randn(4, 3, 16, 16) for _ in range(2)]
+        record = run.model.embed(views, torch.arange(4))
+        names.append(set(run.model.loss(record, run.train_loop.monitor)))
     return names
 
 
 def test_information_is_measured_every_interval_for_heads_that_do_not() -> None:
-    names = _information(PairHead({"type": "CosineSimilarityLoss"}))
-    assert [bool(found) for found in names] == [True, False, False, True, False, False, True]
+    names = _information({"type": "PairHead", "loss": {"type": "CosineSimilarityLoss"}})
+    assert [len(found) > 1 for found in names] == [True, False, False, True, False, False, True]
     assert {"entropy", "reconstruction", "mi_bound", "mi_ceiling", "infonce"} <= names[0]
     assert "entropy_trained" not in names[0]
 
 
 def test_information_is_left_to_heads_that_measure_it() -> None:
-    names = _information(ERHead())
-    assert [bool(found) for found in names] == [True, False, False, True, False, False, True]
-    assert "alignment" in names[0]
-    assert not {"entropy", "mi_bound", "infonce"} & names[0]
+    names = _information({"type": "ERHead"})
+    measured = [step for step, found in enumerate(names) if "alignment" in found]
+    assert measured == [0, 3, 6]
+    assert {"entropy", "mi_bound", "infonce", "alignment"} <= names[0]
 
 
-class Files:
-    """A data set of 400 files, and its loader with batches of one."""
+class Files(ImageDataset):
+    """400 files, none of which can be read."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=None, classes=None, size=8)
 
     def __len__(self) -> int:
         return 400
 
+    def read(self, index: int) -> None:
+        return None
+
     def path(self, index: int) -> str:
         return f"file{index}"
 
-    @property
-    def dataset(self) -> Files:
-        return self
+    def describe(self) -> str:
+        return "400 files"
 
 
-class Faulty:
-    """A run on them, and its messages."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.train_dataloader = Files()
-        self.iter = 0
-
-    def console_message(self, text: str) -> None:
-        self.messages.append(text)
-
-
-def _feed(rows: list[list[int]], interval: int = 1) -> Faulty:
-    runner, hook = Faulty(), DataFaultHook(interval=interval)
+def _feed(rows: list[list[int]], interval: int = 1) -> StubRun:
+    """A run in which some images were replaced, as its batches tell."""
+    model = small_model({"type": "ERHead"})
+    run = StubRun(model, optimizer_of(model), DataLoader(Files(), batch_size=1))
+    hook = DataFaultHook(interval=interval)
     for step, row in enumerate(rows):
-        runner.iter = step
+        run.iter = step
         batch: dict[str, Any] = {"replaced": torch.tensor(row)}
-        hook.after_train_iter(runner, step, batch)
-    return runner
+        hook.after_train_iter(run, step, batch)
+    return run
 
 
 def test_every_unreadable_file_is_named_once() -> None:
@@ -249,7 +201,7 @@ def test_every_unreadable_file_is_named_once() -> None:
     assert [m.split()[0] for m in runner.messages] == ["file7", "file9"]
 
 
-def test_one_per_cent_or_three_files_are_borne() -> None:
+def test_one_per_cent_or_three_files_do_not_stop_a_run() -> None:
     _feed([[1, 2], [3, 4]])
     with pytest.raises(UserError, match=r"^5 of 400 images cannot be read \(file1, file2, file3"):
         _feed([[1, 2], [3, 4], [5, -1]])
@@ -270,27 +222,3 @@ def test_faults_are_counted_over_processes_and_stop_all_of_them(run_distributed:
     messages, told = answers[0]
     assert [m.split()[0] for m in messages] == ["file0", "file10"]
     assert told.startswith("6 of 400 images cannot be read")
-
-
-DIGITS = {"type": "Digits", "size": 8}
-
-
-def test_knn_needs_labels(tmp_path: Path) -> None:
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), Digits("test", 8).read(number))
-    unlabelled = {"type": "ImageFolder", "root": str(tmp_path), "size": 8}
-    with pytest.raises(UserError, match=rf"kNN needs labels, and {tmp_path} .* has none"):
-        KNNHook(bank=DIGITS, queries=unlabelled)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"k": 0}, {"temperature": 0.0}, {"interval": 0}, {"batch_size": -1}]
-)
-def test_knns_numbers_are_positive(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=f"{next(iter(wrong))}={next(iter(wrong.values())):g}"):
-        KNNHook(bank=DIGITS, queries=DIGITS, **wrong)
-
-
-def test_knn_tells_its_protocol() -> None:
-    hook = KNNHook(bank=DIGITS, queries=DIGITS, k=7, temperature=0.1)
-    assert hook.protocol == {"k": 7, "temperature": 0.1}

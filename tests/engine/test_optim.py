@@ -22,7 +22,7 @@ class Net(nn.Module):
         super().__init__()
         self.body = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2))
         self.teacher = EMATeacher()
-        self.teacher.follow({"body": self.body})
+        self.teacher.copy_from({"body": self.body})
 
 
 def test_decay_groups_leave_out_the_teacher_and_spare_biases_and_norms() -> None:

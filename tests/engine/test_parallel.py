@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from mvssl.datasets import Digits
-from mvssl.distributed import world_size
+from mvssl.distributed import average_gradients, world_size
 from mvssl.engine.loaders import build_loader
+from mvssl.engine.loop import distribute, total_loss
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 from mvssl.registry import MODELS
@@ -49,10 +49,9 @@ def _model(head: str) -> MultiView:
 def _train(head: str) -> tuple[list[float], dict[str, Tensor]]:
     """Losses (means over ranks) and the weights after three epochs of two steps."""
     model = _model(head)
-    net: Any = model
     if world_size() > 1:
         model = synchronize_batch_norm(model)  # type: ignore[assignment]
-        net = DistributedDataParallel(model, broadcast_buffers=False)
+    network = distribute(model)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     loader = build_loader(Digits("test", 16), 160, seed=1)
     losses = []
@@ -61,9 +60,10 @@ def _train(head: str) -> tuple[list[float], dict[str, Tensor]]:
         for batch in loader:
             data = model.data_preprocessor(batch, training=True)
             views = [view.double() for view in data["inputs"]]
-            loss = net(views, data["index"], mode="loss")["loss"]
+            loss = total_loss(model.loss(network(views, data["index"])), head)
             optimizer.zero_grad()
             loss.backward()
+            average_gradients(model.head.parameters())
             optimizer.step()
             assert model.teacher is not None
             model.teacher.update(model.taught_parts)

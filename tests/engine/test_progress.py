@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
+import os
+import pty
+import re
+import struct
+import subprocess
 import sys
-from types import SimpleNamespace
+import termios
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mvssl.engine.hooks.progress import Pace, ProgressHook, StatusLine
+from mvssl.engine.hooks.progress import ProgressHook, StatusLine
 from mvssl.registry import HOOKS
+from tests.mini import ROOT
+from tests.runs import StubRun, loader_of, optimizer_of, small_model
+
+WIDTHS = (40, 60, 80, 120)
 
 
 class Clock:
@@ -26,28 +37,18 @@ class Terminal(io.StringIO):
         return True
 
 
-def make_runner(epochs: int = 2, steps: int = 10, start: int = 0) -> SimpleNamespace:
-    latest = {
-        "loss": -1.93,
-        "entropy": -123.4,
-        "reconstruction": 125.33,
-        "images_per_second": 1234.4,
-        "lr": 1e-3,
-    }
-    return SimpleNamespace(
-        history=SimpleNamespace(latest=latest),
-        iter=start,
-        epoch=start // steps,
-        max_epochs=epochs,
-        max_iters=epochs * steps,
-        steps=steps,
-        logger=logging.Logger("test"),
-    )
+def make_runner(epochs: int = 2, steps: int = 10, start: int = 0) -> StubRun:
+    model = small_model({"type": "ERHead"})
+    run = StubRun(model, optimizer_of(model), loader_of(steps), epochs)
+    run.iter, run.epoch, run.logger = start, start // steps, logging.Logger("test")
+    values = {"loss": -1.93, "entropy": -123.4, "reconstruction": 125.33, "lr": 1e-3}
+    run.history.add(start, {**values, "images_per_second": 1234.4})
+    return run
 
 
 def train(
     hook: ProgressHook,
-    runner: SimpleNamespace,
+    runner: StubRun,
     clock: Clock,
     step_s: float = 1.0,
     pause_s: float = 0.0,
@@ -57,7 +58,9 @@ def train(
     hook.before_train(runner)
     while runner.epoch < runner.max_epochs:
         hook.before_train_epoch(runner)
-        for batch_idx in range(runner.iter % runner.steps, runner.steps):
+        for batch_idx in range(
+            runner.iter % len(runner.train_dataloader), len(runner.train_dataloader)
+        ):
             if runner.iter == until:
                 raise KeyboardInterrupt
             clock.now += step_s
@@ -134,65 +137,154 @@ def test_hook_is_registered() -> None:
     assert isinstance(HOOKS.build(dict(type="ProgressHook", interval_s=3.0)), ProgressHook)
 
 
-def test_remaining_time_counts_pauses_at_their_own_rate() -> None:
+def seconds(text: str) -> int:
+    hours, minutes, second = map(int, re.findall(r"eta (\d+):(\d+):(\d+)", text)[0])
+    return 3600 * hours + 60 * minutes + second
+
+
+def test_the_slow_first_iteration_is_not_taken_for_the_pace(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     clock = Clock()
-    pace = Pace(clock, window=10)
-    assert pace.remaining(5, 5) is None
-    pace.resume()
-    clock.now += 60.0  # the first iteration is slow
-    pace.tick()
-    assert pace.remaining(3, 0) == pytest.approx(180.0)
-    for _ in range(5):
-        clock.now += 2.0
-        pace.tick()
-    clock.now += 100.0  # evaluation by hooks that run before this one ...
-    pace.pause()
-    clock.now += 400.0  # ... and by the loop
-    pace.skip()
-    pace.resume()
-    clock.now += 2.0
-    pace.tick()
-    assert pace.remaining(7, 0) == pytest.approx(14.0)
-    assert pace.remaining(7, 3) == pytest.approx(14.0 + 3 * 500.0)
-    clock.now += 100.0
-    pace.skip()
-    for _ in range(10):
-        clock.now += 0.5
-        pace.tick()
-    assert pace.remaining(7, 0) == pytest.approx(3.5)  # the window holds recent ones alone
+    hook, runner = ProgressHook(interval_s=0.0, clock=clock), make_runner(epochs=1)
+    hook.before_train(runner)
+    for step, step_s in enumerate([600.0, 2.0, 2.0]):
+        clock.now += step_s
+        hook.after_train_iter(runner, step)
+        runner.iter += 1
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert "eta -  " in lines[0]
+    assert [seconds(line) for line in lines[1:]] == [16, 14]
 
 
-def status_line() -> StatusLine:
-    line = StatusLine()
-    line.done, line.total = 264, 880
-    line.texts = {
-        "epoch": "epoch 12/40",
-        "percent": "30%",
-        "elapsed": "0:00:31",
-        "eta": "eta 0:01:12",
-        "speed": "1234 images/s",
-        "loss": "loss -1.93",
-        "entropy": "entropy -123.4",
-        "reconstruction": "reconstruction 125.3",
-    }
-    return line
+def test_a_long_evaluation_has_its_share_of_the_time_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    hook, runner = ProgressHook(interval_s=0.0, clock=clock), make_runner(epochs=20)
+    train(hook, runner, clock, pause_s=100.0)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    for done, line in enumerate(lines[:200], start=1):
+        left = (200 - done) * 1.0 + (20 - (done - 1) // 10) * 100.0  # evaluations included
+        if done > 10:
+            assert seconds(line) < 1.05 * left
+        if done > 10 and done % 10 == 1:  # after each of them
+            assert seconds(line) > 0.9 * left - 100.0
+
+
+def test_hooks_called_before_training_draw_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    hook, runner = ProgressHook(), make_runner()
+    hook.stop()
+    hook.after_train_iter(runner, 0)
+    hook.after_train_epoch(runner)
+    hook.after_train(runner)
+    assert capsys.readouterr().out == ""
+
+
+TEXTS: dict[str, Any] = {
+    "epoch": "epoch 12/40",
+    "percent": "30%",
+    "elapsed": "0:00:31",
+    "eta": "eta 0:01:12",
+    "speed": "1234 images/s",
+    "loss": "loss -1.93",
+    "entropy": "entropy -123.4",
+    "reconstruction": "reconstruction 125.3",
+}
+
+
+def drawn(width: int, texts: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    line = StatusLine(console)
+    line.add_task("", total=880, completed=264, **texts)
+    with console.capture() as capture:
+        console.print(line)
+    return capture.get()
 
 
 def test_live_line_never_wraps_and_shows_everything_where_it_fits() -> None:
-    line = status_line()
     shown = []
     for width in range(12, 200):
-        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-        with console.capture() as capture:
-            console.print(line)
-        text = capture.get()
+        text = drawn(width, TEXTS)
         assert text.count("\n") == 1
         assert cell_len(text.rstrip("\n")) < width
         assert text.startswith("epoch 12/40")
-        shown.append(sum(value in text for value in line.texts.values()))
+        assert "…" not in text
+        shown.append(sum(value in text for value in TEXTS.values()))
     assert shown[0] == 1
     assert shown == sorted(shown)
-    assert shown[-1] == len(line.texts)
+    assert shown[-1] == len(TEXTS)
+
+
+@pytest.mark.parametrize("width", range(1, 12))
+def test_a_terminal_without_room_shows_nothing(width: int) -> None:
+    assert drawn(width, TEXTS).strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (40, "epoch percent loss"),
+        (60, "epoch bar percent eta loss"),
+        (80, "epoch bar percent elapsed eta speed loss"),
+        (120, "epoch bar percent elapsed eta speed loss entropy reconstruction"),
+    ],
+)
+def test_narrow_terminals_show_what_matters_most(width: int, names: str) -> None:
+    text = drawn(width, TEXTS)
+    shown = [name for name in StatusLine.ORDER if TEXTS.get(name, "━") in text]
+    assert shown == names.split()
+    places = [text.index(TEXTS.get(name, "━")) for name in shown]
+    assert places == sorted(places)
+
+
+def test_words_in_brackets_are_no_markup() -> None:
+    assert "loss [red]" in drawn(80, {**TEXTS, "loss": "loss [red]"})
+
+
+def train_on_this_terminal() -> None:
+    """What `test_a_real_terminal` runs in a process of its own."""
+    for width in WIDTHS:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        clock = Clock()
+        train(ProgressHook(clock=clock), make_runner(), clock)
+        print("|", flush=True)
+
+
+def test_a_real_terminal() -> None:
+    """Each step is drawn over the last in one row, at any width of a real pseudo-terminal."""
+    parent, child = pty.openpty()
+    kept = ("COLUMNS", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR")
+    env = {name: value for name, value in os.environ.items() if name not in kept}
+    code = "from tests.engine.test_progress import train_on_this_terminal as t; t()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**env, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)},
+        stdin=child,
+        stdout=child,
+        stderr=child,
+    )
+    os.close(child)
+    written = b""
+    while True:
+        try:
+            written += os.read(parent, 65536)
+        except OSError:  # the other side is closed
+            break
+    os.close(parent)
+    assert process.wait() == 0, written.decode()
+    parts = written.decode().split("|\r\n")[:-1]
+    assert len(parts) == len(WIDTHS)
+    for width, part in zip(WIDTHS, parts, strict=True):
+        plain = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", part)
+        rows = [row for row in re.split(r"[\r\n]+", plain) if row]
+        assert len(rows) > 20
+        assert all(cell_len(row) < width for row in rows)
+        assert "\x1b[1A" not in part  # no way back up: it never took two rows
+        assert plain.count("\n") == 1
+        assert [row.startswith("epoch ") for row in rows] == [True] * len(rows)
+        assert "100%" in rows[-1]
 
 
 def test_live_display_gives_the_terminal_back_after_an_interrupt(

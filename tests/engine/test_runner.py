@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 import torch
 from mmengine.hooks import CheckpointHook
 
-from mvssl.datasets import Digits
+from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
 from tests.hostile import write_hostile
+from tests.runs import small_job
 
 MODEL: dict[str, Any] = {
     "type": "MultiView",
@@ -39,42 +41,26 @@ MODEL: dict[str, Any] = {
 }
 
 
+COSINE: dict[str, Any] = {"type": "WarmupCosineLR", "warmup_epochs": 0.5}
+
+
 def build(
-    folder: Path, epochs: int = 1, accumulate: int = 1, batch_size: int = 60, **arguments: Any
+    folder: Path,
+    epochs: int = 1,
+    checkpoint: Path | None = None,
+    scheduler: Any = COSINE,
+    top_level: Mapping[str, Any] = {},
+    **sgd: Any,
 ) -> Runner:
-    torch.manual_seed(0)
-    return Runner(
-        **{
-            "model": MODELS.build(MODEL),
-            "work_dir": str(folder),
-            "train_dataloader": {"dataset": Digits("test", 16), "batch_size": batch_size},
-            "train_cfg": {"by_epoch": True, "max_epochs": epochs},
-            "optim_wrapper": {
-                "type": "OptimWrapper",
-                "constructor": "DecayGroups",
-                "optimizer": {"type": "SGD", "lr": 0.5},
-                "accumulative_counts": accumulate,
-            },
-            "param_scheduler": {"type": "WarmupCosineLR", "warmup_epochs": 0.5},
-            "default_hooks": {
-                "runtime_info": {"type": "RunInfoHook"},
-                "timer": None,
-                "logger": None,
-                "sampler_seed": {"type": "DistSamplerSeedHook"},
-                "param_scheduler": {"type": "ParamSchedulerHook"},
-                "checkpoint": {"type": "CheckpointHook", "interval": 1},
-                "teacher": {"type": "TeacherHook"},
-                "scalars": {"type": "ScalarsHook", "interval": 1},
-            },
-            "custom_hooks": [
-                {"type": "ScheduleHook", "path": "model.teacher.momentum", "end": 1.0}
-            ],
-            "default_scope": "mvssl",
-            "randomness": {"seed": 7},
-            "experiment_name": f"{folder.parent.name}_{folder.name}",
-            **arguments,
-        }
-    )
+    optim = {
+        "type": "OptimWrapper",
+        "constructor": "DecayGroups",
+        "optimizer": {"type": "SGD", "lr": 0.5, "momentum": sgd.pop("momentum", 0.0)},
+        **sgd,
+    }
+    momentum = {"path": "model.teacher.momentum", "end": 1.0}
+    job = small_job(MODEL, epochs, 60, optim, scheduler, [momentum], **top_level)
+    return Runner(job, folder, None if checkpoint is None else load_run(checkpoint))
 
 
 def teacher_weight(model: MultiView) -> torch.Tensor:
@@ -84,16 +70,16 @@ def teacher_weight(model: MultiView) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step")
 def test_a_real_run_moves_the_teacher_once_for_each_accumulated_step(tmp_path: Path) -> None:
-    runner = build(tmp_path / "run", accumulate=2)
-    trail = [teacher_weight(runner.plain_model)]
-    update, steps = runner.plain_model.teacher.update, []  # type: ignore[union-attr]
+    runner = build(tmp_path / "run", accumulative_counts=2)
+    trail = [teacher_weight(runner.model)]
+    update, steps = runner.model.teacher.update, []  # type: ignore[union-attr]
 
     def watched(parts: Any) -> None:
         update(parts)
         steps.append(runner.iter)
-        trail.append(teacher_weight(runner.plain_model))
+        trail.append(teacher_weight(runner.model))
 
-    runner.plain_model.teacher.update = watched  # type: ignore[union-attr, method-assign]
+    runner.model.teacher.update = watched  # type: ignore[union-attr, method-assign]
     runner.train()
     assert steps == [1, 3, 5]
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(trail[:-1]))
@@ -108,7 +94,7 @@ def test_outputs_lie_directly_in_the_work_dir(tmp_path: Path) -> None:
 
 def test_the_model_gets_the_runs_seed_for_its_views(tmp_path: Path) -> None:
     runner = build(tmp_path / "run")
-    assert runner.plain_model.data_preprocessor.seed == 7
+    assert runner.model.data_preprocessor.seed == 7
 
 
 def test_epoch_means_are_over_the_last_whole_epoch(tmp_path: Path) -> None:
@@ -120,38 +106,24 @@ def test_epoch_means_are_over_the_last_whole_epoch(tmp_path: Path) -> None:
     assert runner.seconds > 0
 
 
-def test_weights_of_a_run_are_loaded_by_load_from(tmp_path: Path) -> None:
+def test_weights_of_a_run_are_loaded(tmp_path: Path) -> None:
     first = build(tmp_path / "first")
     first.train()
-    file = tmp_path / "first" / "epoch_1.pth"
-    second = build(tmp_path / "second", load_from=str(file))
-    second.load_or_resume()
-    for key, value in first.plain_model.state_dict().items():
-        assert torch.equal(value, second.plain_model.state_dict()[key]), key
+    second = build(tmp_path / "second")
+    second.load_checkpoint(str(tmp_path / "first" / "epoch_1.pth"))
+    for key, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[key]), key
     assert second.iter == 0
 
 
-@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("method", ["load_checkpoint", "resume"])
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
-def test_a_hostile_file_is_refused_by_load_from_and_resume(
-    tmp_path: Path, kind: str, resume: bool
-) -> None:
+def test_a_hostile_file_is_refused_by_all_ways_in(tmp_path: Path, kind: str, method: str) -> None:
     file, trap = tmp_path / "bad.pth", tmp_path / "trap"
     write_hostile(file, trap, kind)
-    runner = build(tmp_path / "run", load_from=str(file), resume=resume)
+    runner = build(tmp_path / "run")
     with pytest.raises(UserError, match=r"bad\.pth"):
-        runner.train()
-    assert not trap.exists()
-
-
-def test_a_hostile_file_in_the_work_dir_is_refused_by_automatic_resumption(tmp_path: Path) -> None:
-    file, trap = tmp_path / "run" / "epoch_1.pth", tmp_path / "trap"
-    file.parent.mkdir()
-    write_hostile(file, trap)
-    (file.parent / "last_checkpoint").write_text(str(file))
-    runner = build(tmp_path / "run", resume=True)
-    with pytest.raises(UserError, match=r"epoch_1\.pth"):
-        runner.train()
+        getattr(runner, method)(str(file))
     assert not trap.exists()
 
 
@@ -163,51 +135,45 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         "neck.layers.0.weight"
     )
     torch.save(content, file)
-    for resume in (False, True):
-        runner = build(tmp_path / f"second{resume}", load_from=str(file), resume=resume)
-        with pytest.raises(UserError, match=r"missing: neck\.layers\.0\.weight"):
-            runner.train()
+    with pytest.raises(UserError, match=r"missing: neck\.layers\.0\.weight"):
+        build(tmp_path / "second", checkpoint=file).train()
+    with pytest.raises(UserError, match=r"missing: neck\.layers\.0\.weight"):
+        build(tmp_path / "third").load_checkpoint(str(file))
 
 
 def test_what_lacks_the_state_of_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     torch.save({"state_dict": MODELS.build(MODEL).state_dict()}, file)
     with pytest.raises(UserError, match="cannot be resumed, it lacks history, meta, optimizer"):
-        build(tmp_path / "run", load_from=str(file), resume=True).train()
+        build(tmp_path / "run", checkpoint=file)
     torch.save({"epoch": 3}, file)
     with pytest.raises(UserError, match="holds no model of a run"):
-        build(tmp_path / "other", load_from=str(file)).train()
+        build(tmp_path / "other").load_checkpoint(str(file))
 
 
 def test_a_resumed_optimiser_keeps_its_momentum_and_rate(tmp_path: Path) -> None:
-    sgd = {
-        "type": "OptimWrapper",
-        "constructor": "DecayGroups",
-        "optimizer": {"type": "SGD", "lr": 0.5, "momentum": 0.9},
-    }
-    whole = build(tmp_path / "whole", epochs=2, optim_wrapper=sgd)
+    whole = build(tmp_path / "whole", epochs=2, momentum=0.9)
     whole.train()
     file = tmp_path / "whole" / "epoch_1.pth"
-    rest = build(tmp_path / "rest", epochs=2, optim_wrapper=sgd, load_from=str(file), resume=True)
+    rest = build(tmp_path / "rest", epochs=2, checkpoint=file, momentum=0.9)
     rest.train()
     for name in ("loss", "lr", "teacher_momentum"):
         for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
-    for key, value in whole.plain_model.state_dict().items():
-        assert torch.equal(value, rest.plain_model.state_dict()[key]), key
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("as_list", [False, True])
 def test_a_run_resumed_with_more_epochs_has_the_rates_of_the_longer_one(
     tmp_path: Path, as_list: bool
 ) -> None:
-    cosine: dict[str, Any] = {"type": "WarmupCosineLR", "warmup_epochs": 0.5}
-    schedule: dict[str, Any] = {"param_scheduler": [cosine] if as_list else cosine}
-    whole = build(tmp_path / "whole", epochs=4, **schedule)
+    scheduler = [COSINE] if as_list else COSINE
+    whole = build(tmp_path / "whole", epochs=4, scheduler=scheduler)
     whole.train()
-    build(tmp_path / "short", epochs=2, **schedule).train()
-    file = str(tmp_path / "short" / "epoch_2.pth")
-    rest = build(tmp_path / "rest", epochs=4, load_from=file, resume=True, **schedule)
+    build(tmp_path / "short", epochs=2, scheduler=scheduler).train()
+    file = tmp_path / "short" / "epoch_2.pth"
+    rest = build(tmp_path / "rest", epochs=4, checkpoint=file, scheduler=scheduler)
     rest.train()
     steps, rates = rest.history.series("lr")
     assert steps.tolist() == list(range(1, 25))
@@ -216,24 +182,23 @@ def test_a_run_resumed_with_more_epochs_has_the_rates_of_the_longer_one(
 
 
 def test_a_resumed_run_deletes_the_checkpoints_that_the_first_part_wrote(tmp_path: Path) -> None:
-    def go(epochs: int, **arguments: Any) -> list[str]:
-        runner = build(tmp_path / "run", epochs=epochs, **arguments)
+    def go(epochs: int, checkpoint: Path | None = None) -> list[str]:
+        runner = build(tmp_path / "run", epochs, checkpoint)
         hook = next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
         hook.max_keep_ckpts = 2
         runner.train()
         return sorted(path.name for path in (tmp_path / "run").glob("epoch_*.pth"))
 
     assert go(2) == ["epoch_1.pth", "epoch_2.pth"]
-    name = {"experiment_name": f"{tmp_path.name}_again"}
-    assert go(4, resume=True, **name) == ["epoch_3.pth", "epoch_4.pth"]
+    last = tmp_path / "run" / "epoch_2.pth"
+    assert go(4, last) == ["epoch_3.pth", "epoch_4.pth"]
 
 
 def test_activation_checkpointing_changes_no_number(tmp_path: Path) -> None:
     plain = build(tmp_path / "plain")
-    saving = build(
-        tmp_path / "saving", cfg={"activation_checkpointing": ["backbone.model.blocks.0"]}
-    )
-    block = saving.plain_model.get_submodule("backbone.model.blocks.0")
+    names = {"activation_checkpointing": ["backbone.model.blocks.0"]}
+    saving = build(tmp_path / "saving", top_level=names)
+    block = saving.model.get_submodule("backbone.model.blocks.0")
     calls: list[str] = []
     block.register_forward_pre_hook(lambda *_: calls.append("block"))
     inner = block.get_submodule("attn")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,14 +12,13 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mvssl.datasets import Digits
+from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.engine.hooks.scalars import RunScalars
 from mvssl.errors import UserError
-from mvssl.models import EMATeacher
+from mvssl.models import EMATeacher, MultiView
 from mvssl.models.prototypes import Prototypes
-from mvssl.registry import MODELS
+from tests.runs import StubRun, loader_of, small_job
 
 STEPS, PER_EPOCH = 12, 4
 
@@ -44,7 +42,7 @@ class Net(nn.Module):
         return 1.0
 
 
-def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
+def a_run(model: nn.Module | None = None, **adamw: Any) -> StubRun:
     """What hooks see of a Runner: two parameter groups, the first without weight decay."""
     model = model or Net()
     groups: list[dict[str, Any]] = [
@@ -52,17 +50,15 @@ def a_run(model: nn.Module | None = None, **adamw: Any) -> SimpleNamespace:
         {"params": [p for p in model.parameters() if p.ndim >= 2]},
     ]
     wrapper = OptimWrapper(torch.optim.AdamW(groups, **{"weight_decay": 0.04, **adamw}))
-    return SimpleNamespace(
-        plain_model=model,
-        optim_wrapper=wrapper,
-        train_dataloader=range(PER_EPOCH),
-        max_iters=STEPS,
-        iter=0,
-        scalars=RunScalars(),
-    )
+    return StubRun(cast(MultiView, model), wrapper, loader_of(PER_EPOCH), STEPS // PER_EPOCH)
 
 
-def values_of(hook: ScheduleHook, run: SimpleNamespace, read: Any) -> list[Any]:
+def teacher_of(run: StubRun) -> EMATeacher:
+    assert run.model.teacher is not None
+    return run.model.teacher
+
+
+def values_of(hook: ScheduleHook, run: StubRun, read: Any) -> list[Any]:
     """What stands there at each step, which is also what the curves get."""
     hook.before_run(run)
     seen = []
@@ -97,7 +93,7 @@ def test_an_attribute_follows_its_formula(arguments: dict[str, Any], expected: l
     run = a_run()
     hook = ScheduleHook("model.teacher.momentum", end=1.0, **arguments)
     assert hook.name == "teacher_momentum"
-    seen = values_of(hook, run, lambda: run.plain_model.teacher.momentum)
+    seen = values_of(hook, run, lambda: teacher_of(run).momentum)
     assert seen == pytest.approx(expected, abs=1e-15)
 
 
@@ -106,7 +102,7 @@ def test_true_and_false_change_at_a_step() -> None:
     hook = ScheduleHook(
         "model.neck.prototypes.frozen", start=True, end=False, shape="step", epochs=1
     )
-    seen = values_of(hook, run, lambda: run.plain_model.neck.prototypes.frozen)
+    seen = values_of(hook, run, lambda: run.model.neck.prototypes.frozen)
     assert seen == [True] * 4 + [False] * 8
     assert hook.name == "prototypes_frozen"
 
@@ -114,7 +110,7 @@ def test_true_and_false_change_at_a_step() -> None:
 def test_a_whole_number_becomes_what_the_schedule_says() -> None:
     run = a_run()
     hook = ScheduleHook("model.temperature", end=0.5, shape="linear")
-    seen = values_of(hook, run, lambda: run.plain_model.temperature)
+    seen = values_of(hook, run, lambda: run.model.temperature)
     assert (seen[0], seen[-1]) == (2.0, 0.5)
     assert hook.name == "model_temperature"
 
@@ -154,18 +150,18 @@ def test_what_cannot_be_scheduled(arguments: dict[str, Any], told: str) -> None:
     run = a_run()
     hook = ScheduleHook(**{"end": 1.0, **arguments})
     with pytest.raises(UserError) as caught:
-        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
+        hook.bind(run.model, run.optim_wrapper.optimizer)
     assert told in str(caught.value)
     assert f"ScheduleHook of '{arguments['path']}': " in str(caught.value)
-    assert run.plain_model.teacher.momentum == 0.8
+    assert teacher_of(run).momentum == 0.8
 
 
 def test_an_option_that_is_zero_everywhere_is_left_alone() -> None:
     run = a_run(weight_decay=0.0)
     hook = ScheduleHook("optim_wrapper.optimizer.weight_decay", end=0.4)
     with pytest.raises(UserError, match="it is 0 in every parameter group"):
-        hook.bind(run.plain_model, run.optim_wrapper.optimizer)
-    hook.bind(run.plain_model, None)  # left for when there is an optimiser
+        hook.bind(run.model, run.optim_wrapper.optimizer)
+    hook.bind(run.model, None)  # left for when there is an optimiser
 
 
 @pytest.mark.parametrize(
@@ -234,33 +230,9 @@ OPTIM: dict[str, Any] = {
 }
 
 
-def build(folder: Path, epochs: int, **arguments: Any) -> Runner:
-    torch.manual_seed(0)
-    hooks = {
-        "runtime_info": "RunInfoHook",
-        "sampler_seed": "DistSamplerSeedHook",
-        "param_scheduler": "ParamSchedulerHook",
-        "teacher": "TeacherHook",
-    }
-    return Runner(
-        model=MODELS.build(MODEL),
-        work_dir=str(folder),
-        train_dataloader={"dataset": Digits("test", 16), "batch_size": 120},
-        train_cfg={"by_epoch": True, "max_epochs": epochs},
-        optim_wrapper=OPTIM,
-        default_hooks={
-            **{name: {"type": kind} for name, kind in hooks.items()},
-            "scalars": {"type": "ScalarsHook", "interval": 1},
-            "checkpoint": {"type": "CheckpointHook", "interval": 1},
-            "timer": None,
-            "logger": None,
-        },
-        custom_hooks=[{"type": "ScheduleHook", **schedule} for schedule in SCHEDULES],
-        default_scope="mvssl",
-        randomness={"seed": 7},
-        experiment_name=f"{folder.parent.name}_{folder.name}",
-        **arguments,
-    )
+def build(folder: Path, epochs: int, checkpoint: Path | None = None) -> Runner:
+    job = small_job(MODEL, epochs, 120, OPTIM, schedules=SCHEDULES)
+    return Runner(job, folder, None if checkpoint is None else load_run(checkpoint))
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
@@ -269,14 +241,13 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     saved = torch.load(tmp_path / "whole" / "epoch_2.pth", weights_only=True)
     # The saved groups hold what the schedule had set, which is not where a schedule starts.
     assert saved["optimizer"]["param_groups"][1]["weight_decay"] > 0.2
-    file = str(tmp_path / "whole" / "epoch_2.pth")
-    rest = build(tmp_path / "rest", 3, load_from=file, resume=True)
+    rest = build(tmp_path / "rest", 3, tmp_path / "whole" / "epoch_2.pth")
     rest.train()
     for name in ("loss", "teacher_momentum", "optimizer_weight_decay"):
         for a, b in zip(whole.history.series(name), rest.history.series(name), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
-    for key, value in whole.plain_model.state_dict().items():
-        assert torch.equal(value, rest.plain_model.state_dict()[key]), key
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[key]), key
     steps, decay = whole.history.series("optimizer_weight_decay")
     expected = [0.4 - 0.36 * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(9)]
     np.testing.assert_allclose(decay, expected, atol=1e-12)

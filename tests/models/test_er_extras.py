@@ -71,10 +71,10 @@ def test_the_entropy_with_a_queue_counts_past_first_views() -> None:
     past = F.normalize(first[0], dim=1)
     expected = torch.stack([entropy(x, VMF, queue=past) for x in unit]).mean()
     torch.testing.assert_close(head(record_of(second, target))["entropy_trained"], expected)
-    assert head.queue is not None
-    assert len(head.queue.read()) == 2 * B
+    assert head.entropy.queue is not None
+    assert len(head.entropy.queue.read()) == 2 * B
     head.eval()(record_of(second, target))
-    assert torch.equal(head.queue.read()[:B], past)  # evaluation pushes nothing
+    assert torch.equal(head.entropy.queue.read()[:B], past)  # evaluation pushes nothing
 
 
 def _queue_after_two_steps() -> tuple[Tensor, Tensor]:
@@ -82,8 +82,8 @@ def _queue_after_two_steps() -> tuple[Tensor, Tensor]:
     for seed in (1, 2):
         p, target = [share(x) for x in draw(seed)], [share(x) for x in draw(seed + 5)]
         trained = head(record_of(p, target))["entropy_trained"]
-    assert head.queue is not None
-    return head.queue.read(), trained
+    assert head.entropy.queue is not None
+    return head.entropy.queue.read(), trained
 
 
 def test_queues_are_equal_on_all_processes(run_distributed: GlooPool) -> None:

@@ -156,8 +156,9 @@ def test_more_clusters_than_samples() -> None:
         KMeans(0)
 
 
-def test_it_is_among_the_assigners() -> None:
-    assert isinstance(ASSIGNERS.build({"type": "KMeans", "num_clusters": 4}), KMeans)
+def test_it_is_no_assigner() -> None:
+    with pytest.raises(UserError, match=r"'KMeans' is not in .* 'Centering', .* or 'Sinkhorn'"):
+        ASSIGNERS.build({"type": "KMeans", "num_clusters": 4})
 
 
 def share(x: Tensor, uneven: bool) -> Tensor:

@@ -19,8 +19,11 @@ from mvssl.errors import UserError
 from mvssl.models.losses import (
     BarlowTwinsLoss,
     CosineSimilarityLoss,
+    DistributionLoss,
     InfoNCELoss,
     NTXentLoss,
+    PairLoss,
+    Regularizer,
     SIGRegLoss,
     SoftCrossEntropyLoss,
     VICRegLoss,
@@ -230,20 +233,26 @@ def test_half_precision_is_computed_in_float32(loss: nn.Module) -> None:
     torch.testing.assert_close(z, SIGRegLoss(num_slices=4)(first.float(), 0))
 
 
+PAIR_LOSSES = [loss for loss in ALL if isinstance(loss, PairLoss)]
+
+
+@pytest.mark.parametrize("loss", PAIR_LOSSES, ids=lambda loss: type(loss).__name__)
+def test_a_loss_says_whether_it_compares_images(loss: PairLoss) -> None:
+    """Whether the loss of two halves is, on average, that of the whole."""
+    first, second = draw(8, 4)
+    parts = zip(first.chunk(2), second.chunk(2), strict=True)
+    whole, halves = loss(first, second), [loss(a, b) for a, b in parts]
+    differs = not torch.allclose(whole, torch.stack(halves).mean())
+    assert loss.crosses_samples is differs
+
+
 @pytest.mark.parametrize(
     "loss", [*ALL, SIGRegLoss(num_slices=4)], ids=lambda loss: type(loss).__name__
 )
-def test_a_loss_says_whether_it_compares_images(loss: Any) -> None:
-    """Whether the loss of two halves is, on average, that of the whole."""
-    first, second = draw(8, 4)
-    if isinstance(loss, SIGRegLoss):
-        whole, halves = loss(first, 0), [loss(x, 0) for x in first.chunk(2)]
-    else:
-        parts = zip(first.chunk(2), second.chunk(2), strict=True)
-        whole, halves = loss(first, second), [loss(a, b) for a, b in parts]
-    differs = not torch.allclose(whole, torch.stack(halves).mean())
-    assert loss.crosses_samples is differs
+def test_a_loss_is_registered_of_one_kind_and_stateless(loss: nn.Module) -> None:
     assert LOSSES.get(type(loss).__name__) is type(loss)
+    kinds = (PairLoss, DistributionLoss, Regularizer)
+    assert sum(isinstance(loss, kind) for kind in kinds) == 1
     assert not list(loss.state_dict())
 
 

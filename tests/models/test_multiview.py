@@ -51,6 +51,12 @@ def some_views(*sizes: int, batch: int = 3) -> list[Tensor]:
 INDEX = torch.arange(3)
 
 
+def loss_of(model: MultiView, views: list[Tensor]) -> Tensor:
+    loss = model.loss(model.embed(views, INDEX))["loss"]
+    assert isinstance(loss, Tensor)
+    return loss
+
+
 def test_the_record_has_one_entry_a_view_and_one_a_target() -> None:
     record = byol().embed(some_views(16, 16, 16), INDEX)
     assert [x.shape for x in record.features] == [(3, 16)] * 3
@@ -102,7 +108,7 @@ def test_the_target_of_a_view_comes_from_the_teacher_without_gradient() -> None:
 
 def test_byol_trains_backbone_neck_and_predictor_and_not_the_teacher() -> None:
     model = byol()
-    model(some_views(16, 16), INDEX, mode="loss")["loss"].backward()
+    loss_of(model, some_views(16, 16)).backward()
     assert model.predictor is not None
     assert model.teacher is not None
     for part in (model.backbone, model.neck, model.predictor):
@@ -134,34 +140,39 @@ def test_the_teacher_shares_no_memory_with_the_student() -> None:
     assert student.isdisjoint(p.data_ptr() for p in model.teacher.parameters())
 
 
-def test_mode_tensor_gives_features_and_an_unknown_mode_is_refused() -> None:
-    model = compose().eval()
-    images = torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(model(images), model.backbone(images))
-    with pytest.raises(ValueError, match="there is no mode 'predict'"):
-        model(images, mode="predict")
-
-
-def test_labels_are_never_used() -> None:
-    model = byol().eval()
-    views = some_views(16, 16)
-    with_labels = model(views, INDEX, label=torch.tensor([1, 2, 3]), mode="loss")["loss"]
-    assert torch.equal(with_labels, model(views, INDEX, mode="loss")["loss"])
-
-
-def test_a_record_is_kept_detached_when_it_was_asked_for() -> None:
+def test_a_monitor_is_shown_the_record_without_gradients_and_its_scalars_are_told() -> None:
     model = byol()
-    views = some_views(16, 16)
-    model(views, INDEX, mode="loss")
-    assert model.record is None
-    model.keep_record = True
-    model(views, INDEX, mode="loss")
-    assert model.record is not None
-    lists = (model.record.features, model.record.z, model.record.p, model.record.target)
-    assert not any(x.requires_grad for group in lists for x in group)
-    model.keep_record = False
-    model(views, INDEX, mode="loss")
-    assert model.record is None
+    record = model.embed(some_views(16, 16), INDEX)
+    shown: list[Embeddings] = []
+
+    def monitor(seen: Embeddings) -> dict[str, float | Tensor]:
+        shown.append(seen)
+        return {"views_seen": float(len(seen.z))}
+
+    assert "views_seen" not in model.loss(record)
+    assert not model.head.measuring
+    assert model.loss(record, monitor)["views_seen"] == 2.0
+    assert model.head.measuring
+    (seen,) = shown
+    for name in ("features", "z", "p", "target"):
+        for own, other in zip(getattr(record, name), getattr(seen, name), strict=True):
+            assert torch.equal(own, other)
+            assert not other.requires_grad
+
+
+def test_a_monitor_is_shown_the_targets_that_the_head_compares_with() -> None:
+    target = {"type": "NearestNeighborTargets", "queue_size": 3}
+    model = compose(head={**HEAD, "target": target})
+    model.loss(model.embed(some_views(16, 16), INDEX))  # fills the queue
+    past = model.head.target.queue.read()
+
+    def monitor(seen: Embeddings) -> dict[str, float | Tensor]:
+        rows = torch.cat(seen.target)
+        known = [any(torch.equal(row, other) for other in past) for row in rows]
+        return {"known": float(sum(known)), "rows": float(len(rows))}
+
+    scalars = model.loss(model.embed(some_views(16, 16), INDEX), monitor)
+    assert scalars["known"] == scalars["rows"] == 6.0
 
 
 @pytest.mark.parametrize("head", [HEAD, {"type": "ERHead"}])
@@ -191,7 +202,7 @@ def test_an_empty_teacher_is_a_teacher_with_the_default_momentum() -> None:
 class _OneView(Head):
     min_views = 1
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         return {"loss": record.z[0].square().mean()}
 
 
@@ -199,6 +210,6 @@ def test_a_head_for_one_view_takes_one_view() -> None:
     HEADS.register_module(module=_OneView, force=True)
     try:
         model = compose(head={"type": "_OneView"}, num_targets=1, data_preprocessor=preprocessor(1))
-        assert model(some_views(16), INDEX, mode="loss")["loss"].item() > 0
+        assert loss_of(model, some_views(16)).item() > 0
     finally:
         HEADS.module_dict.pop("_OneView")

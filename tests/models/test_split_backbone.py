@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 import safetensors
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mvssl.checkpoint import load_backbone, save_backbone
 from mvssl.errors import UserError
-from mvssl.models.backbones import SplitBackbone, TimmBackbone
+from mvssl.models.backbones import (
+    Backbone,
+    SplitBackbone,
+    TimmBackbone,
+    load_backbone,
+    save_backbone,
+)
 from mvssl.registry import BACKBONES
 
 VIT = {"img_size": 16, "patch_size": 8, "depth": 1, "num_heads": 2}
@@ -72,14 +77,17 @@ def test_parts_must_differ_in_their_channels(channels: tuple[int, ...]) -> None:
         SplitBackbone([part(c, 8) for c in channels])
 
 
-class Silent(nn.Module):
+class Silent(Backbone):
     num_features = 4
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
 
 
 def test_a_part_must_say_its_channels() -> None:
     BACKBONES.register_module(module=Silent)
     try:
-        with pytest.raises(UserError, match="Silent lacks in_channels, an int"):
+        with pytest.raises(UserError, match="Silent lacks in_channels, the channels of its images"):
             SplitBackbone([{"type": "Silent"}, part(2, 8)])
     finally:
         BACKBONES.module_dict.pop("Silent")

@@ -15,7 +15,7 @@ def student() -> dict[str, nn.Module]:
 def test_the_teacher_is_a_moving_average_of_the_student() -> None:
     parts = {name: part.double() for name, part in student().items()}
     teacher = EMATeacher()
-    teacher.follow(parts)
+    teacher.copy_from(parts)
     start = [p.clone() for p in teacher.parameters()]
     own = [p for part in parts.values() for p in part.parameters()]
     trail = []
@@ -37,7 +37,7 @@ def test_the_teacher_is_a_moving_average_of_the_student() -> None:
 
 def test_momentum_one_keeps_the_teacher_and_zero_copies_the_student() -> None:
     parts, teacher = student(), EMATeacher(1.0)
-    teacher.follow(parts)
+    teacher.copy_from(parts)
     start = [p.clone() for p in teacher.parameters()]
     with torch.no_grad():
         parts["neck"].weight.add_(1.0)  # type: ignore[operator]
@@ -51,7 +51,7 @@ def test_momentum_one_keeps_the_teacher_and_zero_copies_the_student() -> None:
 
 def test_batch_statistics_are_the_teachers_own() -> None:
     parts, teacher = student(), EMATeacher()
-    teacher.follow(parts)
+    teacher.copy_from(parts)
     before = teacher.parts["backbone"][1].running_mean.clone()  # type: ignore[index]
     parts["backbone"](torch.randn(8, 4) + 5)
     teacher.update(parts)
@@ -62,7 +62,7 @@ def test_batch_statistics_are_the_teachers_own() -> None:
 
 def test_reset_takes_over_weights_and_buffers() -> None:
     parts, teacher = student(), EMATeacher()
-    teacher.follow(parts)
+    teacher.copy_from(parts)
     parts["backbone"](torch.randn(8, 4))
     with torch.no_grad():
         parts["neck"].weight.zero_()  # type: ignore[operator]
@@ -92,7 +92,7 @@ class Noisy(nn.Module):
 
 def test_dropout_is_the_students_alone() -> None:
     teacher = EMATeacher()
-    teacher.follow({"backbone": Noisy()})
+    teacher.copy_from({"backbone": Noisy()})
     nn.ModuleDict({"model": nn.ModuleDict({"teacher": teacher})}).train()
     norm, dropout = [*teacher.parts["backbone"].modules()][2:]
     assert norm.training
@@ -104,7 +104,7 @@ def test_dropout_is_the_students_alone() -> None:
 
 def test_a_shuffled_batch_is_normalised_in_groups() -> None:
     teacher = EMATeacher(shuffle_groups=3)
-    teacher.follow({"backbone": nn.BatchNorm1d(2, eps=1e-9).double()})
+    teacher.copy_from({"backbone": nn.BatchNorm1d(2, eps=1e-9).double()})
     teacher.train()
     x = torch.randn(12, 2, dtype=torch.float64)
     torch.manual_seed(5)

@@ -17,7 +17,9 @@ from rich.console import Console
 
 from mvssl.engine.history import History
 from mvssl.errors import UserError
-from mvssl.report.figures import plot_curves, plot_views
+from mvssl.evaluation import KNN, Evaluator, Information, Inputs, Shown
+from mvssl.report.curves import plot_curves
+from mvssl.report.figures import plot_views
 from mvssl.report.tables import print_report, write_summary
 
 SUMMARY = {
@@ -32,14 +34,14 @@ SUMMARY = {
     "seconds": 72.3,
     "images_per_second": 1234.4,
 }
-KNN = {"k": 20, "temperature": 0.07}
+EVALUATORS = {"knn": KNN(k=20, temperature=0.07)}
 OUTPUTS = {"backbone": "runs/a/backbone.safetensors", "TensorBoard": "tensorboard --logdir runs"}
 EMPTY = dict.fromkeys(SUMMARY)
 
 
 def report(
     summary: Mapping[str, object],
-    knn: Mapping[str, float] | None,
+    evaluators: Mapping[str, Evaluator],
     outputs: dict[str, str],
     terminal: bool = False,
     width: int = 200,
@@ -52,7 +54,7 @@ def report(
         legacy_windows=False,
     )
     with console.capture() as capture:
-        print_report(summary, knn, outputs, console)
+        print_report(summary, evaluators, outputs, console)
     return capture.get().splitlines()
 
 
@@ -63,7 +65,7 @@ def rows(lines: list[str]) -> dict[str, str]:
 
 
 def test_plain_report_says_everything() -> None:
-    lines = report(SUMMARY, KNN, OUTPUTS)
+    lines = report(SUMMARY, EVALUATORS, OUTPUTS)
     assert rows(lines) == {
         "kNN top-1": "k = 20, temperature = 0.07",
         "before training": "0.853",
@@ -83,23 +85,54 @@ def test_plain_report_says_everything() -> None:
 def test_undefined_values_are_dashes() -> None:
     summaries: list[Mapping[str, object]] = [EMPTY, {}, dict.fromkeys(SUMMARY, math.nan)]
     for summary in summaries:
-        values = rows(report(summary, KNN, {}))
+        values = rows(report(summary, EVALUATORS, {}))
         assert values.pop("kNN top-1") == "k = 20, temperature = 0.07"
         assert len(values) == 9
         assert set(values.values()) == {"–"}
 
 
-def test_without_knn_the_reason_is_given() -> None:
-    lines = report({**EMPTY, "knn_note": "no labels [in this data]"}, None, {})
-    assert rows(lines)["kNN top-1"] == "no labels [in this data]"
+def test_without_evaluation_the_reason_is_given() -> None:
+    lines = report({**EMPTY, "evaluation_note": "no labels [in this data]"}, {}, {})
+    assert rows(lines)["evaluation"] == "no labels [in this data]"
     assert "before training" not in rows(lines)
+
+
+class Recall(Evaluator):
+    """Gives two results, of which the table shows one."""
+
+    needs = ("backbone",)
+
+    @property
+    def results(self) -> dict[str, Shown]:
+        return {
+            "recall_1": Shown("recall@1", "recall", 1, panel="Retrieval"),
+            "recall_9": Shown("recall@9", "recall", 1, listed=False),
+        }
+
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        raise NotImplementedError
+
+
+def test_every_listed_result_has_its_rows() -> None:
+    summary = {**SUMMARY, "recall_1_init": 10.04, "recall_1": 9.5, "recall_9": 1.0}
+    lines = report(summary, {**EVALUATORS, "recall": Recall()}, {})
+    assert "recall@9" not in "\n".join(lines)
+    first = next(n for n, line in enumerate(lines) if "recall@1" in line)
+    assert [line.strip().split("   ")[0] for line in lines[first : first + 3]] == [
+        "recall@1",
+        "before training",
+        "after training",
+    ]
+    assert "10.0" in lines[first + 1]
+    assert lines[first + 2].endswith("9.5  (-0.5)")
+    assert not lines[first + 3]  # no row for raw pixels
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_report_is_never_wider_than_100(terminal: bool, width: int) -> None:
     path = "/somewhere/" + "x" * 150
-    lines = report(SUMMARY, KNN, {"log": path}, terminal=terminal, width=width)
+    lines = report(SUMMARY, EVALUATORS, {"log": path}, terminal=terminal, width=width)
     assert max(map(len, lines)) <= min(100, width if terminal else 100)
     assert sum(line.count("x") for line in lines) >= 150  # folded, not cut off
 
@@ -107,8 +140,8 @@ def test_report_is_never_wider_than_100(terminal: bool, width: int) -> None:
 def test_report_survives_an_output_that_knows_ascii_alone() -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, "ascii", write_through=True) as file:
-        print_report({}, None, {}, Console(file=file))
-        assert b"  kNN top-1        ?\n" in raw.getvalue()
+        print_report({}, {}, {}, Console(file=file))
+        assert b"  evaluation       ?\n" in raw.getvalue()
 
 
 def test_summary_file_is_json_with_nulls_and_keeps_order(tmp_path: Path) -> None:
@@ -160,6 +193,23 @@ def test_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
 
 
+RESULTS = {
+    **KNN().results,
+    **Information().results,
+    "linear_top1": Shown("linear top-1", "top-1 accuracy", panel="Linear probe", curve="features"),
+}
+PANELS = [
+    "Training loss",
+    "Entropy",
+    "Reconstruction",
+    "Mutual information between views",
+    "kNN accuracy",
+    "MI estimate, held-out images",
+    "RankMe of features, held-out images",
+    "Linear probe",
+]
+
+
 def make_history(*names: str, steps: int = 100, knn: bool = False) -> History:
     history = History()
     for step in range(steps):
@@ -172,6 +222,15 @@ def make_history(*names: str, steps: int = 100, knn: bool = False) -> History:
 
 CURVES = ("loss", "entropy", "entropy_trained", "reconstruction", "mi_bound", "infonce")
 REFERENCES = ("entropy_floor", "entropy_cap", "mi_ceiling")
+
+
+def make_results(panels: int) -> History:
+    """Training's four panels, and so many more of evaluators."""
+    history = make_history(*CURVES, *REFERENCES)
+    named = [name for name, shown in RESULTS.items() if shown.panel in PANELS[:panels]]
+    for step in (0, 50, 100):
+        history.add(step, {name: 0.4 + step / 200 for name in named})
+    return history
 
 
 @pytest.mark.parametrize(
@@ -198,24 +257,26 @@ REFERENCES = ("entropy_floor", "entropy_cap", "mi_ceiling")
                 "kNN accuracy",
             ],
         ),
+        *((make_results(number), PANELS[:number]) for number in (6, 7, 8)),
     ],
     ids=lambda value: str(len(value)) if isinstance(value, list) else "",
 )
 def test_panels_without_data_are_left_out(
     tmp_path: Path, history: History, titles: list[str]
 ) -> None:
-    figure = plot_curves(history, tmp_path / "curves.png", steps_per_epoch=10)
+    figure = plot_curves(history, tmp_path / "curves.png", steps_per_epoch=10, results=RESULTS)
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     with Image.open(tmp_path / "curves.png") as image:
         image.load()
         assert image.format == "PNG"
-        assert image.size == (1440, 840 if len(titles) > 3 else 528)
+        heights = [528, 528, 528, 528, 840, 840, 840, 1260, 1260]  # of no panel to eight
+        assert image.size == (1440, heights[len(titles)])
     tight = [axes.get_tightbbox() for axes in figure.axes]
     boxes = [box.get_points() for box in tight if box is not None]
     assert len(boxes) == len(titles)
     for number, ((x0, y0), (x1, y1)) in enumerate(boxes):
         assert 0 <= x0 < x1 <= 1440
-        assert 0 <= y0 < y1 <= 840
+        assert 0 <= y0 < y1 <= 1260
         for (u0, v0), (u1, v1) in boxes[:number]:  # no label runs into another panel
             assert x0 >= u1 or u0 >= x1 or y0 >= v1 or v0 >= y1
 
@@ -244,7 +305,8 @@ def test_floor_and_cap_are_in_sight(tmp_path: Path) -> None:
 
 def test_knn_panel_shows_pixels_and_start(tmp_path: Path) -> None:
     history = make_history(knn=True)
-    figure = plot_curves(history, tmp_path / "a.png", steps_per_epoch=10, knn_pixels=0.75)
+    history.add(0, {"knn_top1_pixels": 0.75})
+    figure = plot_curves(history, tmp_path / "a.png", steps_per_epoch=10, results=RESULTS)
     assert {text.get_text() for text in figure.axes[0].texts} == {
         "features 0.900",
         "raw pixels 0.750",

@@ -75,8 +75,9 @@ FAULTS: list[tuple[str, str]] = [
     ("train_dataloader = dict(batch_size=5000)", "batch_size is 5000, but the data set holds 1437"),
     ("train_dataloader = dict(num_workers=-1)", "num_workers is at least 0, got -1"),
     ("default_hooks = dict(teacher=dict(type='TeecherHook'))", "'TeecherHook' is not in the reg"),
-    ("evaluation = dict(knn=dict(n=3))", "KNNHook takes no 'n'"),
-    ("evaluation = dict(knn=dict(k=0))", "KNNHook: k, interval, batch_size and temperature"),
+    ("evaluation = dict(evaluators=dict(knn=dict(n=3)))", "KNN takes no 'n'"),
+    ("evaluation = dict(evaluators=dict(knn=dict(k=0)))", "KNN: k is an integer and at least 1"),
+    ("evaluation = dict(interval=0)", "EvaluationHook: interval is an integer and at least 1"),
     ("custom_imports = dict(imports=['no_such_package_of_mine'])", "no_such_package_of_mine"),
     ("1 / 0", "cannot be read: ZeroDivisionError"),
     ("model = dict(", "cannot be read: SyntaxError"),
@@ -109,7 +110,7 @@ def test_all_faults_are_told_at_once(
         file.write(
             "model['neck']['hiden_channels'] = 3\n"
             "model['head'] = dict(type='ErHaed')\n"
-            "evaluation = dict(knn=dict(n=3))\n"
+            "evaluation = dict(evaluators=dict(knn=dict(n=3)))\n"
             "train_dataloader['batch_size'] = 5000\n"
             "sede = 1\n"
             "_helper = 'of my own, which is no fault'\n"

@@ -28,6 +28,8 @@ from mvssl.registry import HOOKS, MODELS
 from tests.mini import assert_same_curves, curves, train_cli, tree, write_config
 
 SUMMARY_KEYS = {
+    "evaluation",
+    "evaluation_note",
     "knn_top1_init",
     "knn_top1",
     "knn_top1_pixels",
@@ -122,6 +124,8 @@ def test_the_summary_holds_what_was_measured(er: Run) -> None:
     assert summary["versions"]["mvssl"] == mvssl.__version__
     for name in ("knn_top1_init", "knn_top1", "knn_top1_pixels"):
         assert 0.1 < summary[name] <= 1.0
+    assert summary["evaluation"] == {"knn": {"k": 20, "temperature": 0.07}}
+    assert summary["evaluation_note"] is None
     assert summary["mi_ceiling"] == pytest.approx(np.log(256))
     bound = summary["entropy"] + summary["reconstruction"]
     assert summary["mi_bound"] == pytest.approx(bound, abs=1e-5)
@@ -175,7 +179,7 @@ def test_timm_loads_the_backbone_and_gives_the_models_features(er: Run) -> None:
         {"image": torch.stack([Digits("test", 32)[i]["image"] for i in range(6)])}
     )["inputs"]
     with torch.no_grad():
-        expected = trained(images)
+        expected = trained.backbone(images)
         torch.testing.assert_close(model(images), expected, rtol=0, atol=0)
         torch.testing.assert_close(mvssl.load_backbone(file)(images), expected, rtol=0, atol=0)
 
@@ -255,6 +259,22 @@ def test_byol_without_er_reports_the_information_too(place: Path) -> None:
     assert 0 < summary["loss"] < 4
 
 
+def test_what_is_measured_now_and_then_has_curves_and_means_of_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(place / "seldom", more="default_hooks['information']['interval'] = 3\n")
+    assert train_cli(config, "--work-dir", place / "seldom_run") == 0
+    recorded = curves(epoch(place / "seldom_run", 2))
+    for name in ("loss", "entropy_trained"):
+        assert recorded[name][0].tolist() == list(range(1, 11))
+    steps, values = recorded["entropy"]
+    assert steps.tolist() == [1, 4, 5, 7, 10]  # every third, and the last of each epoch
+    summary = json.loads((place / "seldom_run" / "summary.json").read_text())
+    assert summary["entropy"] == pytest.approx(values[-2:].mean())
+    assert summary["loss"] == pytest.approx(recorded["loss"][1][5:].mean())
+    assert f"entropy             {summary['entropy']:.2f} nats" in capsys.readouterr().out
+
+
 @HOOKS.register_module(force=True)
 class InterruptHook(Hook):
     """Ctrl-C at the first iteration of an epoch."""
@@ -274,7 +294,7 @@ def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(
     more = (
         "model['backbone']['model_args'].update(drop_path_rate=0.3, proj_drop_rate=0.1)\n"
         "train_cfg = dict(max_epochs=4)\n"
-        "evaluation = dict(knn=dict(interval=1))\n"
+        "evaluation = dict(interval=1)\n"
     )
     whole = write_config(place / "whole", more=more)
     cut = write_config(

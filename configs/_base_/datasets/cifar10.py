@@ -7,14 +7,11 @@ train_dataloader = dict(
 
 # Labels serve for this measurement alone.
 evaluation = dict(
-    knn=dict(
-        type='KNNHook',
-        bank=dict(_folder, split='train'),
-        queries=dict(_folder, split='test'),
-        k=20,
-        temperature=0.07,
-        interval=20,
-        num_workers=4))
+    train=dict(_folder, split='train'),
+    test=dict(_folder, split='test'),
+    evaluators=dict(knn=dict(type='KNN', k=20, temperature=0.07)),
+    interval=20,  # epochs
+    num_workers=4)
 
 # A ResNet-18 whose stem keeps the 32 pixels.
 _resnet18 = dict(type='TimmBackbone', name='resnet18', stem='cifar')

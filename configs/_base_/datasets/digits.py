@@ -6,13 +6,10 @@ train_dataloader = dict(
 
 # Labels serve for this measurement alone.
 evaluation = dict(
-    knn=dict(
-        type='KNNHook',
-        bank=dict(type='Digits', split='train', size=32),
-        queries=dict(type='Digits', split='test', size=32),
-        k=20,
-        temperature=0.07,
-        interval=5))
+    train=dict(type='Digits', split='train', size=32),
+    test=dict(type='Digits', split='test', size=32),
+    evaluators=dict(knn=dict(type='KNN', k=20, temperature=0.07)),
+    interval=5)  # epochs
 
 # A small backbone for them, 0.8 M parameters, which takes views of several sizes.
 _vit = dict(

@@ -4,5 +4,6 @@ train_dataloader = dict(
     batch_size=256,  # over all processes
     num_workers=2)  # of each process
 
-# kNN comes with --labels; without labels there is nothing to compare with.
+# kNN comes with --labels. Evaluators that need no labels go here, as in
+# evaluation = dict(evaluators=dict(information=dict(type='Information')), interval=10)
 evaluation = dict()

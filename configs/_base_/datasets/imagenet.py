@@ -8,11 +8,8 @@ train_dataloader = dict(
 
 # Labels serve for this measurement alone.
 evaluation = dict(
-    knn=dict(
-        type='KNNHook',
-        bank=dict(_folder, split='train', size=224, crop_pct=0.875),
-        queries=dict(_folder, split='test', size=224, crop_pct=0.875),
-        k=20,
-        temperature=0.07,
-        interval=50,
-        num_workers=12))
+    train=dict(_folder, split='train', size=224, crop_pct=0.875),
+    test=dict(_folder, split='test', size=224, crop_pct=0.875),
+    evaluators=dict(knn=dict(type='KNN', k=20, temperature=0.07)),
+    interval=50,  # epochs
+    num_workers=12)

@@ -4,4 +4,4 @@ optim_wrapper = dict(
     constructor='DecayGroups',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))
 param_scheduler = dict(type='WarmupCosineLR', warmup_epochs=5)
-train_cfg = dict(by_epoch=True, max_epochs=100)
+train_cfg = dict(max_epochs=100)

@@ -4,4 +4,4 @@ optim_wrapper = dict(
     constructor='DecayGroups',
     optimizer=dict(type='LARS', lr=0.3 * 4096 / 256, momentum=0.9, weight_decay=1e-6))
 param_scheduler = dict(type='WarmupCosineLR', warmup_epochs=10)
-train_cfg = dict(by_epoch=True, max_epochs=400)
+train_cfg = dict(max_epochs=400)

@@ -1,24 +1,29 @@
 """Hooks: what happens beside the training step."""
 
+from mmengine.hooks import Hook
+
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
+from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.hooks.freeze import FreezeHook
 from mvssl.engine.hooks.information import InformationHook
-from mvssl.engine.hooks.knn import KNNHook
 from mvssl.engine.hooks.progress import ProgressHook
 from mvssl.engine.hooks.scalars import RunInfoHook, ScalarsHook
 from mvssl.engine.hooks.schedule import ScheduleHook
 from mvssl.engine.hooks.teacher import TeacherHook
+from mvssl.registry import HOOKS
 
 __all__ = [
     "ClusteringHook",
     "DataFaultHook",
+    "EvaluationHook",
     "FreezeHook",
     "InformationHook",
-    "KNNHook",
     "ProgressHook",
     "RunInfoHook",
     "ScalarsHook",
     "ScheduleHook",
     "TeacherHook",
 ]
+
+HOOKS.base_class(Hook)

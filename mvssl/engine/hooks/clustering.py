@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
 from mvssl.engine.loaders import EpochSampler
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.evaluation.features import still_projections
 from mvssl.models.clustering import ClusteringHead
@@ -43,8 +43,8 @@ class ClusteringHook(Hook):
             raise UserError(f"ClusteringHook: batch_size is at least 1, got {batch_size}.")
         self.batch_size = batch_size
 
-    def before_train(self, runner: Any) -> None:
-        head = runner.plain_model.head
+    def before_train(self, runner: Run) -> None:
+        head = runner.model.head
         if isinstance(head, ClusteringHead):
             listed = ", ".join(f"{k:,}" for k in head.num_clusters)
             often = "each epoch" if head.interval == 1 else f"every {head.interval} epochs"
@@ -52,8 +52,8 @@ class ClusteringHook(Hook):
                 f"clusters         {head.num_samples:,} images into {listed}, {often}"
             )
 
-    def before_train_epoch(self, runner: Any) -> None:
-        head = runner.plain_model.head
+    def before_train_epoch(self, runner: Run) -> None:
+        head = runner.model.head
         if not isinstance(head, ClusteringHead):
             return
         loader = runner.train_dataloader
@@ -63,7 +63,7 @@ class ClusteringHook(Hook):
                 _warm_up_statistics(runner)
             if head.wants_embeddings:
                 share = still_projections(
-                    runner.plain_model, loader.dataset, self.batch_size, loader.num_workers
+                    runner.model, runner.train_set, self.batch_size, loader.num_workers
                 )
             runner.scalars.add(head.cluster(runner.epoch, share))
             for parameter in head.renewed:
@@ -73,14 +73,14 @@ class ClusteringHook(Hook):
 
 
 @torch.no_grad()
-def _warm_up_statistics(runner: Any) -> None:
+def _warm_up_statistics(runner: Run) -> None:
     """Let BatchNorm layers see batches of the training data; nothing else changes."""
-    model = runner.plain_model
+    model = runner.model
     model.train()
     for batch in itertools.islice(runner.train_dataloader, WARM_UP):
         # In the precision and the pieces of a training step.
-        with runner.optim_wrapper.optim_context(runner.model):
+        with runner.optim_wrapper.optim_context(runner.network):
             views = model.data_preprocessor(batch, True)["inputs"]
-            size = model.micro_batch_size or len(views[0])
+            size = runner.train_loop.micro_batch_size or len(views[0])
             for piece in zip(*(view.split(size) for view in views), strict=True):
                 model.embed_student(list(piece))

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl.distributed import all_gather_object
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 
@@ -21,8 +22,8 @@ class DataFaultHook(Hook):
     unreadable files among N say that something is wrong with the data.
 
     Args:
-        minimum: that many are always borne.
-        fraction: of the data set that is borne.
+        minimum: that many never stop a run.
+        fraction: of the data set that does not stop a run.
         interval: iterations between two counts over all processes (and after every epoch).
     """
 
@@ -36,7 +37,7 @@ class DataFaultHook(Hook):
         self._new: set[int] = set()
 
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         replaced = data_batch["replaced"]
         self._new.update(replaced[replaced >= 0].tolist())
@@ -45,8 +46,8 @@ class DataFaultHook(Hook):
         ):
             self._count(runner)
 
-    def _count(self, runner: Any) -> None:
-        dataset = runner.train_dataloader.dataset
+    def _count(self, runner: Run) -> None:
+        dataset = runner.train_set
         found = set().union(*all_gather_object(self._new)) - self.corrupt
         self._new = set()
         self.corrupt |= found
@@ -59,6 +60,5 @@ class DataFaultHook(Hook):
             first = ", ".join(dataset.path(index) for index in sorted(self.corrupt)[:3])
             raise UserError(
                 f"{len(self.corrupt)} of {len(dataset)} images cannot be read ({first}, ...), "
-                f"more than the {limit:g} that are borne: remove or mend them; the log names "
-                f"each."
+                f"which is more than {limit:g}: remove or mend them; the log names each."
             )

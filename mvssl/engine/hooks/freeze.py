@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from mvssl.engine.run import Run
 from mvssl.models.prototypes import Prototypes
 from mvssl.registry import HOOKS
 
@@ -29,8 +30,8 @@ class FreezeHook(Hook):
     def __init__(self) -> None:
         self._handles: list[RemovableHandle] = []
 
-    def before_train(self, runner: Any) -> None:
-        parts = [part for part in runner.plain_model.modules() if isinstance(part, Prototypes)]
+    def before_train(self, runner: Run) -> None:
+        parts = [part for part in runner.model.modules() if isinstance(part, Prototypes)]
 
         def drop(*_: Any) -> None:
             for part in parts:
@@ -44,7 +45,7 @@ class FreezeHook(Hook):
                 if parameter.requires_grad:  # the teacher's do not
                     self._handles.append(parameter.register_hook(partial(_still, part)))
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Run) -> None:
         for handle in self._handles:
             handle.remove()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
-from mvssl.models.measures import measure, measure_geometry
+from mvssl.models import Embeddings
+from mvssl.models.heads import Head
+from mvssl.models.measures import Scalars, measure, measure_geometry
 from mvssl.registry import HOOKS
 
 __all__ = ["InformationHook"]
@@ -18,11 +22,11 @@ __all__ = ["InformationHook"]
 class InformationHook(Hook):
     """Adds information and geometry of the embeddings to the scalars now and then.
 
-    Every ``interval`` iterations and at the last of an epoch; in between it costs nothing. The
-    scalars are those of :func:`mvssl.models.heads.measure` (ER estimate, its terms, InfoNCE; left
-    out where the head reports them with its loss, as ``ERHead`` does) and of
-    :func:`mvssl.models.heads.measure_geometry` (alignment, uniformity, RankMe, ...), each with its
-    floor, cap or ceiling.
+    Every ``interval`` iterations and at the last of an epoch; in between neither it nor the head
+    measures. The scalars are those of :func:`mvssl.models.measures.measure` (ER estimate, its
+    terms, InfoNCE; left out where the head reports them with its loss, as ``ERHead`` does) and of
+    :func:`mvssl.models.measures.measure_geometry` (alignment, uniformity, RankMe, ...), each with
+    its floor, cap or ceiling.
 
     Args:
         interval: iterations between two measurements.
@@ -37,16 +41,14 @@ class InformationHook(Hook):
         self.interval = interval
         self.kernel = VonMisesFisher(kappa)
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Run, batch_idx: int, data_batch: Any = None) -> None:
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
-        runner.plain_model.keep_record = last or runner.iter % self.interval == 0
+        due = last or runner.iter % self.interval == 0
+        runner.train_loop.monitor = partial(self.measure, runner.model.head) if due else None
 
-    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
-        model = runner.plain_model
-        record, model.record = model.record, None
-        if record is None:
-            return
-        if not model.head.measures_information:
-            runner.scalars.add(measure(record, self.kernel))
+    def measure(self, head: Head, record: Embeddings) -> Scalars:
+        """What the head does not report with its loss, and how the embeddings lie."""
+        scalars = {} if head.measures_information else measure(record, self.kernel)
         if len(record.index) > 1:  # one image has no geometry
-            runner.scalars.add(measure_geometry(record, self.kernel))
+            scalars |= measure_geometry(record, self.kernel)
+        return scalars

@@ -1,62 +1,20 @@
-"""Collects the scalars of training without synchronising the device at every step."""
+"""Writes the means of the scalars of training where they are looked at."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook, RuntimeInfoHook
-from torch import Tensor
 
-from mvssl.distributed import all_reduce_mean, world_size
+from mvssl.distributed import world_size
 from mvssl.engine.history import format_scalar
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 
-__all__ = ["RunInfoHook", "RunScalars", "ScalarMeans", "ScalarsHook"]
-
-
-class ScalarMeans:
-    """Running means of scalars, kept on their device until they are read."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, scalars: Mapping[str, float | Tensor]) -> None:
-        """Count one step of ``scalars``; a name may be missing in other steps."""
-        for name, scalar in scalars.items():
-            value = torch.as_tensor(scalar, dtype=torch.float64).detach()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def read_and_clear(self) -> dict[str, float]:
-        """Means over steps and processes; every process calls this after the same step."""
-        if not self._sums:
-            return {}
-        names = sorted(self._sums)
-        device = max((s.device for s in self._sums.values()), key=lambda d: d.type != "cpu")
-        means = [(self._sums[name] / self._counts[name]).to(device) for name in names]
-        values = all_reduce_mean(torch.stack(means)).tolist()
-        self._sums.clear()
-        self._counts.clear()
-        return dict(zip(names, values, strict=True))
-
-
-class RunScalars:
-    """Scalars of the running interval and of the running epoch."""
-
-    def __init__(self) -> None:
-        self.interval = ScalarMeans()
-        self.epoch = ScalarMeans()
-
-    def add(self, scalars: Mapping[str, float | Tensor]) -> None:
-        """Count one step of ``scalars`` in both."""
-        self.interval.add(scalars)
-        self.epoch.add(scalars)
+__all__ = ["RunInfoHook", "ScalarsHook"]
 
 
 @HOOKS.register_module()
@@ -89,12 +47,12 @@ class ScalarsHook(Hook):
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = 0.0
 
-    def before_train_epoch(self, runner: Any) -> None:
+    def before_train_epoch(self, runner: Run) -> None:
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = time.perf_counter()
 
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         runner.scalars.add({"lr": runner.optim_wrapper.get_lr()["lr"][0], **(outputs or {})})
         images = len(data_batch["index"]) * world_size()
@@ -105,7 +63,7 @@ class ScalarsHook(Hook):
         ):
             self._flush(runner)
 
-    def _flush(self, runner: Any) -> None:
+    def _flush(self, runner: Run) -> None:
         means = runner.scalars.interval.read_and_clear()
         # Values are looked at here alone, since looking makes the host wait for the device.
         if not math.isfinite(means.get("loss", 0.0)):
@@ -123,7 +81,7 @@ class ScalarsHook(Hook):
         told = "  ".join(f"{name} {format_scalar(value)}" for name, value in means.items())
         runner.logger.info(f"epoch {runner.epoch + 1}  iter {runner.iter + 1}  {told}")
 
-    def after_train_epoch(self, runner: Any) -> None:
+    def after_train_epoch(self, runner: Run) -> None:
         seconds = max(time.perf_counter() - self._epoch_since, 1e-9)
         runner.epoch_means = {
             **runner.scalars.epoch.read_and_clear(),

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
+from mvssl.engine.run import Run
 from mvssl.errors import UserError, either, near_names
 from mvssl.registry import HOOKS
 from mvssl.schedules import cosine, linear
@@ -51,6 +52,9 @@ class ScheduleHook(Hook):
         epochs: length of the ramp, which may be a fraction of an epoch.
         iters: length of the ramp in iterations. Neither: the whole run.
 
+    Attributes:
+        target: the part of the model and its attribute that are set, once they are found.
+
     Raises:
         UserError: a number or a shape is none; later, from ``bind``: there is nothing at the path
             that can be set so.
@@ -76,6 +80,7 @@ class ScheduleHook(Hook):
         self.epochs = epochs
         self.iters = iters
         self._check()
+        self.target: tuple[Any, str] | None = None
         self._bound: list[_Bound] = []
 
     def _check(self) -> None:
@@ -126,6 +131,7 @@ class ScheduleHook(Hook):
         for part in way:
             owner = self._get(owner, part)
         value = self._get(owner, name)
+        self.target = (owner, name)
         return _Bound(lambda new: setattr(owner, name, new), value, self._first(value))
 
     def _get(self, owner: Any, name: str) -> Any:
@@ -182,18 +188,18 @@ class ScheduleHook(Hook):
         except UserError as error:
             raise self._fault(str(error)) from None
 
-    def before_run(self, runner: Any) -> None:
+    def before_run(self, runner: Run) -> None:
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
-        self.bind(runner.plain_model, runner.optim_wrapper.optimizer)
+        self.bind(runner.model, runner.optim_wrapper.optimizer)
 
-    def before_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+    def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         shape, length = SHAPES[self.shape], self._length(runner)
         values = [shape(bound.start, self.end, runner.iter, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
         runner.scalars.add({self.name: float(values[0])})
 
-    def _length(self, runner: Any) -> int:
+    def _length(self, runner: Run) -> int:
         if self.iters is not None:
             return self.iters
         if self.epochs is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl.engine.hooks.schedule import ScheduleHook
+from mvssl.engine.run import Run
 from mvssl.registry import HOOKS
 
 __all__ = ["TeacherHook"]
@@ -30,7 +31,7 @@ class TeacherHook(Hook):
         self._handle: Any = None
         self._reports = True
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Run) -> None:
         optimizer = runner.optim_wrapper.optimizer
         self._handle = optimizer.register_step_post_hook(self._mark)
         schedules = [hook for hook in runner.hooks if isinstance(hook, ScheduleHook)]
@@ -39,14 +40,14 @@ class TeacherHook(Hook):
     def _mark(self, *_: Any) -> None:
         self._stepped = True
 
-    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+    def after_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         stepped, self._stepped = self._stepped, False
-        model = runner.plain_model
+        model = runner.model
         if not stepped or model.teacher is None:
             return
         model.teacher.update(model.taught_parts)
         if self._reports:
             runner.scalars.add({"teacher_momentum": model.teacher.momentum})
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Run) -> None:
         self._handle.remove()

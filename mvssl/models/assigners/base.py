@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from mvssl.registry import ASSIGNERS
+
 __all__ = ["Assigner"]
 
 
+@ASSIGNERS.base_class
 class Assigner(nn.Module, ABC):
     """Turns target logits into distributions over the prototypes.
 

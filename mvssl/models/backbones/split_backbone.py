@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvssl.errors import UserError
+from mvssl.models.backbones.base import Backbone
 from mvssl.registry import BACKBONES
 
 __all__ = ["SplitBackbone"]
 
 
 @BACKBONES.register_module()
-class SplitBackbone(nn.Module):
+class SplitBackbone(Backbone):
     """Several backbones, each for some of an image's channels (CMC; Tian et al. 2020).
 
     An image with the channels of one part gives features (N, C), C the sum over all parts, with
@@ -26,7 +27,7 @@ class SplitBackbone(nn.Module):
     is what CMC evaluates.
 
     Args:
-        parts: configs of backbones that have ``in_channels`` and ``num_features``, such as
+        parts: configs of backbones, such as
             ``dict(type='TimmBackbone', ..., model_args=dict(in_chans=1))``. Their channels, in
             this order, make up the image's, and no two parts take equally many, since an image's
             channels say whose it is.
@@ -36,15 +37,15 @@ class SplitBackbone(nn.Module):
         num_features: C.
 
     Raises:
-        UserError: fewer than two parts, parts that take equally many channels, or a part that does
-            not say how many.
+        UserError: fewer than two parts, or parts that take equally many channels.
     """
 
     def __init__(self, parts: Sequence[dict[str, Any]]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(BACKBONES.build(part) for part in parts)
-        self.part_channels = [_number(part, "in_channels") for part in self.parts]
-        self.part_features = [_number(part, "num_features") for part in self.parts]
+        built: list[Backbone] = [BACKBONES.build(part) for part in parts]
+        self.parts = nn.ModuleList(built)
+        self.part_channels = [part.in_channels for part in built]
+        self.part_features = [part.num_features for part in built]
         if len(parts) < 2 or len(set(self.part_channels)) < len(parts):
             raise UserError(
                 f"SplitBackbone needs two parts or more that take different numbers of channels, "
@@ -70,10 +71,3 @@ class SplitBackbone(nn.Module):
         before = sum(self.part_features[:number])
         features = self.parts[number](images)
         return F.pad(features, (before, self.num_features - before - features.shape[1]))
-
-
-def _number(part: nn.Module, name: str) -> int:
-    number = getattr(part, name, None)
-    if not isinstance(number, int):
-        raise UserError(f"SplitBackbone: {type(part).__name__} lacks {name}, an int.")
-    return number

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
 from mvssl.errors import UserError, near_names
+from mvssl.models.backbones.base import Backbone
 from mvssl.registry import BACKBONES
 
 __all__ = ["TimmBackbone"]
@@ -19,7 +20,7 @@ STEMS = ("default", "cifar")
 
 
 @BACKBONES.register_module()
-class TimmBackbone(nn.Module):
+class TimmBackbone(Backbone):
     """A timm model without its classifier, giving pooled features (N, C).
 
     Args:
@@ -60,7 +61,7 @@ class TimmBackbone(nn.Module):
         width: Any = getattr(self.model, "head_hidden_size", self.model.num_features)
         self.num_features = int(width)
         if checkpoint is not None:
-            load_weights_strictly(self.model, read_weights(checkpoint), checkpoint)
+            load_weights_strictly(self.model, _student(read_weights(checkpoint)), checkpoint)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (N, in_channels, s, s) to pooled features (N, C)."""
@@ -78,6 +79,13 @@ class TimmBackbone(nn.Module):
             "num_classes": 0,
             "global_pool": self.model_args.get("global_pool", _global_pool(self.model)),
         }
+
+
+def _student(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a whole run's weights those of its backbone; others are a backbone's as they are."""
+    prefix = "backbone.model."
+    found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    return found or weights
 
 
 def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Module:

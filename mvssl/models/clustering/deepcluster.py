@@ -88,10 +88,10 @@ class DeepClusterV2Head(ClusteringHead):
     def wants_embeddings(self) -> bool:
         return not bool(self.clustered)  # from then on the bank has them
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         views = [F.normalize(x, dim=1) for x in record.p]
         logits = [[x @ c.T / self.temperature for x in views] for c in self.centroids]
-        outputs = self._judge(logits, record.index)
+        outputs = self._classified(logits, record.index)
         if self.training:
             self._remember(record)
         return outputs
@@ -169,8 +169,8 @@ class DeepClusterHead(ClusteringHead):
         weight.copy_(torch.randn(weight.shape, generator=generator) * 0.01)
         self.classifier.bias.zero_()
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        return self._judge([[self.classifier(F.relu(x)) for x in record.p]], record.index)
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
+        return self._classified([[self.classifier(F.relu(x)) for x in record.p]], record.index)
 
     def _find(self, epoch: int, share_nd: Tensor | None) -> list[Clusters]:
         assert share_nd is not None

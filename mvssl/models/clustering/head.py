@@ -7,7 +7,8 @@ set, D projection size, K clusters.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from torch import Tensor, nn
 from mvssl.arguments import check_count
 from mvssl.distributed import gather_interleaved
 from mvssl.errors import UserError
-from mvssl.information import conditional_entropy
+from mvssl.information import conditional_entropy, discrete_entropy
 from mvssl.models.clustering.kmeans import Clusters, KMeans
 from mvssl.models.heads.base import Head
-from mvssl.models.measures import mean_scalars, measure_discrete
+from mvssl.models.measures import Scalars, mean_scalars, measure_discrete
 
 __all__ = ["EPOCH_STRIDE", "ClusteringHead"]
 
@@ -46,6 +47,10 @@ class ClusteringHead(Head):
     min_views = 1
     measures_information = True
     balanced: bool = False
+    needed_hooks: ClassVar[Mapping[str, str]] = {
+        "ClusteringHook": "the clusters of model.head are found by ClusteringHook, and there is "
+        "none among the hooks: add default_hooks = dict(clustering=dict(type='ClusteringHook'))."
+    }
 
     assignments: Tensor
     clustered: Tensor
@@ -135,25 +140,30 @@ class ClusteringHead(Head):
         seed = (self.seed * EPOCH_STRIDE + epoch) * len(self.num_clusters) + number
         return KMeans(self.num_clusters[number], self.iterations, spherical, seed)
 
-    def _judge(self, logits: list[list[Tensor]], index: Tensor) -> dict[str, Tensor]:
-        """Loss and scalars of the logits, sets x V x (B, K)."""
-        losses, measured = [], []
+    def _classified(self, logits: list[list[Tensor]], index: Tensor) -> dict[str, Tensor]:
+        """Loss and scalars of the logits, sets x V x (B, K), against the images' clusters."""
+        losses: list[Tensor] = []
+        measured: list[Scalars] = []
         for number, views in enumerate(logits):
             labels = self.assignments[number, index]
             losses += [F.cross_entropy(x, labels) for x in views]
-            t = F.one_hot(labels, self.num_clusters[number]).to(views[0])
-            log_s = [x.detach().log_softmax(dim=1) for x in views]
-            pairs = [(0, v) for v in range(len(views))]
-            scalars = measure_discrete([t], log_s, pairs, infonce=self.measuring)
-            rows = [conditional_entropy(x.exp(), validate=False) for x in log_s]
-            # Clusters are certain, so what is to be learned shows in the student's own rows.
-            scalars["student_information"] = scalars["student_entropy"] - torch.stack(rows).mean()
-            measured.append(scalars)
+            if self.measuring:
+                t = F.one_hot(labels, self.num_clusters[number]).to(views[0])
+                measured.append(_measure(t, [x.detach().log_softmax(dim=1) for x in views]))
         loss = torch.stack(losses).mean()
-        return {"loss": loss, **mean_scalars(measured, loss.detach())}
+        return {"loss": loss, **(mean_scalars(measured, loss.detach()) if measured else {})}
+
+
+def _measure(t_bk: Tensor, log_s: list[Tensor]) -> Scalars:
+    """The terms of the objective for one set of clusters."""
+    scalars = measure_discrete([t_bk], log_s, [(0, v) for v in range(len(log_s))])
+    rows = [conditional_entropy(x.exp(), validate=False) for x in log_s]
+    # Clusters are certain, so what is to be learned shows in the student's own rows.
+    scalars["student_information"] = scalars["student_entropy"] - torch.stack(rows).mean()
+    return scalars
 
 
 def _entropy(labels: Tensor, k: int) -> float:
     """H(W) of the labels of all images, in nats."""
-    p = torch.bincount(labels, minlength=k).double() / len(labels)
-    return float(torch.special.entr(p).sum())
+    shares_1k = torch.bincount(labels, minlength=k).double()[None] / len(labels)
+    return float(discrete_entropy(shares_1k, validate=False))

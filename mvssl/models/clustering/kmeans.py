@@ -21,7 +21,6 @@ from mvssl.distributed import (
 )
 from mvssl.errors import UserError
 from mvssl.models.precision import at_least_float32
-from mvssl.registry import ASSIGNERS
 
 __all__ = ["Clusters", "KMeans"]
 
@@ -67,7 +66,6 @@ class _Partition:
         return (self.counts == 0).nonzero().flatten()
 
 
-@ASSIGNERS.register_module()
 class KMeans:
     """Lloyd's k-means (``spherical=False``) or its spherical form on normalised samples.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,18 @@ from mvssl.distributed import gather
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.record import Embeddings
 from mvssl.models.targets import TargetSource
-from mvssl.registry import TARGETS, build_part
+from mvssl.registry import HEADS, TARGETS, build_part
 
 __all__ = ["Head", "TargetedHead", "gather_views"]
 
 
+@HEADS.base_class
 class Head(nn.Module, ABC):
     """Turns the record into a loss; owns whatever state the objective has, and decides what is
     detached.
+
+    A step of it has two parts: :meth:`resolve` finds what is compared with, once, for the loss and
+    for monitors, and :meth:`compare` makes the loss of that.
 
     A constructor gets, where it takes them, ``in_channels`` (D), ``num_logits`` (prototypes of the
     neck, or None) and ``num_samples`` (images of the data set) without the config saying so.
@@ -27,15 +32,17 @@ class Head(nn.Module, ABC):
     Attributes:
         min_views: views of an image without which the objective is not defined.
         measures_information: whether the loss comes with the scalars of ``measure`` or
-            ``measure_discrete`` (``mvssl.models.measures``); where it does not, ``InformationHook``
-            computes them.
+            ``measure_discrete`` (``mvssl.models.measures``) where ``measuring`` is set; where it
+            does not, ``InformationHook`` computes them.
         crosses_samples: whether a sample's loss depends on the others of the batch. Then plain
             gradient accumulation is not the large batch that it stands for.
         needs_logits: whether the neck must end in prototypes.
         projections_only: whether the objective looks at projections alone, so that there is
             neither predictor nor teacher.
-        measuring: whether scalars are wanted that are too dear for every step; the model sets it
-            where a monitor asks for the record.
+        measuring: whether scalars are wanted that cost more than the loss itself; the model sets
+            it in steps in which a monitor asks for the record.
+        needed_hooks: names in HOOKS of hooks without which the head does nothing useful, each with
+            the sentence for a user whose config has none.
     """
 
     min_views: int = 2
@@ -44,27 +51,36 @@ class Head(nn.Module, ABC):
     needs_logits: bool = False
     projections_only: bool = False
     measuring: bool = True
+    needed_hooks: ClassVar[Mapping[str, str]] = {}
 
     def check_batch(self, batch_size: int) -> None:
         """Called before training with the batch over all processes.
 
         Raises:
-            UserError: the head cannot work with it.
+            UserError: the head cannot work with it; here, a queue in it or in its targets is no
+                multiple of it.
         """
+        for part in self.modules():
+            if isinstance(part, EmbeddingQueue):
+                part.check_batch(batch_size)
 
     def resolve(self, record: Embeddings) -> Embeddings:
         """The record with the targets that this objective compares with, for monitors too."""
         return record
 
     @abstractmethod
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        """The record to ``loss`` and scalars. Every key that contains "loss" is summed and
-        trained, so scalars must not.
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
+        """A record whose targets are resolved to ``loss`` and scalars. Every key that contains
+        "loss" is summed and trained, so scalars must not.
         """
+
+    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+        """Both parts of a step, for use without a model."""
+        return self.compare(self.resolve(record))
 
 
 class TargetedHead(Head):
-    """A head whose targets come from a member of TARGETS, with a queue of its own or none.
+    """A head whose targets come from a member of TARGETS.
 
     Args:
         target: a member of TARGETS; views without gradient where None is given.
@@ -79,12 +95,6 @@ class TargetedHead(Head):
         sizes = {"in_channels": in_channels, "num_samples": num_samples}
         self.target: TargetSource = build_part(TARGETS, target or {"type": "ViewTargets"}, **sizes)
         self.min_views = self.target.min_views
-        self.queue: EmbeddingQueue | None = None
-
-    def check_batch(self, batch_size: int) -> None:
-        self.target.check_batch(batch_size)
-        if self.queue is not None:
-            self.queue.check_batch(batch_size)
 
     def resolve(self, record: Embeddings) -> Embeddings:
         return self.target(record)

@@ -30,20 +30,17 @@ class _QueueHead(Head):
         super().__init__()
         self.queue = EmbeddingQueue(queue_size, in_channels)
 
-    def check_batch(self, batch_size: int) -> None:
-        self.queue.check_batch(batch_size)
-
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         p = [F.normalize(x, dim=1) for x in record.p]
         target = [F.normalize(x.detach(), dim=1) for x in record.target]
         past_qd = self.queue.read().to(p[0].dtype)
-        losses = [self._compare(p[v], target[g], past_qd) for g, v in view_pairs(record)]
+        losses = [self._pair_loss(p[v], target[g], past_qd) for g, v in view_pairs(record)]
         if self.training:
             self.queue.push(target[0])
         return {"loss": torch.stack(losses).mean()}
 
     @abstractmethod
-    def _compare(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
+    def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         """The loss of a pair's unit vectors, given the queue's."""
 
 
@@ -65,7 +62,7 @@ class MoCoHead(_QueueHead):
         check_positive("MoCoHead", temperature=temperature)
         self.temperature = temperature
 
-    def _compare(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
+    def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         own_b1 = (p_bd * target_bd).sum(dim=1, keepdim=True)
         logits = torch.cat([own_b1, p_bd @ past_qd.T], dim=1) / self.temperature
         return -logits.log_softmax(dim=1)[:, 0].mean()
@@ -103,7 +100,7 @@ class RelationHead(_QueueHead):
         self.teacher_temp = teacher_temp
         self.loss = SoftCrossEntropyLoss(student_temp)
 
-    def _compare(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
+    def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         if len(past_qd) == 0:
             return p_bd.sum() * 0.0
         relations_bq = F.softmax(target_bd @ past_qd.T / self.teacher_temp, dim=1)
@@ -151,7 +148,7 @@ class InstanceHead(Head):
     def resolve(self, record: Embeddings) -> Embeddings:
         return self.target(record)
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         bank = self.target.bank
         candidates_n = self._candidates(record.index.device)
         entries_nd = bank.read(candidates_n).to(record.p[0].dtype)

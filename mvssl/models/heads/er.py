@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_choice
 from mvssl.errors import UserError
-from mvssl.information import Estimator, VonMisesFisher, entropy, reconstruction
+from mvssl.information import Estimator, VonMisesFisher, reconstruction
 from mvssl.models.heads.base import TargetedHead, gather_views
+from mvssl.models.heads.entropy import SphereEntropy
 from mvssl.models.measures import as_tensors, measure
-from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings, view_pairs
 from mvssl.registry import HEADS
 
 __all__ = ["ERHead"]
-
-OUTPUTS = ("prediction", "projection")
 
 
 @HEADS.register_module()
@@ -74,49 +71,34 @@ class ERHead(TargetedHead):
             self.kernel = VonMisesFisher(kappa)
         except ValueError as error:
             raise UserError(f"ERHead: {error}") from error
-        check_choice("ERHead", "estimator", estimator, get_args(Estimator))
-        check_choice("ERHead", "entropy_on", entropy_on, OUTPUTS)
-        if queue_size < 0:
-            raise UserError(f"ERHead: queue_size is at least 0, got {queue_size}.")
-        if queue_size and in_channels is None:
-            raise UserError("ERHead: queue_size needs in_channels, the size of an embedding.")
-        self.estimator = estimator
-        self.entropy_weight = entropy_weight
+        self.entropy = SphereEntropy(
+            "ERHead", self.kernel, estimator, entropy_weight, entropy_on, queue_size, in_channels
+        )
         self.loss_weight = loss_weight
-        self.entropy_on = entropy_on
         self.gather = gather
-        if queue_size:
-            self.queue = EmbeddingQueue(queue_size, in_channels or 0)
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        record = self.resolve(record)
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         predictions, targets = self._joined(record.p), self._joined(record.target)
-        carriers = predictions if self.entropy_on == "prediction" else self._joined(record.z)
-        past = self.queue.read() if self.queue is not None else None
-        # Without log C, which cancels (beta = 1) or is constant, and swamps float32 at large D.
-        entropies = [
-            entropy(x, self.kernel, self.estimator, past, normalized=False, validate=False)
-            for x in carriers
-        ]
+        carriers = self.entropy.outputs_of(record)
+        units = predictions if carriers is record.p else self._joined(carriers)
         pairs = view_pairs(record)
+        trained = self.entropy(units, pairs)
+        # Without log C, which cancels (beta = 1) or is constant, and swamps float32 at large D.
         fits = [
             reconstruction(
                 targets[g], predictions[v], self.kernel, normalized=False, validate=False
             )
             for g, v in pairs
         ]
-        trained = torch.stack([entropies[v] for _, v in pairs]).mean()
-        objective = self.entropy_weight * trained + torch.stack(fits).mean()
-        log_normalizer = float(self.kernel.log_normalizer(predictions[0].shape[1]))
+        objective = self.entropy.weight * trained + torch.stack(fits).mean()
         if self.training:
             self.target.update(record)
-            if self.queue is not None:
-                own = record.p if self.entropy_on == "prediction" else record.z
-                self.queue.push(F.normalize(at_least_float32(own[0]), dim=1))
+            self.entropy.remember(record)
+        log_normalizer = float(self.kernel.log_normalizer(predictions[0].shape[1]))
         return {
             "loss": -self.loss_weight * objective,
             "entropy_trained": trained.detach() - log_normalizer,
-            **as_tensors(measure(record, self.kernel), objective),
+            **(as_tensors(measure(record, self.kernel), objective) if self.measuring else {}),
         }
 
     def _joined(self, embeddings: list[Tensor]) -> list[Tensor]:

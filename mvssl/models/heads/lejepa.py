@@ -9,9 +9,10 @@ from torch import Tensor
 
 from mvssl.errors import UserError
 from mvssl.models.heads.base import Head, gather_views
+from mvssl.models.losses import Regularizer
 from mvssl.models.memory import StepCount
 from mvssl.models.record import Embeddings
-from mvssl.registry import HEADS, LOSSES
+from mvssl.registry import HEADS
 
 __all__ = ["LeJEPAHead"]
 
@@ -25,8 +26,7 @@ class LeJEPAHead(Head):
     arXiv 2511.08544). Projections are not normalised.
 
     Args:
-        loss: the regulariser R, a member of LOSSES called on (V, k, D) and a step number, which
-            gives its mean over the V views.
+        loss: R, a ``Regularizer`` of LOSSES, which is given (V, k, D) and the step's number.
         weight: of R, in (0, 1); the paper's lambda.
     """
 
@@ -37,11 +37,11 @@ class LeJEPAHead(Head):
         super().__init__()
         if not 0.0 < weight < 1.0:
             raise UserError(f"LeJEPAHead: weight lies between 0 and 1, got {weight}.")
-        self.loss = LOSSES.build(loss)
+        self.loss = Regularizer.build_for("LeJEPAHead", loss)
         self.weight = weight
         self.steps = StepCount()
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         z_vkd = torch.stack(gather_views(record.z))
         centre_kd = z_vkd[: len(record.target)].mean(dim=0)
         distance = (z_vkd - centre_kd).square().mean()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.models.heads.base import Head, TargetedHead, gather_views
+from mvssl.models.losses import PairLoss
 from mvssl.models.record import Embeddings, view_pairs
-from mvssl.registry import HEADS, LOSSES
+from mvssl.registry import HEADS
 
 __all__ = ["JointHead", "PairHead"]
 
@@ -23,8 +24,8 @@ class PairHead(TargetedHead):
     Losses that look across samples get the joined batch of all processes.
 
     Args:
-        loss: a member of LOSSES, called on (B, D) and (B, D), or on (k, D) and (k, D) where it
-            looks across samples.
+        loss: a ``PairLoss`` of LOSSES, which is given (B, D) and (B, D), or (k, D) and (k, D) where
+            it looks across samples.
         target: a member of TARGETS; views without gradient by default.
         loss_weight: factor of the loss; 2 sums both directions of a pair.
         in_channels: D, filled in by the model.
@@ -40,12 +41,11 @@ class PairHead(TargetedHead):
         num_samples: int | None = None,
     ) -> None:
         super().__init__(target, in_channels, num_samples)
-        self.loss = LOSSES.build(loss)
+        self.loss = PairLoss.build_for("PairHead", loss)
         self.loss_weight = loss_weight
-        self.crosses_samples = _crosses_samples(self.loss)
+        self.crosses_samples = self.loss.crosses_samples
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        record = self.resolve(record)
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         p, target = record.p, record.target
         if self.crosses_samples:
             joined = gather_views(p + target)
@@ -64,23 +64,18 @@ class JointHead(Head):
     that have a target view (a global one), on the joined batch of all processes.
 
     Args:
-        loss: a member of LOSSES, called on (k, D) and (k, D).
+        loss: a ``PairLoss`` of LOSSES, which is given (k, D) and (k, D).
     """
 
     projections_only = True
 
     def __init__(self, loss: dict[str, Any]) -> None:
         super().__init__()
-        self.loss = LOSSES.build(loss)
-        self.crosses_samples = _crosses_samples(self.loss)
+        self.loss = PairLoss.build_for("JointHead", loss)
+        self.crosses_samples = self.loss.crosses_samples
 
-    def forward(self, record: Embeddings) -> dict[str, Tensor]:
+    def compare(self, record: Embeddings) -> dict[str, Tensor]:
         z = gather_views(record.z) if self.crosses_samples else record.z
         targets = len(record.target)
         pairs = [(g, v) for g, v in view_pairs(record) if v > g or v >= targets]
         return {"loss": torch.stack([self.loss(z[g], z[v]) for g, v in pairs]).mean()}
-
-
-def _crosses_samples(loss: nn.Module) -> bool:
-    """Whether a loss compares samples with each other; one of the user's own need not say."""
-    return bool(getattr(loss, "crosses_samples", False))

@@ -1,8 +1,9 @@
-"""Losses: stateless functions of embeddings, ``loss(prediction, target)`` on (B, D) tensors.
+"""Losses: stateless functions of pairs of embeddings, of distributions, or of one view.
 
 None communicates: where ``crosses_samples`` is True, a head joins the processes' batches first.
 """
 
+from mvssl.models.losses.base import DistributionLoss, Loss, PairLoss, Regularizer
 from mvssl.models.losses.contrastive import InfoNCELoss, NTXentLoss
 from mvssl.models.losses.cosine import CosineSimilarityLoss
 from mvssl.models.losses.cross_entropy import SoftCrossEntropyLoss
@@ -12,8 +13,12 @@ from mvssl.models.losses.sigreg import SIGRegLoss
 __all__ = [
     "BarlowTwinsLoss",
     "CosineSimilarityLoss",
+    "DistributionLoss",
     "InfoNCELoss",
+    "Loss",
     "NTXentLoss",
+    "PairLoss",
+    "Regularizer",
     "SIGRegLoss",
     "SoftCrossEntropyLoss",
     "VICRegLoss",

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.arguments import check_choice, check_positive
+from mvssl.models.losses.base import PairLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -21,7 +22,7 @@ ANCHORS = ("prediction", "target")
 
 
 @LOSSES.register_module()
-class InfoNCELoss(nn.Module):
+class InfoNCELoss(PairLoss):
     """``-log softmax_j(cos(a_i, c_j) / temperature)`` at j = i, averaged over the images (nats).
 
     The candidates c are those of the batch, k in all (van den Oord et al. 2018, arXiv
@@ -55,7 +56,7 @@ class InfoNCELoss(nn.Module):
 
 
 @LOSSES.register_module()
-class NTXentLoss(nn.Module):
+class NTXentLoss(PairLoss):
     """SimCLR's normalised, temperature-scaled cross-entropy (Chen et al. 2020, arXiv 2002.05709).
 
     All 2k embeddings of the two views are anchors; each is shown its positive and 2k - 2

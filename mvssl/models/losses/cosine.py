@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mvssl.models.losses.base import PairLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -14,14 +13,12 @@ __all__ = ["CosineSimilarityLoss"]
 
 
 @LOSSES.register_module()
-class CosineSimilarityLoss(nn.Module):
+class CosineSimilarityLoss(PairLoss):
     """``2 - 2 cos(prediction, target)``, averaged over the batch: in [0, 4].
 
     The squared distance of the normalised vectors (Grill et al. 2020, equation 2; SimSiam's
     objective up to scale and constant).
     """
-
-    crosses_samples: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own constructor would take any argument

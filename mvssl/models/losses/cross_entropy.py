@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.arguments import check_positive
+from mvssl.models.losses.base import DistributionLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -15,7 +14,7 @@ __all__ = ["SoftCrossEntropyLoss"]
 
 
 @LOSSES.register_module()
-class SoftCrossEntropyLoss(nn.Module):
+class SoftCrossEntropyLoss(DistributionLoss):
     """``-sum_w t(w) log softmax(logits / student_temp)(w)``, averaged over the batch (nats).
 
     DINO's loss with the teacher's centred and sharpened softmax as t (Caron et al. 2021, arXiv
@@ -25,14 +24,12 @@ class SoftCrossEntropyLoss(nn.Module):
         student_temp: temperature of the softmax.
     """
 
-    crosses_samples: ClassVar[bool] = False
-
     def __init__(self, student_temp: float = 0.1) -> None:
         super().__init__()
         check_positive("SoftCrossEntropyLoss", student_temp=student_temp)
         self.student_temp = student_temp
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, distributions: Tensor) -> Tensor:
         """Logits (B, K) and distributions (B, K), rows that sum to 1, to a scalar."""
-        log_s_bk = F.log_softmax(at_least_float32(prediction) / self.student_temp, dim=1)
-        return -(at_least_float32(target) * log_s_bk).sum(dim=1).mean()
+        log_s_bk = F.log_softmax(at_least_float32(logits) / self.student_temp, dim=1)
+        return -(at_least_float32(distributions) * log_s_bk).sum(dim=1).mean()

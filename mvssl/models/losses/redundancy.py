@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.arguments import check_not_negative
 from mvssl.errors import UserError
+from mvssl.models.losses.base import PairLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -23,7 +24,7 @@ VICREG_EPS = 1e-4
 
 
 @LOSSES.register_module()
-class BarlowTwinsLoss(nn.Module):
+class BarlowTwinsLoss(PairLoss):
     """``sum_i (1 - c_ii)^2 + lambd * sum_{i != j} c_ij^2`` (Zbontar et al. 2021, arXiv 2103.03230).
 
     c (D, D) is the correlation, over the images, of the two views' dimensions. The variance that
@@ -55,7 +56,7 @@ class BarlowTwinsLoss(nn.Module):
 
 
 @LOSSES.register_module()
-class VICRegLoss(nn.Module):
+class VICRegLoss(PairLoss):
     """Variance, invariance, covariance (Bardes et al. 2022, arXiv 2105.04906), as its code has it.
 
     ``sim * s(Z, Z') + var * (v(Z) + v(Z')) / 2 + cov * (c(Z) + c(Z'))`` with

@@ -5,14 +5,13 @@ Shape suffixes: k images of all processes, D embedding size, s slices, t points 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvssl.arguments import check_count, check_positive
 from mvssl.errors import UserError
+from mvssl.models.losses.base import Regularizer
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -20,7 +19,7 @@ __all__ = ["SIGRegLoss"]
 
 
 @LOSSES.register_module()
-class SIGRegLoss(nn.Module):
+class SIGRegLoss(Regularizer):
     """Sketched isotropic Gaussian regularisation (Balestriero & LeCun 2025, arXiv 2511.08544).
 
     Embeddings are projected onto random unit directions a, and each projection is held against
@@ -39,8 +38,6 @@ class SIGRegLoss(nn.Module):
         num_points: of integration, both ends and 0 included, hence odd.
         t_max: where the integral ends.
     """
-
-    crosses_samples: ClassVar[bool] = True
 
     def __init__(self, num_slices: int = 1024, num_points: int = 17, t_max: float = 5.0) -> None:
         super().__init__()

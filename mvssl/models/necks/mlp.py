@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
 from mvssl.errors import UserError
+from mvssl.models.necks.base import Neck
 from mvssl.registry import NECKS
 
 __all__ = ["MLP"]
@@ -21,7 +22,7 @@ NORMS = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
 
 
 @NECKS.register_module()
-class MLP(nn.Module):
+class MLP(Neck):
     """Linear layers with normalisation and activation between them.
 
     BYOL's projector and predictor (Grill et al. 2020) are ``MLP(hidden_channels=4096,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mvssl.models.necks.base import Neck
 from mvssl.models.precision import at_least_float32
 from mvssl.models.prototypes import Prototypes
 from mvssl.registry import NECKS, build_part
@@ -15,7 +16,7 @@ __all__ = ["PrototypeNeck"]
 
 
 @NECKS.register_module()
-class PrototypeNeck(nn.Module):
+class PrototypeNeck(Neck):
     """DINO's projection head (Caron et al. 2021): a bottleneck on the sphere, and prototypes.
 
     Args:
@@ -30,8 +31,8 @@ class PrototypeNeck(nn.Module):
 
     def __init__(self, projector: dict[str, Any], num_prototypes: int, in_channels: int) -> None:
         super().__init__()
-        self.projector = build_part(NECKS, projector, in_channels=in_channels)
-        self.out_channels: int = self.projector.out_channels
+        self.projector: Neck = build_part(NECKS, projector, in_channels=in_channels)
+        self.out_channels = self.projector.out_channels
         self.num_prototypes = num_prototypes
         self.prototypes = Prototypes(self.out_channels, [num_prototypes])
 

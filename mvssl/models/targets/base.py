@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from torch import nn
 
 from mvssl.models.record import Embeddings
+from mvssl.registry import TARGETS
 
 __all__ = ["TargetSource"]
 
 
+@TARGETS.base_class
 class TargetSource(nn.Module, ABC):
     """Replaces the targets of a record.
 
@@ -28,6 +30,3 @@ class TargetSource(nn.Module, ABC):
 
     def update(self, record: Embeddings) -> None:
         """Remember the embeddings of a training step, after its loss."""
-
-    def check_batch(self, batch_size: int) -> None:
-        """Raises a UserError where the batch over all processes does not fit."""

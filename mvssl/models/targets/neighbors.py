@@ -30,9 +30,6 @@ class NearestNeighborTargets(TargetSource):
         super().__init__()
         self.queue = EmbeddingQueue(queue_size, in_channels)
 
-    def check_batch(self, batch_size: int) -> None:
-        self.queue.check_batch(batch_size)
-
     @torch.no_grad()
     def forward(self, record: Embeddings) -> Embeddings:
         past_qd = self.queue.read()

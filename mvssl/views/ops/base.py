@@ -25,6 +25,7 @@ Drawn = dict[str, NDArray[Any]]
 samples it touches."""
 
 
+@VIEW_OPS.base_class
 @dataclass(frozen=True, kw_only=True)
 class Operation(ABC):
     """One step from an image to a view, in two forms: on one image and on a batch.

@@ -1,0 +1,63 @@
+"""What the command line of ``tools/train.py`` says, and the config that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from mvssl.config.read import load_config
+
+__all__ = ["TrainOptions"]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line of ``tools/train.py`` says.
+
+    Attributes:
+        config: path of the config.
+        work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
+        data: folder of images that takes the place of the config's data.
+        labels: whether sub-folders of ``data`` are classes (for evaluation alone).
+        objective: ``native`` or ``er``.
+        resume: ``True`` for the newest run, or the path of a checkpoint.
+        seed: of weights, shuffling and views; by default 0, or that of the run which is resumed.
+        amp: mixed precision (bfloat16 where the device has it).
+        dry_run: show what would run, train on one batch, write nothing.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        cfg_options: config values by dotted path.
+    """
+
+    config: str
+    work_dir: str | None = None
+    data: str | None = None
+    labels: bool = False
+    objective: str = "native"
+    resume: bool | str = False
+    seed: int | None = None
+    amp: bool = False
+    dry_run: bool = False
+    launcher: str = "none"
+    cfg_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self) -> Config:
+        """The config with all that was said about it; this is the one time that it is executed.
+
+        Raises:
+            UserError: as :func:`mvssl.config.read.load_config`.
+        """
+        cfg = load_config(self.config, self.objective, self.data, self.labels, self.cfg_options)
+        if self.amp and isinstance(cfg.get("optim_wrapper"), Mapping):
+            cfg.optim_wrapper.type = _amp_wrapper()
+        return cfg
+
+
+def _amp_wrapper() -> str:
+    if get_device() == "cuda" and not torch.cuda.is_bf16_supported():
+        return "AmpOptimWrapper"
+    return "AutocastOptimWrapper"

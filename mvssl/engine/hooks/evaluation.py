@@ -1,0 +1,139 @@
+"""Evaluation before, during and after training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from mvssl.arguments import check_count
+from mvssl.datasets.base import ImageDataset
+from mvssl.engine.run import Run
+from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
+from mvssl.registry import DATASETS, EVALUATORS, HOOKS
+
+__all__ = ["EvaluationHook"]
+
+
+@HOOKS.register_module()
+class EvaluationHook(Hook):
+    """Runs any number of evaluators on two data sets; what they share is computed once.
+
+    They run before training, every ``interval`` epochs, and after training; those that take
+    features alone once on raw pixels too. Results are curves of the run, by their own names; a
+    resumed run keeps those that it has.
+
+    Args:
+        train: data set that evaluators learn from or look up.
+        test: data set of held-out images.
+        evaluators: members of EVALUATORS by names of your choice; None leaves one out.
+        interval: epochs between two measurements.
+        batch_size: images embedded at once by each process.
+        num_workers: of the loaders of each process.
+
+    Attributes:
+        evaluators: those that run, by name.
+        initial: results before training; of a run that was resumed without them, none.
+        final: the last results.
+        pixels: ``<name>_pixels``, on raw pixels.
+
+    Raises:
+        UserError: labels that are needed are missing, two evaluators give results of one name, or
+            a number is not positive.
+    """
+
+    # After the scalars of the epoch, before checkpoints, which hold the curves.
+    priority = "LOW"
+
+    def __init__(
+        self,
+        train: dict[str, Any],
+        test: dict[str, Any],
+        evaluators: Mapping[str, dict[str, Any] | None],
+        interval: int = 10,
+        batch_size: int = 256,
+        num_workers: int = 0,
+    ) -> None:
+        check_count("EvaluationHook", interval=interval, batch_size=batch_size)
+        check_count("EvaluationHook", at_least=0, num_workers=num_workers)
+        self.train_set: ImageDataset = DATASETS.build(train)
+        self.test_set: ImageDataset = DATASETS.build(test)
+        self.evaluators: dict[str, Evaluator] = {
+            name: EVALUATORS.build(one) for name, one in evaluators.items() if one is not None
+        }
+        check_evaluators(list(self.evaluators.values()), self.train_set, self.test_set)
+        self.interval = interval
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.initial: dict[str, float] = {}
+        self.final: dict[str, float] = {}
+        self.pixels: dict[str, float] = {}
+
+    def before_train(self, runner: Run) -> None:
+        known = [name for name, one in self.evaluators.items() if self._restore(runner, one)]
+        new = {name: one for name, one in self.evaluators.items() if name not in known}
+        if not new:
+            return
+        pixels = evaluate_pixels(
+            new.values(), self.train_set, self.test_set, self.batch_size, self.num_workers
+        )
+        if pixels:
+            self.pixels |= pixels
+            runner.record(pixels, runner.iter)
+        begins = runner.iter == 0
+        when = "before training" if begins else f"epoch {runner.epoch}"
+        results = self._measure(runner, new, when)
+        if begins:
+            self.initial = results
+
+    def after_train_epoch(self, runner: Run) -> None:
+        last = runner.epoch + 1 == runner.max_epochs
+        if last or self.every_n_epochs(runner, self.interval):
+            self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
+
+    def _restore(self, runner: Run, evaluator: Evaluator) -> bool:
+        """Take an evaluator's results from the curves of a resumed run, if they are there."""
+        found = False
+        for name in evaluator.results:
+            steps, values = runner.history.series(name)
+            if len(steps) == 0:
+                continue
+            found = True
+            self.final[name] = float(values[-1])
+            if steps[0] == 0:
+                self.initial[name] = float(values[0])
+            pixels = runner.history.series(f"{name}_pixels")[1]
+            if len(pixels):
+                self.pixels[f"{name}_pixels"] = float(pixels[0])
+        return found
+
+    def _measure(
+        self, runner: Run, evaluators: Mapping[str, Evaluator], when: str
+    ) -> dict[str, float]:
+        results = evaluate(
+            runner.model,
+            evaluators.values(),
+            self.train_set,
+            self.test_set,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+        )
+        self.final |= results
+        runner.record(results, runner.iter)
+        for one in evaluators.values():
+            told = _told(one, results)
+            if told:
+                runner.console_message(f"{when:<16} {told}")
+        return results
+
+
+def _told(evaluator: Evaluator, results: Mapping[str, float]) -> str:
+    """``kNN top-1 0.871  (k=20, t=0.07)``; empty where it has nothing to show."""
+    words = [
+        f"{shown.label} {shown.text(results[name])}"
+        for name, shown in evaluator.results.items()
+        if shown.listed and name in results
+    ]
+    protocol = evaluator.short_protocol
+    return "  ".join([*words, *([f"({protocol})"] if words and protocol else [])])

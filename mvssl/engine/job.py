@@ -1,0 +1,57 @@
+"""What a run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
+from torch.utils.data import DataLoader
+
+from mvssl.datasets import ImageDataset
+from mvssl.models import MultiView
+
+__all__ = ["Job"]
+
+
+@dataclass
+class Job:
+    """Everything that a run is made of, built and checked before anything is written.
+
+    Attributes:
+        config: path of the config.
+        cfg: the config, with what the command line said.
+        seed: of weights, shuffling and views.
+        loader: of the training data, its data set included.
+        default_hooks: by name; None leaves one of mmengine's own out.
+        objective: ``er`` where the config's er_head is in the place of its head.
+        notes: sentences for the console.
+        evaluation_note: why nothing is evaluated, where it is not.
+    """
+
+    config: str
+    cfg: Config
+    seed: int
+    loader: DataLoader[Any]
+    model: MultiView
+    optim_wrapper: OptimWrapper
+    schedulers: list[_ParamScheduler]
+    default_hooks: dict[str, Hook | None]
+    custom_hooks: list[Hook]
+    objective: str = "native"
+    notes: list[str] = field(default_factory=list)
+    evaluation_note: str = ""
+
+    @property
+    def dataset(self) -> ImageDataset:
+        """What is trained on."""
+        dataset = self.loader.dataset
+        assert isinstance(dataset, ImageDataset)
+        return dataset
+
+    @property
+    def hooks(self) -> list[Hook]:
+        """All of the run's own."""
+        return [hook for hook in (*self.default_hooks.values(), *self.custom_hooks) if hook]

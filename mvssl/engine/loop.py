@@ -1,0 +1,191 @@
+"""The training loop: epochs, iterations, and one optimiser step from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.runner import BaseLoop
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from mvssl.arguments import check_count
+from mvssl.distributed import average_gradients, is_distributed
+from mvssl.engine.micro_batch import (
+    Piece,
+    embed_pieces,
+    join,
+    pull,
+    random_state,
+    set_random_state,
+)
+from mvssl.engine.run import Run
+from mvssl.errors import UserError
+from mvssl.models import MultiView
+from mvssl.models.multiview import Monitor
+from mvssl.models.record import Embeddings
+from mvssl.registry import LOOPS
+
+__all__ = ["Network", "TrainLoop", "distribute", "total_loss"]
+
+
+class Network(nn.Module):
+    """``model.embed`` with the parameters behind it: what is wrapped for several processes."""
+
+    def __init__(self, model: MultiView) -> None:
+        super().__init__()
+        parts = [model.backbone, model.neck, model.predictor]
+        self.parts = nn.ModuleList(part for part in parts if part is not None)
+        # In a tuple, so that the head's parameters and the teacher's do not become this module's.
+        self._model = (model,)
+
+    def forward(self, views: list[Tensor], index: Tensor) -> Embeddings:
+        return self._model[0].embed(views, index)
+
+
+def distribute(model: MultiView, find_unused_parameters: bool = False) -> nn.Module:
+    """The network of a model, wrapped in DDP where there are several processes."""
+    network = Network(model)
+    if not is_distributed():
+        return network
+    on_cpu = get_device() == "cpu"
+    return DistributedDataParallel(
+        network,
+        device_ids=None if on_cpu else [torch.cuda.current_device()],
+        broadcast_buffers=False,
+        find_unused_parameters=find_unused_parameters,
+    )
+
+
+@LOOPS.register_module()
+class TrainLoop(BaseLoop):
+    """Trains for a number of epochs.
+
+    A step embeds the batch, lets the model's head turn the record into a loss, and moves the
+    weights. With ``micro_batch_size`` the images pass through the network a few at a time; the
+    gradient stays that of the whole batch, but for BatchNorm: its statistics are those of a piece,
+    and its running statistics see every piece twice.
+
+    Args:
+        runner: whose loop it is.
+        dataloader: of batches.
+        max_epochs: epochs of the run.
+        micro_batch_size: images of a process that pass through the network at once; None: all.
+
+    Attributes:
+        epoch, iter: how many are over.
+        monitor: set by a hook before an iteration in which the record is to be measured.
+        stop_training: set by a hook that ends the run after this epoch.
+    """
+
+    def __init__(
+        self,
+        runner: Run,
+        dataloader: DataLoader[Any],
+        max_epochs: int,
+        micro_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(runner, dataloader)
+        check_count("train_cfg", max_epochs=max_epochs)
+        if micro_batch_size is not None:
+            check_count("train_cfg", micro_batch_size=micro_batch_size)
+        self.max_epochs = max_epochs
+        self.max_iters = max_epochs * len(self.dataloader)
+        self.micro_batch_size = micro_batch_size
+        self.epoch = 0
+        self.iter = 0
+        self.monitor: Monitor | None = None
+        self.stop_training = False
+
+    def run(self) -> nn.Module:
+        """All epochs that are left; the trained model."""
+        self.runner.call_hook("before_train")
+        while self.epoch < self.max_epochs and not self.stop_training:
+            self.run_epoch()
+        self.runner.call_hook("after_train")
+        model: nn.Module = self.runner.model
+        return model
+
+    def run_epoch(self) -> None:
+        """One pass over the loader."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        for number, batch in enumerate(self.dataloader):
+            self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
+            outputs = self.step(batch)
+            self.runner.call_hook(
+                "after_train_iter", batch_idx=number, data_batch=batch, outputs=outputs
+            )
+            self.iter += 1
+        self.runner.call_hook("after_train_epoch")
+        self.epoch += 1
+
+    def step(self, batch: dict[str, Any]) -> dict[str, float | Tensor]:
+        """One optimiser step on a loader's batch; its scalars, without gradient."""
+        model, network = self.runner.model, self.runner.network
+        optimizer = self.runner.optim_wrapper
+        with optimizer.optim_context(network):  # mixed precision, gradient accumulation
+            inputs = model.data_preprocessor(batch, True)
+            record, pieces = self._embed(network, **inputs)
+        outputs = model.loss(record, self.monitor)
+        loss = total_loss(outputs, type(model.head).__name__)
+        optimizer.backward(optimizer.scale_loss(loss))
+        self._backward_pieces(network, pieces, record)
+        # The head's parameters are none of the network's, whose gradients DDP has joined.
+        average_gradients(model.head.parameters())
+        if optimizer.should_update():
+            optimizer.step()
+            optimizer.zero_grad()
+        return {name: _detached(value) for name, value in {**outputs, "loss": loss}.items()}
+
+    def _embed(
+        self, network: nn.Module, inputs: list[Tensor], index: Tensor
+    ) -> tuple[Embeddings, list[Piece]]:
+        """The record of a batch, and the pieces that a backward pass embeds again."""
+        if self.micro_batch_size is None:
+            return network(inputs, index), []
+        pieces, parts = embed_pieces(network, inputs, index, self.micro_batch_size)
+        return join(parts), pieces
+
+    def _backward_pieces(self, network: nn.Module, pieces: list[Piece], record: Embeddings) -> None:
+        """Push the gradient of the record through the network, piece by piece."""
+        after = random_state()
+        for piece in pieces:
+            # DDP joins the gradients of all processes with the last piece, not with every one.
+            wrapped = network if isinstance(network, DistributedDataParallel) else None
+            with wrapped.no_sync() if wrapped and piece is not pieces[-1] else nullcontext():
+                with self.runner.optim_wrapper.optim_context(network):
+                    value = pull(network, piece, record)
+                value.backward()
+        if pieces:
+            set_random_state(after)
+
+
+def total_loss(outputs: Mapping[str, Any], head: str) -> Tensor:
+    """The sum of the outputs whose names contain "loss".
+
+    Raises:
+        UserError: there is none, or one is no scalar tensor.
+    """
+    losses = {name: value for name, value in outputs.items() if "loss" in name}
+    for name, value in losses.items():
+        if not isinstance(value, Tensor) or value.dim():
+            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(
+                f"model.head: {head} returns '{name}', which is no scalar tensor but {found}: what "
+                f"is named loss is trained; take its mean, or give it another name."
+            )
+    if not losses:
+        raise UserError(
+            f"model.head: {head} returns nothing that is named loss, so there is nothing to train: "
+            f"return dict(loss=...)."
+        )
+    return sum(losses.values(), start=torch.zeros_like(next(iter(losses.values()))))
+
+
+def _detached(value: float | Tensor) -> float | Tensor:
+    return value.detach() if isinstance(value, Tensor) else value

@@ -1,0 +1,95 @@
+"""What hooks and the loop may use of the run that they are part of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mvssl.datasets import ImageDataset
+from mvssl.engine.history import History
+from mvssl.engine.scalars import RunScalars
+from mvssl.models import MultiView
+from mvssl.models.multiview import Monitor
+
+__all__ = ["Loop", "Run"]
+
+
+class Loop(Protocol):
+    """The training loop, as hooks see it."""
+
+    dataloader: DataLoader[Any]
+    micro_batch_size: int | None
+    monitor: Monitor | None
+    """Set before an iteration in which the record is to be measured."""
+
+
+class Run(Protocol):
+    """A run, as hooks see it: what ``mvssl.engine.Runner`` is, and a test's stand-in has to be."""
+
+    epoch_means: dict[str, float]
+    """Means of the scalars over the last whole epoch."""
+
+    @property
+    def model(self) -> MultiView: ...
+    @property
+    def network(self) -> nn.Module:
+        """``model.embed``, in DDP where there are several processes."""
+
+    @property
+    def optim_wrapper(self) -> OptimWrapper: ...
+    @property
+    def train_loop(self) -> Loop: ...
+    @property
+    def train_dataloader(self) -> DataLoader[Any]: ...
+    @property
+    def train_set(self) -> ImageDataset:
+        """What is trained on."""
+
+    @property
+    def hooks(self) -> list[Hook]: ...
+    @property
+    def epoch(self) -> int:
+        """Whole epochs so far; during an epoch its number from 0."""
+
+    @property
+    def iter(self) -> int:
+        """Iterations so far; during an iteration its number from 0."""
+
+    @property
+    def max_epochs(self) -> int: ...
+    @property
+    def max_iters(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def work_dir(self) -> str: ...
+    @property
+    def history(self) -> History:
+        """Curves of the run."""
+
+    @property
+    def scalars(self) -> RunScalars:
+        """Takes what is to be averaged over an interval and over the epoch."""
+
+    @property
+    def logger(self) -> logging.Logger: ...
+    @property
+    def message_hub(self) -> MessageHub: ...
+
+    def call_hook(self, fn_name: str, **arguments: Any) -> None:
+        """Let every hook that has a method of this name run it."""
+
+    def record(self, scalars: Mapping[str, float], step: int) -> None:
+        """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
+
+    def console_message(self, text: str) -> None:
+        """Print a line that stays, above the progress line, and log it."""

@@ -1,0 +1,97 @@
+"""What every evaluator has in common: its needs, its results, how they are shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from mvssl.errors import UserError
+from mvssl.evaluation.inputs import Inputs
+from mvssl.registry import EVALUATORS
+
+__all__ = ["Evaluator", "Need", "Shown"]
+
+Need = Literal["features", "record", "backbone"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a result is shown.
+
+    Attributes:
+        label: in tables and on the console ("kNN top-1").
+        unit: of the axis of its curve ("top-1 accuracy", "nats").
+        decimals: of its values.
+        panel: title of its own panel in ``curves.png``; None: it has none.
+        curve: what its curve is called there, beside others.
+        listed: whether console and tables show it; the curves, TensorBoard and the summary hold
+            every result.
+    """
+
+    label: str
+    unit: str = ""
+    decimals: int = 3
+    panel: str | None = None
+    curve: str = ""
+    listed: bool = True
+
+    def text(self, value: float | None) -> str:
+        """A value as people read it."""
+        return "–" if value is None else f"{value:.{self.decimals}f}"
+
+
+@EVALUATORS.base_class
+class Evaluator(ABC):
+    """Asks something of what a network has learned.
+
+    A subclass says by class attributes what it takes, is built from its config, and is run on any
+    number of networks. It leaves the network and the data sets as they are. Every process runs it
+    on the same inputs.
+
+    Attributes:
+        needs: ``features`` (``inputs.train`` and ``inputs.test``), ``record`` (``inputs.record``:
+            views of held-out images, drawn as in training) and ``backbone`` (``inputs.backbone``
+            and the data sets). What takes features alone is also run on raw pixels, to compare.
+        needs_labels: of both data sets; without them it is left out or refused.
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ("features",)
+    needs_labels: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        known = get_args(Need)
+        if isinstance(cls.needs, str) or not set(cls.needs) <= set(known):
+            raise UserError(
+                f"{cls.__name__}.needs is a tuple of {', '.join(map(repr, known))}, "
+                f"got {cls.needs!r}."
+            )
+
+    @property
+    @abstractmethod
+    def results(self) -> Mapping[str, Shown]:
+        """Every result that ``run`` may give, by its name in curves and summary."""
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number must be told with: k, a temperature, a number of images."""
+        return {}
+
+    @property
+    def short_protocol(self) -> str:
+        """The same in a few characters, for the console."""
+        return ", ".join(
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in self.protocol.items()
+        )
+
+    @property
+    def on_pixels(self) -> bool:
+        """Whether raw pixels will do in the place of features."""
+        return self.needs == ("features",)
+
+    @abstractmethod
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        """The results, by name."""

@@ -1,0 +1,122 @@
+"""Running any number of evaluators on one network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
+from mvssl.evaluation.base import Evaluator
+from mvssl.evaluation.inputs import Inputs, network_inputs, pixel_inputs
+from mvssl.evaluation.network import Network, as_network, evaluation_mode
+
+__all__ = ["PIXEL_LIMIT", "check_evaluators", "evaluate", "evaluate_pixels"]
+
+# Images of a data set beyond which raw pixels, 12 kB each, are left out of the comparison.
+PIXEL_LIMIT = 100_000
+
+
+def evaluate(
+    model: nn.Module | Network,
+    evaluators: Iterable[Evaluator],
+    train: ImageDataset,
+    test: ImageDataset,
+    *,
+    preprocessing: Mapping[str, Any] | None = None,
+    batch_size: int = 256,
+    num_workers: int = 0,
+) -> dict[str, float]:
+    """Results of the evaluators, by name; features and records are computed once for all of them.
+
+    Every process calls this and receives all results.
+
+    Args:
+        model: a ``MultiView``, or a backbone alone, such as ``mvssl.load_backbone`` returns.
+        evaluators: members of EVALUATORS.
+        train: what evaluators learn from or look up.
+        test: held-out images.
+        preprocessing: of a backbone that does not say it itself (``mean``, ``std``, ...).
+        batch_size: images embedded at once by each process.
+        num_workers: of the loaders of each process.
+
+    Raises:
+        UserError: an evaluator needs labels, or records, which a backbone alone does not give; or
+            two give results of one name.
+    """
+    chosen = list(evaluators)
+    network = as_network(model, preprocessing)
+    check_evaluators(chosen, train, test)
+    _check_records(chosen, network)
+    inputs = network_inputs(network, train, test, batch_size, num_workers)
+    with evaluation_mode(network.whole):
+        return _run(chosen, inputs)
+
+
+def evaluate_pixels(
+    evaluators: Iterable[Evaluator],
+    train: ImageDataset,
+    test: ImageDataset,
+    batch_size: int = 256,
+    num_workers: int = 0,
+) -> dict[str, float]:
+    """What raw pixels reach in the place of features: ``<name>_pixels``, of evaluators that take
+    nothing but features; of none where a data set is too large.
+    """
+    chosen = [one for one in evaluators if one.on_pixels]
+    if not chosen or max(len(train), len(test)) > PIXEL_LIMIT:
+        return {}
+    results = _run(chosen, pixel_inputs(train, test, batch_size, num_workers))
+    return {f"{name}_pixels": value for name, value in results.items()}
+
+
+def check_evaluators(
+    evaluators: Sequence[Evaluator], train: ImageDataset, test: ImageDataset
+) -> None:
+    """What can be told before anything is computed.
+
+    Raises:
+        UserError: labels are needed and missing, or two evaluators give results of one name.
+    """
+    givers: dict[str, str] = {}
+    for one in evaluators:
+        kind = type(one).__name__
+        for dataset in (train, test) if one.needs_labels else ():
+            if dataset.labels is None:
+                raise UserError(
+                    f"{kind} needs labels, and {dataset.describe()} has none: give labels=True in "
+                    f"the data sets of the evaluation, or leave {kind} out."
+                )
+        for name in one.results:
+            if name in givers:
+                raise UserError(
+                    f"{givers[name]} and {kind} both give '{name}', so one would hide the other: "
+                    f"leave one of them out."
+                )
+            givers[name] = kind
+
+
+def _check_records(evaluators: Iterable[Evaluator], network: Network) -> None:
+    kinds = [type(one).__name__ for one in evaluators if "record" in one.needs]
+    if kinds and network.model is None:
+        raise UserError(
+            f"{' and '.join(kinds)} need{'s' if len(kinds) == 1 else ''} the record of several "
+            f"views (projections, predictions, targets), which a backbone alone does not give: "
+            f"give the whole model of the run, or leave {'it' if len(kinds) == 1 else 'them'} out."
+        )
+
+
+def _run(evaluators: Iterable[Evaluator], inputs: Inputs) -> dict[str, float]:
+    results: dict[str, float] = {}
+    for one in evaluators:
+        given = one.run(inputs)
+        unknown = [name for name in given if name not in one.results]
+        if unknown:
+            raise UserError(
+                f"{type(one).__name__}.run gives {', '.join(map(repr, unknown))}, which its "
+                f"results do not name: add how it is shown there."
+            )
+        results |= {name: float(value) for name, value in given.items()}
+    return results

@@ -1,0 +1,88 @@
+"""Information and geometry of the embeddings of held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mvssl.arguments import check_count, check_positive
+from mvssl.evaluation.base import Evaluator, Need, Shown
+from mvssl.evaluation.inputs import Inputs
+from mvssl.information import VonMisesFisher
+from mvssl.models.measures import measure, measure_geometry
+from mvssl.registry import EVALUATORS
+
+__all__ = ["Information"]
+
+NATS = (
+    "entropy",
+    "entropy_floor",
+    "entropy_cap",
+    "reconstruction",
+    "mi_bound",
+    "mi_ceiling",
+    "infonce",
+    "features_entropy",
+    "features_entropy_floor",
+    "features_entropy_cap",
+    "features_mi_bound",
+    "features_mi_ceiling",
+    "features_infonce",
+)
+OTHERS = (
+    "alignment",
+    "uniformity",
+    "rankme",
+    "rankme_cap",
+    "features_rankme",
+    "features_rankme_cap",
+    "embedding_std",
+    "embedding_std_cap",
+)
+
+
+@EVALUATORS.register_module()
+class Information(Evaluator):
+    """What two views of a held-out image share, in nats, and how their embeddings lie.
+
+    The scalars of training (``mvssl.models.measures``: ER estimate with its terms, ceiling, floor
+    and cap, InfoNCE; RankMe, alignment, uniformity, the same of the features) under names with
+    ``heldout_`` before them. It needs no labels.
+
+    Args:
+        kappa: concentration of the von Mises-Fisher density.
+        images: the most images k of which views are compared, evenly spaced over the data set: the
+            products are k x k, and k bounds what can be estimated, log k nats.
+
+    Raises:
+        UserError: ``images`` is not a number over 1, or ``kappa`` is not positive.
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ("record",)
+
+    def __init__(self, kappa: float = 10.0, images: int = 2048) -> None:
+        check_count("Information", at_least=2, images=images)
+        check_positive("Information", kappa=kappa)
+        self.kernel = VonMisesFisher(kappa)
+        self.kappa = kappa
+        self.images = images
+
+    @property
+    def results(self) -> Mapping[str, Shown]:
+        shown = {name: Shown(name, "nats", 2, listed=False) for name in NATS}
+        shown |= {name: Shown(name, "", 3, listed=False) for name in OTHERS}
+        shown["mi_bound"] = Shown("held-out MI", "nats", 2, "MI estimate, held-out images")
+        shown["features_rankme"] = Shown(
+            "held-out RankMe", "effective rank", 1, "RankMe of features, held-out images"
+        )
+        return {f"heldout_{name}": one for name, one in shown.items()}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"kappa": self.kappa, "images": self.images}
+
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        record = inputs.record(self.images)
+        scalars = measure(record, self.kernel, gather=False)
+        scalars |= measure_geometry(record, self.kernel, gather=False)
+        return {f"heldout_{name}": float(value) for name, value in scalars.items()}

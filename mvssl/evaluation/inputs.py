@@ -1,0 +1,125 @@
+"""What evaluators are given in one measurement; each part is computed once, when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from torch import nn
+
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
+from mvssl.evaluation.features import Features, extract_features, pixel_features
+from mvssl.evaluation.network import Network
+from mvssl.evaluation.records import extract_record, spread
+from mvssl.models.record import Embeddings
+
+__all__ = ["Inputs", "network_inputs", "pixel_inputs"]
+
+
+class Inputs:
+    """The inputs of one measurement, shared by all of its evaluators.
+
+    Every process holds the same; what an evaluator computes from them needs no communication.
+
+    Args:
+        train_set, test_set: data sets; what is learned or looked up, and what is asked.
+        features: a data set to its features.
+        record: a data set and sample numbers to the record of their views; None: there is none.
+        network: None where there is no backbone, as for raw pixels.
+    """
+
+    def __init__(
+        self,
+        train_set: ImageDataset,
+        test_set: ImageDataset,
+        features: Callable[[ImageDataset], Features],
+        record: Callable[[ImageDataset, Sequence[int]], Embeddings] | None = None,
+        network: Network | None = None,
+    ) -> None:
+        self.train_set = train_set
+        self.test_set = test_set
+        self._features = features
+        self._record = record
+        self._network = network
+        self._records: dict[int, Embeddings] = {}
+
+    @cached_property
+    def train(self) -> Features:
+        """Features of the training images."""
+        return self._features(self.train_set)
+
+    @cached_property
+    def test(self) -> Features:
+        """Features of the held-out images."""
+        return self._features(self.test_set)
+
+    def record(self, most: int | None = None) -> Embeddings:
+        """The record of the views of at most ``most`` held-out images, evenly spaced.
+
+        Raises:
+            UserError: there is none; an evaluator says in ``needs`` that it takes one.
+        """
+        if self._record is None:
+            raise UserError(_undeclared("record"))
+        chosen = spread(len(self.test_set), most)
+        if len(chosen) not in self._records:
+            self._records[len(chosen)] = self._record(self.test_set, chosen)
+        return self._records[len(chosen)]
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Normalised images (B, 3, s, s) to features; who trains it trains a copy.
+
+        Raises:
+            UserError: there is none; an evaluator says in ``needs`` that it takes one.
+        """
+        return self._known_network().backbone
+
+    @property
+    def preprocessor(self) -> nn.Module:
+        """A loader's batch of images to ``{"inputs": what the backbone takes}``.
+
+        Raises:
+            UserError: as for ``backbone``.
+        """
+        return self._known_network().preprocessor
+
+    def _known_network(self) -> Network:
+        if self._network is None:
+            raise UserError(_undeclared("backbone"))
+        return self._network
+
+
+def network_inputs(
+    network: Network,
+    train: ImageDataset,
+    test: ImageDataset,
+    batch_size: int = 256,
+    num_workers: int = 0,
+) -> Inputs:
+    """Of a network: features, backbone, and records where there is a model around it."""
+    model = network.model
+
+    def features(dataset: ImageDataset) -> Features:
+        return extract_features(network, dataset, batch_size, num_workers)
+
+    def record(dataset: ImageDataset, indices: Sequence[int]) -> Embeddings:
+        assert model is not None
+        return extract_record(model, dataset, indices, batch_size, num_workers)
+
+    return Inputs(train, test, features, None if model is None else record, network)
+
+
+def pixel_inputs(
+    train: ImageDataset, test: ImageDataset, batch_size: int = 256, num_workers: int = 0
+) -> Inputs:
+    """Raw pixels in the place of features, and nothing else."""
+    return Inputs(train, test, lambda dataset: pixel_features(dataset, batch_size, num_workers))
+
+
+def _undeclared(need: str) -> str:
+    return (
+        f"An evaluator asks for the {need} where there is none: it says so in its class, "
+        f'needs = ("{need}",), and is not run there.'
+    )

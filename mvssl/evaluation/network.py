@@ -1,0 +1,98 @@
+"""What is evaluated: a whole model, or a backbone alone with the preprocessing of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from mvssl.errors import UserError, near_names
+from mvssl.models import MultiView
+from mvssl.registry import MODELS
+
+__all__ = ["Network", "as_network", "evaluation_mode"]
+
+PREPROCESSING = ("color_space", "mean", "size", "std")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone, what prepares its images, and the model around it where there is one.
+
+    Attributes:
+        backbone: normalised images (B, 3, s, s) to features (B, C).
+        preprocessor: a loader's batch to ``{"inputs": normalised images}``.
+        model: which makes records of several views; None for a backbone alone.
+    """
+
+    backbone: nn.Module
+    preprocessor: nn.Module
+    model: MultiView | None = None
+
+    @property
+    def whole(self) -> nn.Module:
+        """The outermost module."""
+        return self.backbone if self.model is None else self.model
+
+    def features(self, batch: dict[str, Any]) -> Tensor:
+        """Features (B, C) of a loader's batch of images."""
+        features: Tensor = self.backbone(self.preprocessor(batch)["inputs"])
+        return features
+
+
+def as_network(
+    model: nn.Module | Network, preprocessing: Mapping[str, Any] | None = None
+) -> Network:
+    """Args:
+        model: a ``MultiView``, or a backbone, such as what ``mvssl.load_backbone`` returns.
+        preprocessing: what a backbone expects of images: ``mean`` and ``std`` of values in [0, 1],
+            ``color_space``, ``size``; by default what ``load_backbone`` read with the weights.
+
+    Raises:
+        UserError: a backbone whose preprocessing is not known.
+    """
+    if isinstance(model, Network):
+        return model
+    if isinstance(model, MultiView):
+        return Network(model.backbone, model.data_preprocessor, model)
+    known = preprocessing or getattr(model, "preprocessing", None)
+    if known is None:
+        raise UserError(
+            f"{type(model).__name__} does not say how its images are normalised: load it by "
+            f"mvssl.load_backbone, or give preprocessing=dict(mean=..., std=..., size=...)."
+        )
+    return Network(model, _preprocessor(model, known))
+
+
+def _preprocessor(backbone: nn.Module, known: Mapping[str, Any]) -> nn.Module:
+    for name in known:
+        if name not in PREPROCESSING:
+            raise UserError(f"preprocessing has no '{name}'{near_names(name, PREPROCESSING)}")
+    space = known.get("color_space", "rgb")
+    # Other colour spaces have statistics of their own, which the file repeats.
+    statistics = {key: known.get(key) for key in ("mean", "std")} if space == "rgb" else {}
+    preprocessor: nn.Module = MODELS.build(
+        {
+            "type": "MultiViewPreprocessor",
+            "views": "gentle",  # no views are made of single images
+            "size": known.get("size") or 224,
+            "color_space": space,
+            **statistics,
+        }
+    )
+    parameter = next(backbone.parameters(), None)
+    return preprocessor if parameter is None else preprocessor.to(parameter.device)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; the former mode comes back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,101 @@
+"""ER on prototypes: the entropy and the reconstruction of a discrete surrogate of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from mvssl.arguments import check_positive
+from mvssl.errors import UserError
+from mvssl.models.heads.entropy import PrototypeEntropy
+from mvssl.models.heads.prototype import PrototypeHead
+from mvssl.models.measures import Scalars
+from mvssl.registry import HEADS
+
+__all__ = ["DiscreteERHead"]
+
+
+@HEADS.register_module()
+class DiscreteERHead(PrototypeHead):
+    """ER on a discrete surrogate W of the target: a softmax over prototypes (nats).
+
+    ``loss = -loss_weight * (beta * H(mean of s') + sum_w t(w) log s(w))``, averaged over the pairs
+    of :func:`view_pairs`: s is the student's softmax at ``student_temp``, s' at ``entropy_temp``,
+    t what the assigner makes of the target, without gradient. s' is as sharp as t, so that both
+    terms are of one W. The entropy of s itself would reward soft rows that all name the same
+    prototype: with m = 64 such a collapse is worth 2.1 nats, and here none.
+
+    What is reported takes H and t from the same target, which makes ``mi_bound`` an estimate of
+    I(Z1; W): ``entropy`` is the target's, ``entropy_trained`` the student's; the rest is
+    ``measure_discrete``'s.
+
+    Args:
+        num_prototypes: m of this head's own prototypes, unit vectors that are compared by cosine,
+            or of several sets, over which the loss is averaged; None where the neck ends in
+            prototypes.
+        student_temp: of s.
+        assigner: of t. Its ``teacher_temp`` is smaller than ``student_temp``, since t carries no
+            gradient: otherwise rows that are all uniform are a solution.
+        entropy_weight: beta; 1 is the bound.
+        entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where
+            it has none.
+        loss_weight: factor of the loss.
+        gather: H of the mean over all processes; False: the mean of each process's own H.
+        target: a member of TARGETS; views by default.
+        in_channels, num_logits, num_samples: filled in.
+    """
+
+    def __init__(
+        self,
+        num_prototypes: int | Sequence[int] | None = None,
+        student_temp: float = 0.1,
+        assigner: dict[str, Any] | None = None,
+        entropy_weight: float = 1.0,
+        entropy_temp: float | None = None,
+        loss_weight: float = 1.0,
+        gather: bool = True,
+        target: dict[str, Any] | None = None,
+        in_channels: int | None = None,
+        num_logits: int | None = None,
+        num_samples: int | None = None,
+    ) -> None:
+        super().__init__(
+            assigner or {"type": "Sharpening", "teacher_temp": 0.05},
+            student_temp,
+            num_prototypes,
+            queue_size=0,
+            loss_weight=loss_weight,
+            gather=gather,
+            target=target,
+            in_channels=in_channels,
+            num_logits=num_logits,
+            num_samples=num_samples,
+        )
+        self.crosses_samples = True  # its entropy does
+        if entropy_temp is not None:
+            check_positive("DiscreteERHead", entropy_temp=entropy_temp)
+        self.entropy = PrototypeEntropy(entropy_weight, entropy_temp, gather)
+        self._check_sharpness()
+
+    def _check_sharpness(self) -> None:
+        target_temp = getattr(self.assigner, "teacher_temp", 0.0)  # Sinkhorn has none
+        if not target_temp < self.loss.student_temp:
+            raise UserError(
+                f"DiscreteERHead: the assigner's teacher_temp ({target_temp}) must be smaller than "
+                f"student_temp ({self.loss.student_temp}): targets carry no gradient, so without "
+                f"sharpening uniform rows are a solution."
+            )
+
+    def _objective(
+        self, cross_entropy: Tensor, logits: list[Tensor], pairs: list[tuple[int, int]]
+    ) -> tuple[Tensor, Scalars]:
+        self._check_sharpness()  # a schedule may have raised it
+        log_s = self._log_probabilities(logits)
+        student_temp = self.loss.student_temp
+        temp: Any = self.entropy.temperature
+        if temp is None:
+            temp = getattr(self.assigner, "teacher_temp", student_temp)
+        trained = self.entropy.of(log_s, pairs, student_temp, temp)
+        return cross_entropy - self.entropy.weight * trained, {"entropy_trained": trained.detach()}

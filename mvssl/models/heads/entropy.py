@@ -1,0 +1,110 @@
+"""The entropy term of ER, as a part that a head has: on the sphere, or over prototypes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvssl.arguments import check_choice
+from mvssl.errors import UserError
+from mvssl.information import Estimator, VonMisesFisher, entropy
+from mvssl.models.measures import mean_entropy
+from mvssl.models.memory import EmbeddingQueue
+from mvssl.models.precision import at_least_float32
+from mvssl.models.record import Embeddings
+
+__all__ = ["PrototypeEntropy", "SphereEntropy"]
+
+OUTPUTS = ("prediction", "projection")
+
+
+class SphereEntropy(nn.Module):
+    """H of embeddings on the sphere, a kernel density estimate over batch and queue (nats).
+
+    Args:
+        owner: name of the head, for errors.
+        kernel: the density.
+        estimator: ``joe``, ``plugin`` or ``loo`` (leave-one-out).
+        weight: beta, the factor of the term.
+        output: whose entropy it is: ``prediction`` (the projection where there is no predictor) or
+            ``projection``.
+        queue_size: past embeddings that widen the density, without gradient; 0 for none.
+        in_channels: D; a queue needs it.
+
+    Raises:
+        UserError: a word or a number is none of these.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        kernel: VonMisesFisher,
+        estimator: Estimator,
+        weight: float,
+        output: str,
+        queue_size: int,
+        in_channels: int | None,
+    ) -> None:
+        super().__init__()
+        check_choice(owner, "estimator", estimator, get_args(Estimator))
+        check_choice(owner, "entropy_on", output, OUTPUTS)
+        if queue_size < 0:
+            raise UserError(f"{owner}: queue_size is at least 0, got {queue_size}.")
+        if queue_size and in_channels is None:
+            raise UserError(f"{owner}: queue_size needs in_channels, the size of an embedding.")
+        self.kernel = kernel
+        self.estimator: Estimator = estimator
+        self.weight = weight
+        self.output = output
+        self.queue = EmbeddingQueue(queue_size, in_channels or 0) if queue_size else None
+
+    def outputs_of(self, record: Embeddings) -> list[Tensor]:
+        """V x (B, D): that whose entropy it is."""
+        return record.p if self.output == "prediction" else record.z
+
+    def forward(self, units: list[Tensor], pairs: list[tuple[int, int]]) -> Tensor:
+        """The mean over ``pairs`` (g, v) of H of view v, from V x (k, D) unit vectors; a scalar.
+
+        Without the kernel's log C, a constant that swamps float32 at large D.
+        """
+        past = self.queue.read() if self.queue is not None else None
+        entropies = [
+            entropy(x, self.kernel, self.estimator, past, normalized=False, validate=False)
+            for x in units
+        ]
+        return torch.stack([entropies[v] for _, v in pairs]).mean()
+
+    def remember(self, record: Embeddings) -> None:
+        """Push the first view's embeddings, after the loss of a training step."""
+        if self.queue is not None:
+            first = self.outputs_of(record)[0]
+            self.queue.push(F.normalize(at_least_float32(first), dim=1))
+
+
+@dataclass
+class PrototypeEntropy:
+    """H of the mean prediction over prototypes, sharpened (nats).
+
+    Attributes:
+        weight: beta, the factor of the term.
+        temperature: of the softmax whose mean is taken; None where the head finds one.
+        gather: of the mean over all processes; False: the mean of each process's own H.
+    """
+
+    weight: float
+    temperature: float | None
+    gather: bool
+
+    def of(
+        self, log_s: list[Tensor], pairs: list[tuple[int, int]], student_temp: float, temp: float
+    ) -> Tensor:
+        """The mean over ``pairs`` (g, v) of H of view v, a scalar, from the log-probabilities
+        V x (B, m) at ``student_temp``, sharpened to ``temp``.
+        """
+        sharper = [F.softmax(x * (student_temp / temp), dim=1) for x in log_s]
+        entropies = [mean_entropy(x, self.gather) for x in sharper]
+        return torch.stack([entropies[v] for _, v in pairs]).mean()

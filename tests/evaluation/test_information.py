@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from torch import Tensor
+
+from mvssl.errors import UserError
+from mvssl.evaluation import Information, evaluate, extract_record
+from tests.evaluation.small import CountedDigits, small_model
+
+
+def unit(x: Tensor) -> Any:
+    rows = x.double().numpy()
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def er(z1: Any, z2: Any, kappa: float) -> float:
+    """Entropy by resubstitution plus reconstruction; the normaliser of the density cancels."""
+    own = logsumexp(kappa * z2 @ z2.T, axis=1) - np.log(len(z2))
+    return float((kappa * (z1 * z2).sum(axis=1) - own).mean())
+
+
+def infonce(z1: Any, z2: Any, kappa: float) -> float:
+    scores = kappa * z1 @ z2.T
+    return float((np.diag(scores) - logsumexp(scores, axis=1)).mean() + np.log(len(z1)))
+
+
+@pytest.mark.parametrize("kappa", [3.0, 10.0])
+def test_held_out_information_is_that_of_the_formulas(kappa: float) -> None:
+    model, test = small_model(), CountedDigits()
+    found = evaluate(model, [Information(kappa=kappa)], test, test)
+    record = extract_record(model, test)
+    p, t = [unit(x) for x in record.p], [unit(x) for x in record.target]
+    pairs = [(p[1], t[0]), (p[0], t[1])]  # a prediction with the target of the other view
+    close: dict[str, Any] = {"rel": 1e-4, "abs": 1e-4}
+    mean_er = np.mean([er(a, b, kappa) for a, b in pairs])
+    assert found["heldout_mi_bound"] == pytest.approx(mean_er, **close)
+    mean_nce = np.mean([infonce(a, b, kappa) for a, b in pairs])
+    assert found["heldout_infonce"] == pytest.approx(mean_nce, **close)
+    z = [unit(x) for x in record.z]
+    assert found["heldout_alignment"] == pytest.approx(
+        np.square(z[0] - z[1]).sum(axis=1).mean(), **close
+    )
+    singular = np.linalg.svd(record.features[0].double().numpy(), compute_uv=False)
+    share = singular / singular.sum()
+    rank = np.exp(-(share * np.log(share + 1e-7)).sum())
+    assert found["heldout_features_rankme"] == pytest.approx(rank, rel=1e-2)
+    assert found["heldout_mi_ceiling"] == pytest.approx(min(np.log(36), kappa))
+
+
+def test_every_result_is_named_and_two_are_listed() -> None:
+    information = Information()
+    found = evaluate(small_model(), [information], CountedDigits(), CountedDigits())
+    assert set(found) == set(information.results)
+    listed = [name for name, shown in information.results.items() if shown.listed]
+    assert listed == ["heldout_mi_bound", "heldout_features_rankme"]
+
+
+def test_at_most_so_many_images_are_compared() -> None:
+    test = CountedDigits()
+    found = evaluate(small_model(), [Information(images=9)], test, test)
+    assert found["heldout_mi_ceiling"] == pytest.approx(np.log(9))
+    assert test.reads.sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"), [({"images": 1}, "images is an integer"), ({"kappa": -1.0}, "kappa")]
+)
+def test_its_numbers_are_checked(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        Information(**wrong)
