@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
-from torch.utils.data import DataLoader
 
 from mvssl.apis.hooks import (
     bind_schedules,
@@ -17,11 +16,12 @@ from mvssl.apis.hooks import (
     build_default_hooks,
     missing_hooks,
 )
-from mvssl.apis.view_checks import check_views
+from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
+from mvssl.datasets import ImageDataset
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
@@ -57,12 +57,15 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         """What ``build`` makes; None, and one problem more, where that fails."""
         return None if {where, *also} & broken else attempt(where, build, problems)
 
-    loader = part("train_dataloader", lambda: _build_loader(plain["train_dataloader"], seed))
+    dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
+    loader = model = wrapper = schedulers = None
+    if dataset is not None:
+        cfg_loader = {**plain["train_dataloader"], "dataset": dataset, "seed": seed}
+        loader = part("train_dataloader", lambda: build_loader(**cfg_loader))
     default = part("default_hooks", lambda: build_default_hooks(cfg))
     custom = part("custom_hooks", lambda: build_custom_hooks(cfg), "evaluation", "schedules")
-    model = wrapper = schedulers = None
     if "model" not in broken:
-        size = None if loader is None else len(loader.dataset)  # type: ignore[arg-type]
+        size = None if dataset is None else len(dataset)
         filled = part("model.head", lambda: _with_num_samples(plain["model"], size))
         model = part("model", lambda: _build_model(filled or plain["model"], cfg))
     if model is not None:
@@ -72,25 +75,36 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)
-    if loader is not None and model is not None and wrapper is not None and not problems:
+    if dataset and loader and model and wrapper and not problems:
         batch_size = plain["train_dataloader"]["batch_size"]
         schedulers = part("param_scheduler", lambda: _build_schedulers(plain, wrapper, len(loader)))
         part("model.head", lambda: model.head.check_batch(batch_size))
+        model.data_preprocessor.seed = seed
+        dataset.view_transform = model.data_preprocessor.host_transform()
+        part("train_dataloader", lambda: try_sample(model, dataset))
     complain(config, problems)
-    assert loader is not None
-    assert model is not None
-    assert wrapper is not None
-    assert schedulers is not None
-    assert default is not None
-    assert custom is not None
-    model.data_preprocessor.seed = seed
-    job = Job(config, cfg, seed, loader, model, wrapper, schedulers, default, custom)
-    job.dataset.view_transform = model.data_preprocessor.host_transform()
-    return job
+    return Job(
+        config=config,
+        cfg=cfg,
+        seed=seed,
+        loader=_built(loader),
+        model=_built(model),
+        optim_wrapper=_built(wrapper),
+        schedulers=_built(schedulers),
+        default_hooks=_built(default),
+        custom_hooks=_built(custom),
+    )
 
 
-def _build_loader(cfg: dict[str, Any], seed: int) -> DataLoader[Any]:
-    return build_loader(**{**cfg, "dataset": DATASETS.build(cfg["dataset"])}, seed=seed)
+def _built(part: T | None) -> T:
+    """What has been built, since there was no fault."""
+    assert part is not None
+    return part
+
+
+def _build_dataset(cfg: dict[str, Any]) -> ImageDataset:
+    dataset: ImageDataset = DATASETS.build(cfg["dataset"])
+    return dataset
 
 
 def _with_num_samples(cfg: dict[str, Any], size: int | None) -> dict[str, Any]:

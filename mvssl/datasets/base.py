@@ -104,6 +104,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 "set's size (such as size=224), or use the host engine for views."
             )
         image, index, replaced = self._read_or_replace(asked)
+        self._check_image(image)
         sample: dict[str, Any] = {
             "index": index,
             "epoch": epoch,
@@ -128,6 +129,17 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
+
+    def _check_image(self, image: object) -> None:
+        found = type(image).__name__
+        if isinstance(image, np.ndarray):
+            if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+                return
+            found = f"an array {image.shape} of {image.dtype}"
+        raise UserError(
+            f"{type(self).__name__}.read gives {found}, not an array (H, W, 3) of uint8, RGB: "
+            f"convert it there (of a PIL image: np.asarray(image.convert('RGB')))."
+        )
 
     def _stand_in(self) -> NDArray[np.uint8]:
         """A grey image, for the case that no readable sample was found."""

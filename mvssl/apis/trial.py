@@ -1,0 +1,138 @@
+"""Whether data set, preprocessor and parts of a model fit together, tried on two images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from mvssl.datasets import ImageDataset
+from mvssl.errors import UserError, in_words
+from mvssl.models import MultiView
+from mvssl.models.backbones import TimmBackbone
+from mvssl.registry import COMPONENT_ERRORS
+from mvssl.views.view import NUM_CHANNELS
+
+__all__ = ["check_views", "try_sample"]
+
+
+def check_views(model: MultiView, evaluated: bool) -> None:
+    """Run the backbone once on blank images of every shape that it will be given.
+
+    Many a ViT takes images of one size alone, and most networks one number of channels alone.
+
+    Args:
+        evaluated: whether it is given whole images too, with all channels.
+
+    Raises:
+        UserError: it cannot take some of them; all are told.
+    """
+    preprocessor = model.data_preprocessor
+    backbone, size = model.backbone, preprocessor.size
+    shapes = dict.fromkeys(preprocessor.shapes(), "views")
+    if evaluated:
+        shapes.setdefault((NUM_CHANNELS, size), "whole images (for evaluation)")
+    faults = []
+    if isinstance(backbone, TimmBackbone):
+        taken = backbone.in_channels
+        others = {shape: what for shape, what in shapes.items() if shape[0] != taken}
+        faults += [_wrong_channels(taken, others)] if others else []
+        shapes = {shape: what for shape, what in shapes.items() if shape not in others}
+    for (channels, side), what in shapes.items():
+        told = _trial(backbone, channels, side)
+        if told is not None:
+            advice = "dynamic_img_size=True" if side != size else f"img_size={side}"
+            faults.append(
+                f"model.backbone cannot take {what} of {side} px ({told}): give a ViT {advice} in "
+                f"its model_args, or choose views of another size."
+            )
+    if faults:
+        raise UserError(" ".join(faults))
+
+
+def _wrong_channels(taken: int, others: dict[tuple[int, int], str]) -> str:
+    found = {f"{what} of {channels}": None for (channels, _), what in others.items()}
+    return (
+        f"model.backbone takes images of in_chans={taken}, and is given {' and '.join(found)} "
+        f"channels: set in_chans in its model_args, leave channels out of "
+        f"data_preprocessor.views, or give type='SplitBackbone' with a part for each kind of view."
+    )
+
+
+def _trial(backbone: nn.Module, channels: int, side: int) -> str | None:
+    """What the backbone says to blank images; None where it takes them."""
+    try:
+        with _undisturbed(backbone):
+            backbone(torch.zeros(2, channels, side, side))
+    except COMPONENT_ERRORS as error:
+        return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+    return None
+
+
+def try_sample(model: MultiView, dataset: ImageDataset) -> None:
+    """Pass two images through data set, preprocessor, backbone, neck and predictor.
+
+    The random state and the statistics of the model stay as they are.
+
+    Raises:
+        UserError: the first part that fails, or whose output does not fit the next one.
+    """
+    with _undisturbed(model):
+        kind = type(dataset).__name__
+        samples = [
+            _called(f"train_dataloader.dataset: {kind}", dataset.__getitem__, (i, 0))
+            for i in (0, min(1, len(dataset) - 1))
+        ]
+        preprocessor = model.data_preprocessor
+        kind = f"model.data_preprocessor: {type(preprocessor).__name__}"
+        made = _called(kind, preprocessor, default_collate(samples), True)
+        features = _called(_named("backbone", model), model.backbone, made["inputs"][0])
+        _check(_named("backbone", model), features, model.backbone.num_features, "num_features")
+        z = _called(_named("neck", model), model.neck, features)
+        _check(_named("neck", model), z, model.neck.out_channels, "out_channels")
+        if model.predictor is not None:
+            p = _called(_named("predictor", model), model.predictor, z)
+            _check(_named("predictor", model), p, model.neck.out_channels, "in_channels")
+
+
+def _named(part: str, model: MultiView) -> str:
+    return f"model.{part}: {type(getattr(model, part)).__name__}"
+
+
+def _called(where: str, part: Any, *arguments: Any) -> Any:
+    """What a part makes; what it raises as a sentence that says where."""
+    try:
+        return part(*arguments)
+    except UserError:
+        raise
+    except COMPONENT_ERRORS as error:
+        raise UserError(f"{where} fails on two images: {in_words(error)}") from error
+
+
+def _check(where: str, output: Any, width: int, name: str) -> None:
+    """That ``output`` is (2, width)."""
+    if isinstance(output, Tensor) and output.shape == (2, width):
+        return
+    if not isinstance(output, Tensor):
+        raise UserError(f"{where} gives a {type(output).__name__}, not a tensor (N, {width}).")
+    advice = " Average feature maps over their last two dimensions." if output.dim() == 4 else ""
+    raise UserError(
+        f"{where} gives a tensor {tuple(output.shape)} of two images, not (2, {width}), where "
+        f"{width} is its {name}.{advice}"
+    )
+
+
+@contextmanager
+def _undisturbed(part: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; mode and random state come back afterwards."""
+    was_training = part.training
+    part.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        part.train(was_training)
