@@ -5,4 +5,4 @@
 #
 _base_ = ['./byol_vit.py']
 
-model = dict(head={{_base_.er_head}})
+model = dict(head=_base_.er_head)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,11 @@ from mmengine.config import Config
 
 from mvssl.apis import TrainOptions
 from mvssl.config.checks import check_config
-from mvssl.config.read import load_config, without_delete
+from mvssl.config.read import load_config
 from mvssl.config.slots import SLOTS, slot_of
 from mvssl.engine import Runner
+from mvssl.registry import BACKBONES
+from mvssl.views.flat import flat_names
 from tests.mini import ROOT, prepared
 
 FOLDER = ROOT / "configs"
@@ -42,13 +48,22 @@ LEAVES = {
     for path in sorted(FOLDER.rglob("*.py"))
     if "_base_" not in path.parts
 }
-TWINS = {
-    name: LEAVES[name.replace("_er_", "_")]
-    for name in LEAVES
-    if "_er_" in name and name.replace("_er_", "_") in LEAVES
+# Written with ER at once; all others become ER by --objective.
+ER_LEAVES = {"byol_er_vit.py", "photos/byol_er_vit.py", "photos/byol_er_vit_96.py"}
+RUNS = [(name, "native") for name in LEAVES] + [(name, "er") for name in LEAVES.keys() - ER_LEAVES]
+RUNS.sort()
+# What the files of a folder of _base_ may set, beside helpers that start with _.
+PARTS = {
+    "backbones": set(),
+    "datasets": {"train_dataloader", "evaluation"},
+    "methods": {"model", "er_head", "schedules"},
+    "schedules": {"optim_wrapper", "param_scheduler", "train_cfg"},
 }
-# A twin is its native config with the objective swapped, which is shown, so it is not run too.
-RUNS = [(name, objective) for name in LEAVES if name not in TWINS for objective in ("native", "er")]
+BASES = [
+    (folder, path.name)
+    for folder in (*PARTS, "settings")
+    for path in sorted((FOLDER / "_base_" / folder).glob("*.py"))
+]
 
 # What makes a model large, by the names of its arguments, and what it is made here.
 SMALL = {
@@ -71,41 +86,85 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@functools.cache
+def resolved(name: str, objective: str) -> dict[str, Any]:
+    """The content of a config as a run takes it; not to be changed."""
+    content: dict[str, Any] = load_config(LEAVES[name], objective).to_dict()
+    return content
+
+
 def test_every_method_has_a_base_a_config_on_the_digits_and_one_on_cifar10() -> None:
     assert {path.stem for path in (FOLDER / "_base_" / "methods").glob("*.py")} == METHODS
     for method in METHODS:
-        for name in (f"{method}{{}}_vit.py", f"cifar10/{method}{{}}_resnet18.py"):
-            assert {name.format(""), name.format("_er")} <= set(LEAVES)
+        assert {f"{method}_vit.py", f"cifar10/{method}_resnet18.py"} <= set(LEAVES)
 
 
-def test_every_config_opens_with_its_command() -> None:
+@pytest.mark.parametrize(("folder", "file"), BASES)
+def test_a_base_holds_its_part_alone(folder: str, file: str) -> None:
+    base = Config.fromfile(str(FOLDER / "_base_" / folder / file)).to_dict()
+    named = {name for name in base if not name.startswith("_")}
+    if folder == "settings":
+        assert not named & PARTS["methods"]
+        return
+    assert named <= PARTS[folder]
+    dicts = dict(components({"base": {name.lstrip("_"): one for name, one in base.items()}}))
+    backbones = {path for path, one in dicts.items() if one.get("type") in BACKBONES.known_names()}
+    assert bool(backbones) == (folder == "backbones")
+    if folder == "backbones":
+        assert set(base) == {"_backbone"}
+    if folder != "methods":
+        assert not {"views", "view_options", *flat_names()} & {
+            key for one in dicts.values() for key in one
+        }
+
+
+def test_no_config_says_what_another_says_natively_or_with_er() -> None:
+    def told(name: str, objective: str) -> str:
+        content = {k: v for k, v in resolved(name, objective).items() if k != "er_head"}
+        return json.dumps(content, sort_keys=True)
+
+    written: defaultdict[str, list[str]] = defaultdict(list)
+    for name in LEAVES:
+        written[told(name, "native")].append(name)
+    assert all(len(names) == 1 for names in written.values())
+    swapped = {
+        (other, name)
+        for name in LEAVES.keys() - ER_LEAVES
+        for other in written.get(told(name, "er"), [])
+    }
+    # The first run has a name of its own.
+    assert swapped == {("byol_er_vit.py", "byol_vit.py")}
+
+
+def test_the_digits_are_measured_more_often() -> None:
+    for name in LEAVES:
+        interval = resolved(name, "native")["default_hooks"]["information"]["interval"]
+        assert interval == (50 if "/" in name else 5), name
+
+
+def test_every_config_opens_with_its_commands() -> None:
     for name, path in LEAVES.items():
         opening = path.read_text().partition("_base_")[0]
         assert all(line.startswith("#") for line in opening.splitlines())
-        ways = (f"python tools/train.py configs/{name}", f"tools/dist_train.sh configs/{name} 8")
-        assert any(way in opening for way in ways), name
+        tool = (
+            rf"#     (python tools/train\.py|bash tools/dist_train\.sh) configs/{re.escape(name)}"
+        )
+        commands = [line for line in opening.splitlines() if re.match(rf"{tool}( |$)", line)]
+        swapped = [" --objective er" in line for line in commands]
+        assert swapped == ([False] if name in ER_LEAVES else [False, True]), name
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_carries_a_complete_er_head(method: str) -> None:
-    cfg = load_config(FOLDER / f"{method}_vit.py")
-    head = cfg.er_head
-    assert head.type in ("ERHead", "DiscreteERHead")
+    head = resolved(f"{method}_vit.py", "native")["er_head"]
+    assert head["type"] in ("ERHead", "DiscreteERHead")
     assert head["_delete_"] is True  # so that a leaf config can put it in the head's place
-    assert load_config(FOLDER / f"{method}_vit.py", "er").model.head.type == head.type
-
-
-@pytest.mark.parametrize("name", sorted(TWINS))
-def test_an_er_twin_is_the_native_config_with_its_objective_swapped(name: str) -> None:
-    twin, native = load_config(LEAVES[name]).to_dict(), load_config(TWINS[name], "er").to_dict()
-    # What the twin took loses its merge mark.
-    assert without_delete(twin.pop("er_head")) == without_delete(native.pop("er_head"))
-    assert twin == native
+    assert resolved(f"{method}_vit.py", "er")["model"]["head"]["type"] == head["type"]
 
 
 @pytest.mark.parametrize("name", sorted(LEAVES))
 def test_every_slot_holds_a_member_of_its_registry(name: str) -> None:
-    cfg = load_config(LEAVES[name]).to_dict()
+    cfg = resolved(name, "native")
     assert check_config(cfg) == []
     found = set()
     for where, node in components(cfg):
@@ -126,10 +185,8 @@ def test_two_steps(
 ) -> None:
     # mmengine lays the config out four times a run, which takes longer than the steps.
     monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: repr(cfg.to_dict())))
-    path = LEAVES[name]
-    job = prepared(
-        TrainOptions(config=str(path), objective=objective, cfg_options=small(path, objective))
-    )
+    options = small(resolved(name, objective))
+    job = prepared(TrainOptions(config=str(LEAVES[name]), objective=objective, cfg_options=options))
     before = {key: p.detach().clone() for key, p in job.model.named_parameters()}
     runner = Runner(job, tmp_path)
     runner.train()
@@ -153,9 +210,8 @@ def components(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, A
             yield from components(inner, f"{where}.{number}")
 
 
-def small(path: Path, objective: str) -> dict[str, Any]:
+def small(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides that leave a config's structure and make it cheap: 11 digits, a batch of 4."""
-    cfg = load_config(path, objective).to_dict()
     options: dict[str, Any] = {
         "train_dataloader.dataset": {
             "_delete_": True,

@@ -1,13 +1,10 @@
 # BYOL on CIFAR-10, ResNet-18; for a GPU.
 #
 #     python tools/train.py configs/cifar10/byol_resnet18.py --amp
+#     python tools/train.py configs/cifar10/byol_resnet18.py --amp --objective er
 #
-_base_ = ['../_base_/methods/byol.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/lars.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/byol.py', '../_base_/settings/cifar10_resnet18.py']
 
 model = dict(
-    backbone={{_base_._resnet18}},
-    data_preprocessor={{_base_._two_views}})
-
-optim_wrapper = dict(optimizer=dict(lr=1.0 * 512 / 256))
-train_cfg = dict(max_epochs=200)
+    backbone=_base_._backbone,
+    data_preprocessor=dict(_base_._pixels, views='cifar'))

@@ -1,26 +1,21 @@
-# DINO on 10,000 images of CIFAR-10, a small ResNet; for a CPU.
+# DINO on 10,000 images of CIFAR-10, a small ResNet; times on one CPU core.
 #
-#     python tools/train.py configs/cifar10/dino_small.py
+#     python tools/train.py configs/cifar10/dino_small.py                 # 3 min, kNN 0.20 to 0.22
+#     python tools/train.py configs/cifar10/dino_small.py --objective er  # 5 min, kNN 0.20 to 0.22
 #
-_base_ = ['../_base_/methods/dino.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/dino.py', '../_base_/settings/cifar10_small.py']
 
+_sharper = dict(teacher_temp=0.02)
 model = dict(
-    backbone={{_base_._small}},
+    backbone=_base_._backbone,
     # As on the digits: few channels, spread by BatchNorm, and a sharp teacher.
     neck=dict(
         projector=dict(
             hidden_channels=512, out_channels=32, norm='batch', last_norm='batch'),
         num_prototypes=128),
     teacher=dict(momentum=0.9),
-    head=dict(assigner=dict(teacher_temp=0.02)),
-    data_preprocessor={{_base_._two_views}})
+    head=dict(assigner=_sharper),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))
 
-er_head = dict(assigner=dict(teacher_temp=0.02))
+er_head = dict(assigner=_sharper)
 schedules = dict(teacher_temp=dict(end=0.04, epochs=2), frozen=dict(epochs=0.2))
-train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
-evaluation = dict(
-    train=dict(per_class=1000), test=dict(per_class=300), interval=100, num_workers=0)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=4)

@@ -1,15 +1,12 @@
 # ReSSL on CIFAR-10, ResNet-18; for a GPU.
 #
 #     python tools/train.py configs/cifar10/ressl_resnet18.py --amp
+#     python tools/train.py configs/cifar10/ressl_resnet18.py --amp --objective er
 #
-_base_ = ['../_base_/methods/ressl.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/lars.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/ressl.py', '../_base_/settings/cifar10_resnet18.py']
 
 model = dict(
-    backbone={{_base_._resnet18}},
+    backbone=_base_._backbone,
     teacher=dict(momentum=0.99),
     head=dict(queue_size=4096),
-    data_preprocessor={{_base_._weak_and_strong}})
-
-optim_wrapper = dict(optimizer=dict(lr=1.0 * 512 / 256))
-train_cfg = dict(max_epochs=200)
+    data_preprocessor=dict(_base_._pixels, views='cifar_weak_strong'))

@@ -1,18 +1,11 @@
-# SimCLR on 10,000 images of CIFAR-10, a small ResNet; for a CPU.
+# SimCLR on 10,000 images of CIFAR-10, a small ResNet; times on one CPU core.
 #
-#     python tools/train.py configs/cifar10/simclr_small.py
+#     python tools/train.py configs/cifar10/simclr_small.py                # 4 min, kNN 0.20 to 0.31
+#     python tools/train.py configs/cifar10/simclr_small.py --objective er # 4 min, kNN 0.20 to 0.30
 #
-_base_ = ['../_base_/methods/simclr.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/simclr.py', '../_base_/settings/cifar10_small.py']
 
 model = dict(
-    backbone={{_base_._small}},
+    backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=128),
-    data_preprocessor={{_base_._two_views}})
-
-train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
-evaluation = dict(
-    train=dict(per_class=1000), test=dict(per_class=300), interval=100, num_workers=0)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=4)
+    data_preprocessor=dict(_base_._pixels, views='cifar'))

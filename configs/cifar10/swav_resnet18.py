@@ -1,15 +1,14 @@
 # SwAV on CIFAR-10, ResNet-18; for a GPU.
 #
 #     python tools/train.py configs/cifar10/swav_resnet18.py --amp
+#     python tools/train.py configs/cifar10/swav_resnet18.py --amp --objective er
 #
-_base_ = ['../_base_/methods/swav.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/lars.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/swav.py', '../_base_/settings/cifar10_resnet18.py']
 
+_num_prototypes = 1000
 model = dict(
-    backbone={{_base_._resnet18}},
-    head=dict(num_prototypes=1000, queue_size=4096),
-    data_preprocessor={{_base_._multicrop}})
+    backbone=_base_._backbone,
+    head=dict(num_prototypes=_num_prototypes, queue_size=4096),
+    data_preprocessor=dict(_base_._pixels, views='cifar_multicrop'))
 
-er_head = dict(num_prototypes=1000)
-optim_wrapper = dict(optimizer=dict(lr=1.0 * 512 / 256))
-train_cfg = dict(max_epochs=200)
+er_head = dict(num_prototypes=_num_prototypes)

@@ -1,22 +1,17 @@
-# SwAV on 10,000 images of CIFAR-10, a small ResNet; for a CPU.
+# SwAV on 10,000 images of CIFAR-10, a small ResNet; times on one CPU core.
 #
-#     python tools/train.py configs/cifar10/swav_small.py
+#     python tools/train.py configs/cifar10/swav_small.py                 # 3 min, kNN 0.20 to 0.26
+#     python tools/train.py configs/cifar10/swav_small.py --objective er  # 3 min, kNN 0.20 to 0.22
 #
-_base_ = ['../_base_/methods/swav.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/swav.py', '../_base_/settings/cifar10_small.py']
 
+_num_prototypes = 128
 model = dict(
-    backbone={{_base_._small}},
+    backbone=_base_._backbone,
     # As on the digits: few channels, spread by BatchNorm, and sharp assignments.
     neck=dict(hidden_channels=512, out_channels=32, last_norm='batch'),
-    head=dict(assigner=dict(epsilon=0.03), num_prototypes=128, queue_size=1024),
-    data_preprocessor={{_base_._two_views}})
+    head=dict(assigner=dict(epsilon=0.03), num_prototypes=_num_prototypes, queue_size=1024),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))
 
-er_head = dict(num_prototypes=128)
+er_head = dict(num_prototypes=_num_prototypes)
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))
-train_dataloader = dict(dataset=dict(per_class=1000), batch_size=128, num_workers=0)
-evaluation = dict(
-    train=dict(per_class=1000), test=dict(per_class=300), interval=100, num_workers=0)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=4)

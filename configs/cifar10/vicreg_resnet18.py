@@ -1,14 +1,11 @@
 # VICReg on CIFAR-10, ResNet-18; for a GPU.
 #
 #     python tools/train.py configs/cifar10/vicreg_resnet18.py --amp
+#     python tools/train.py configs/cifar10/vicreg_resnet18.py --amp --objective er
 #
-_base_ = ['../_base_/methods/vicreg.py', '../_base_/datasets/cifar10.py',
-          '../_base_/schedules/lars.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/vicreg.py', '../_base_/settings/cifar10_resnet18.py']
 
 model = dict(
-    backbone={{_base_._resnet18}},
+    backbone=_base_._backbone,
     neck=dict(hidden_channels=2048, out_channels=2048),
-    data_preprocessor={{_base_._two_views}})
-
-optim_wrapper = dict(optimizer=dict(lr=1.0 * 512 / 256))
-train_cfg = dict(max_epochs=200)
+    data_preprocessor=dict(_base_._pixels, views='cifar'))

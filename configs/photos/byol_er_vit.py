@@ -4,16 +4,12 @@
 #
 # For a GPU (--amp; train_cfg.micro_batch_size where memory is short).
 # Without one: byol_er_vit_96.py.
-_base_ = ['../_base_/methods/byol.py', '../_base_/datasets/folder.py',
-          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+_base_ = ['../_base_/methods/byol.py', '../_base_/backbones/vit_small.py',
+          '../_base_/datasets/folder.py', '../_base_/schedules/adamw.py', '../_base_/runtime.py']
 
 model = dict(
-    backbone=dict(
-        type='TimmBackbone',
-        name='vit_small_patch16_224',
-        model_args=dict(drop_path_rate=0.1)),
-    teacher=dict(momentum=0.99),
-    head={{_base_.er_head}},
+    backbone=dict(_base_._backbone, model_args=dict(drop_path_rate=0.1)),
+    head=_base_.er_head,
     data_preprocessor=dict(size=224, engine='host'))
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4, weight_decay=0.1))

@@ -173,6 +173,35 @@ def lejepa(size: int, num_local: int = 6) -> list[View]:
 
 
 @VIEW_SETS.register_module()
+def cifar(size: int) -> list[View]:
+    """SimCLR's views on CIFAR-10 (Chen et al., 2020, appendix B.9): half its colour strength and no
+    blur, for images of 32 pixels.
+    """
+    return cifar_one(size) * 2
+
+
+@VIEW_SETS.register_module()
+def cifar_one(size: int) -> list[View]:
+    """One view of ``cifar``, for methods that look at a single view."""
+    strong = simclr(size)[0]
+    return [strong.but(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, blur=0)]
+
+
+@VIEW_SETS.register_module()
+def cifar_weak_strong(size: int) -> list[View]:
+    """The weak view of ``ressl``, for the teacher, then one of ``cifar``."""
+    return [ressl(size)[0], *cifar_one(size)]
+
+
+@VIEW_SETS.register_module()
+def cifar_multicrop(size: int) -> list[View]:
+    """The two views of ``cifar`` and four local ones of half their size."""
+    large = cifar_one(size)[0].but(crop_scale=(0.3, 1.0))
+    local = large.but(size=size // 2, crop_scale=(0.1, 0.3))
+    return [large] * 2 + [local] * 4
+
+
+@VIEW_SETS.register_module()
 def gentle(size: int) -> list[View]:
     """Two equal views for digits and other signs: what would change their meaning is off."""
     return gentle_one(size) * 2

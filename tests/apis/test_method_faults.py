@@ -29,8 +29,8 @@ CLUSTERS = "model.head.num_clusters"
             "AssignmentHead works on prototypes, and the neck has none",
         ),
         (
-            "swav_er_vit.py",
-            ["model.head.num_prototypes=None"],
+            "swav_vit.py",
+            ["model.head.num_prototypes=None", "--objective", "er"],
             "DiscreteERHead works on prototypes, and the neck has none",
         ),
         (
@@ -84,8 +84,8 @@ CLUSTERS = "model.head.num_clusters"
             "statistics of one set of prototypes",
         ),
         (
-            "dino_er_vit.py",
-            ["model.head.assigner.teacher_temp=0.2"],
+            "dino_vit.py",
+            ["model.head.assigner.teacher_temp=0.2", "--objective", "er"],
             "must be smaller than student_temp",
         ),
         (

@@ -19,7 +19,8 @@ VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads"
 
 
 def prepare(folder: Path, model: dict[str, Any], **cfg_options: Any) -> Job:
-    """The digits' BYOL with other values below ``model``."""
+    """The digits' BYOL, its ViT for views of one size, with other values below ``model``."""
+    model = {"backbone.model_args.dynamic_img_size": False} | model
     options = {f"model.{name}": value for name, value in model.items()}
     return prepared(
         TrainOptions(str(write_config(folder, "byol_vit.py")), cfg_options=options | cfg_options)

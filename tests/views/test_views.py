@@ -16,12 +16,12 @@ from mvssl.views.host_views import HostViews
 from mvssl.views.sets import VIEW_SETS, View, build_views
 
 LOCAL = {"dino": 8, "dino_conv": 8, "swav": 6, "lejepa": 6}
-SINGLE = ("deepcluster", "gentle_one", "instance")
+SINGLE = ("cifar_one", "deepcluster", "gentle_one", "instance")
 
 
 @pytest.mark.parametrize("name", sorted(VIEW_SETS))
 def test_sets_have_the_papers_number_of_views_and_sizes(name: str) -> None:
-    if name == "gentle_multicrop":
+    if name in ("cifar_multicrop", "gentle_multicrop"):
         expected = [224] * 2 + [112] * 4
     else:
         expected = [224] * (1 if name in SINGLE else 2) + [96] * LOCAL.get(name, 0)

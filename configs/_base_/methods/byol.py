@@ -11,5 +11,5 @@ schedules = dict(
     teacher_momentum=dict(type='ScheduleHook', path='model.teacher.momentum', end=1.0))
 
 # What `--objective er` puts in the place of model.head. A leaf config does the same in one line:
-# model = dict(head={{_base_.er_head}})
+# model = dict(head=_base_.er_head)
 er_head = dict(_delete_=True, type='ERHead', kappa=10.0)

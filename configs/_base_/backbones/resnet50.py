@@ -1,0 +1,2 @@
+# ResNet-50.
+_backbone = dict(type='TimmBackbone', name='resnet50')

@@ -1,7 +1,0 @@
-# DINO + ER: dino_resnet50.py with the objective swapped. It costs the same; not run here.
-#
-#     bash tools/dist_train.sh configs/imagenet/dino_er_resnet50.py 8 --amp
-#
-_base_ = ['./dino_resnet50.py']
-
-model = dict(head={{_base_.er_head}})

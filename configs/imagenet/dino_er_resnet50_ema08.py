@@ -1,8 +1,0 @@
-# DINO + ER with an EMA coefficient that starts at 0.8. It costs what
-# dino_er_resnet50.py costs; not run here.
-#
-#     bash tools/dist_train.sh configs/imagenet/dino_er_resnet50_ema08.py 8 --amp
-#
-_base_ = ['./dino_er_resnet50.py']
-
-model = dict(teacher=dict(momentum=0.8))

@@ -1,8 +1,0 @@
-# ReSSL + ER on the digits: ressl_vit.py with the objective swapped.
-# On one CPU core about 2 minutes, kNN 0.44 to 0.89.
-#
-#     python tools/train.py configs/ressl_er_vit.py
-#
-_base_ = ['./ressl_vit.py']
-
-model = dict(head={{_base_.er_head}})
