@@ -268,10 +268,10 @@ def _collective_device(tensor: Tensor) -> torch.device:
     return tensor.device
 
 
-def together(action: Callable[[], T]) -> T:
+def on_all_ranks(action: Callable[[], T]) -> T:
     """The result of ``action``; a ``UserError`` on any process is raised on all of them.
 
-    Without this a process that goes on alone would wait for the others for ever.
+    Without this a process that goes on alone would wait for the others without end.
     """
     result: T | None = None
     told: str | None = None
@@ -285,10 +285,10 @@ def together(action: Callable[[], T]) -> T:
     return cast(T, result)
 
 
-def first_decides(action: Callable[[], T]) -> T:
+def on_first_rank(action: Callable[[], T]) -> T:
     """The result of ``action`` on the first process, on all; so with a ``UserError`` of it.
 
     For what may differ between processes: clocks, and folders that appear while others look.
     """
-    result = together(lambda: action() if rank() == 0 else None)
+    result = on_all_ranks(lambda: action() if rank() == 0 else None)
     return cast(T, broadcast_object(result))

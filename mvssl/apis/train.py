@@ -13,7 +13,8 @@ from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
 from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
-from mvssl.distributed import first_decides, together
+from mvssl.config.read import check_file
+from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import UserError
@@ -36,16 +37,9 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
     """
     started = start_processes(options.launcher)
     try:
-        cfg = together(options.read)
+        on_all_ranks(lambda: check_file(options.config))  # told before all else
         path = find_checkpoint(options)
-        checkpoint = None if path is None else together(lambda: load_run(path))
-        seed = first_decides(lambda: choose_seed(options.seed, checkpoint))
-        seed_everything(seed)
-        job = together(lambda: prepare(cfg, options.config, seed))
-        job = replace(job, objective=options.objective, **_remarks(options, cfg))
-        if checkpoint is not None:
-            weights = checkpoint.content["state_dict"]
-            together(lambda: check_weights(job.model, weights, checkpoint.path))
+        job, checkpoint = on_all_ranks(lambda: _begin(options, path))
         if options.dry_run:
             with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
@@ -55,6 +49,18 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
     finally:
         if started:
             stop_processes()
+
+
+def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
+    """Read and build everything, the same on all processes; nothing is written."""
+    cfg = options.read()
+    checkpoint = None if path is None else load_run(path)
+    seed = choose_seed(options.seed, checkpoint)
+    seed_everything(seed)
+    job = prepare(cfg, options.config, seed)
+    if checkpoint is not None:
+        check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
+    return replace(job, objective=options.objective, **_remarks(options, cfg)), checkpoint
 
 
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:

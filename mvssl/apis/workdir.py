@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mvssl.checkpoint import latest_checkpoint
-from mvssl.distributed import first_decides
+from mvssl.distributed import on_first_rank
 from mvssl.errors import UserError
 
 __all__ = ["choose_work_dir", "config_name", "find_checkpoint", "holds_run"]
@@ -53,7 +53,7 @@ def find_checkpoint(options: RunPlace) -> Path | None:
     Raises:
         UserError: there is nothing to resume.
     """
-    return first_decides(lambda: _checkpoint(options) if options.resume else None)
+    return on_first_rank(lambda: _checkpoint(options) if options.resume else None)
 
 
 def choose_work_dir(options: RunPlace, checkpoint: Path | None = None) -> Path:
@@ -66,7 +66,7 @@ def choose_work_dir(options: RunPlace, checkpoint: Path | None = None) -> Path:
     Raises:
         UserError: the folder holds a run and is not resumed, or it cannot be written.
     """
-    return first_decides(
+    return on_first_rank(
         lambda: _fresh(options) if checkpoint is None else _resumed(options, checkpoint)
     )
 

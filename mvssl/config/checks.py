@@ -61,7 +61,7 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
 
 
 def complain(where: str, problems: Iterable[Problem]) -> None:
-    """Raise what was found, if anything, as one ``UserError``; what is told twice, once."""
+    """Raise what was found, if anything, as one ``UserError``; each sentence once."""
     found = {problem.text: problem.cause for problem in problems}
     cause = next((cause for cause in found.values() if cause is not None), None)
     if len(found) == 1:

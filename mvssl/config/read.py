@@ -21,7 +21,7 @@ from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError, near_names
 
-__all__ = ["load_config", "parse_options", "without_delete"]
+__all__ = ["check_file", "load_config", "parse_options", "without_delete"]
 
 
 def load_config(
@@ -44,7 +44,7 @@ def load_config(
         UserError: the file is missing or cannot be read, it has no ``er_head``, or an override's
             path does not exist.
     """
-    cfg = _read(Path(path))
+    cfg = _read(check_file(path))
     if objective == "er":
         if "er_head" not in cfg or "model" not in cfg:
             raise UserError(
@@ -69,13 +69,19 @@ def load_config(
     return cfg
 
 
-def _read(path: Path) -> Config:
+def check_file(config: str | Path) -> Path:
+    """The path of a config file; a UserError where there is none."""
+    path = Path(config)
     if not path.is_file():
         beside = [str(p) for p in sorted(path.parent.glob("*.py"))]
         near = near_names(str(path), beside, "; give the path of a file.")
         raise UserError(f"There is no config {path}{near}")
     if path.suffix != ".py":
         raise UserError(f"{path} is no config: give a Python file (.py).")
+    return path
+
+
+def _read(path: Path) -> Config:
     try:
         return Config.fromfile(str(path))
     # A config is a program: anything can go wrong in it.
