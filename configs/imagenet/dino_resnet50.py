@@ -3,8 +3,8 @@
 #     bash tools/dist_train.sh configs/imagenet/dino_resnet50.py 8 --amp
 #     bash tools/dist_train.sh configs/imagenet/dino_resnet50.py 8 --amp --objective er
 #
-# Not run here. About 500 GPU-hours of an A100, estimated from the network's training speed;
-# give train_cfg.micro_batch_size where a GPU's share of the batch does not fit.
+# Not run here. About 500 GPU-hours of an A100, with ER as without, estimated from the network's
+# training speed; give train_cfg.micro_batch_size where a GPU's share of the batch does not fit.
 _base_ = ['../_base_/methods/dino.py', '../_base_/backbones/resnet50.py',
           '../_base_/datasets/imagenet.py', '../_base_/schedules/lars.py', '../_base_/runtime.py']
 

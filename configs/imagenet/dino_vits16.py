@@ -1,5 +1,5 @@
 # DINO, ViT-S/16, 300 epochs at batch 1024. The authors' repository reports 73.3% by kNN, 76.1% by a
-# linear probe, and 2.6 days on 16 GPUs; not run here.
+# linear probe, and 2.6 days on 16 GPUs; not run here, with ER at the same cost.
 #
 #     bash tools/dist_train.sh configs/imagenet/dino_vits16.py 8 --amp
 #     bash tools/dist_train.sh configs/imagenet/dino_vits16.py 8 --amp --objective er

@@ -1,5 +1,5 @@
 # MoCo v3, ViT-S/16, 300 epochs at batch 4096. The authors' repository reports 73.2% by a linear
-# probe on 32 V100 GPUs; not run here.
+# probe on 32 V100 GPUs; not run here, with ER at the same cost.
 #
 #     bash tools/dist_train.sh configs/imagenet/mocov3_vits16.py 8 --amp
 #     bash tools/dist_train.sh configs/imagenet/mocov3_vits16.py 8 --amp --objective er
