@@ -41,7 +41,9 @@ def write_config(folder: Path, base: str = "byol_er_vit.py", more: str = "") -> 
 
 def load_tool(name: str) -> ModuleType:
     """A script of tools/, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"tools_{name.replace('/', '_')}", ROOT / "tools" / f"{name}.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from mvssl import registry
 from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
-from mvssl.engine.loop import TrainLoop
 from mvssl.views import Preprocessor
 
 __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
@@ -115,7 +114,6 @@ SLOTS = (
         "TrainLoop",
         extra=("by_epoch",),  # as OpenMMLab's configs have it
         filled=("dataloader", "runner"),
-        base=TrainLoop,
     ),
     Slot(r"visualizer", registry.VISUALIZERS, filled=("name", "save_dir")),
     Slot(r"visualizer\.vis_backends\.\d+", registry.VISBACKENDS, filled=("save_dir",)),

@@ -61,6 +61,7 @@ def distribute(model: MultiView, find_unused_parameters: bool = False) -> nn.Mod
     )
 
 
+@LOOPS.base_class
 @LOOPS.register_module()
 class TrainLoop(BaseLoop):
     """Trains for a number of epochs.

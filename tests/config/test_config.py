@@ -54,12 +54,6 @@ def test_our_configs_have_no_faults(path: Path) -> None:
     assert faults(path, objective="er") == []
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_our_configs_open_with_their_command_or_build_on_one_that_does(path: Path) -> None:
-    if path.parent.name == "photos":
-        assert f"python tools/train.py {path.relative_to(ROOT)}" in path.read_text()
-
-
 def test_objective_er_is_the_leaf_that_says_so() -> None:
     by_flag = load_config(ROOT / "configs" / "byol_vit.py", objective="er").to_dict()
     by_leaf = load_config(DIGITS).to_dict()

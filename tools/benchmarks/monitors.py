@@ -12,18 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import default_collate
+from torch import Tensor
 
-from mvssl.config.read import load_config
+from mvssl.apis import TrainOptions
+from mvssl.apis.prepare import prepare
+from mvssl.engine import Runner
 from mvssl.files import write_bytes_atomically
 from mvssl.information import VonMisesFisher
+from mvssl.models import Embeddings
 from mvssl.models.measures import measure, measure_geometry
-from mvssl.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 CONFIG = Path(__file__).parents[2] / "configs" / "byol_vit.py"
 
@@ -36,28 +40,28 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def monitor(kernel: VonMisesFisher, record: Embeddings) -> dict[str, float | Tensor]:
+    """What InformationHook measures, read off the device."""
+    scalars = measure(record, kernel) | measure_geometry(record, kernel)
+    return {name: float(value) for name, value in scalars.items()}
+
+
 def compare(batch_size: int, steps: int) -> dict[str, Any]:
     """Median seconds of plain and measured steps, alternating."""
-    cfg = load_config(CONFIG)
-    model = MODELS.build(cfg.model)
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    batch = default_collate([dataset[(i, 0)] for i in range(batch_size)])
-    optimizer = {key: cfg.optim_wrapper[key] for key in ("type", "optimizer")}
-    constructor = {"type": "DecayGroups", "optim_wrapper_cfg": optimizer}
-    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    options = TrainOptions(str(CONFIG), cfg_options={"train_dataloader.batch_size": batch_size})
+    job = prepare(options.read(), options.config, seed=0)
     kernel = VonMisesFisher(10.0)
     seconds: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(2 * steps + 4):
-        measured = number % 2 == 1
-        model.keep_record = measured
-        start = time.perf_counter()
-        model.train_step(batch, wrapper)
-        if measured:
-            for scalars in (measure, measure_geometry):
-                for value in scalars(model.record, kernel).values():
-                    float(value)
-        if number >= 4:  # the first ones warm up
-            seconds[measured].append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Runner(job, folder).train_loop
+        batch = next(iter(job.loader))
+        for number in range(2 * steps + 4):
+            measured = number % 2 == 1
+            loop.monitor = partial(monitor, kernel) if measured else None
+            start = time.perf_counter()
+            loop.step(batch)
+            if number >= 4:  # the first ones warm up
+                seconds[measured].append(time.perf_counter() - start)
     plain, with_monitors = (statistics.median(seconds[kind]) for kind in (False, True))
     extra = with_monitors - plain
     return {
