@@ -11,8 +11,7 @@ import torch
 from mvssl.apis import TrainOptions
 from mvssl.engine import Job
 from mvssl.errors import UserError
-from mvssl.report.plan import describe_view
-from mvssl.views.sets import build_views
+from mvssl.views import View, build_views
 from tests.mini import prepared, write_config
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
@@ -89,6 +88,6 @@ def test_evaluation_gives_whole_images(tmp_path: Path) -> None:
 
 
 def test_the_plan_tells_channels_and_draws() -> None:
-    lightness, color = map(describe_view, build_views("cmc", 32))
+    lightness, color = map(View.describe, build_views("cmc", 32))
     assert lightness == "32 px, crop 0.2-1 of the area, flip p 0.5, channel 0 alone"
     assert color.endswith("flip p 0.5, channels 1 and 2 alone, the same draw as view 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from mvssl.views import DeviceViews, HostViews, View, build_views
 
 PHOTOS = ("china.jpg", "flower.jpg")
 
-OPERATIONS = {
+OPERATIONS: dict[str, dict[str, Any]] = {
     "crop": {"crop_scale": (0.08, 1.0), "flip": 0.5},
     "brightness": {"brightness": 0.8},
     "contrast": {"contrast": 0.8},
@@ -35,7 +37,7 @@ def _mean_difference(views: list[View], photo: str, epoch: int) -> list[float]:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_each_operation_agrees_with_the_device_engine(operation: str, photo: str) -> None:
-    views = [View(112, **OPERATIONS[operation]) for _ in range(4)]  # type: ignore[arg-type]
+    views = [View.flat(112, **OPERATIONS[operation]) for _ in range(4)]
     assert max(_mean_difference(views, photo, epoch=2)) < 2.0
 
 
@@ -65,7 +67,9 @@ def test_views_repeat_and_follow_the_ids() -> None:
 def test_output_is_plain_and_the_image_untouched() -> None:
     image = load_sample_image("flower.jpg").copy()
     before = image.copy()
-    for out in HostViews([View(16, hue=0.1), View(8), View(700, flip=1.0)], 0)(image, 0, 0):
+    for out in HostViews([View.flat(16, hue=0.1), View.flat(8), View.flat(700, flip=1.0)], 0)(
+        image, 0, 0
+    ):
         assert out.dtype == torch.uint8
         assert out.is_contiguous()
         assert out.shape == (3, out.shape[1], out.shape[1])
@@ -75,4 +79,4 @@ def test_output_is_plain_and_the_image_untouched() -> None:
 @pytest.mark.parametrize(("shape", "dtype"), [((8, 8), "u1"), ((8, 8, 4), "u1"), ((8, 8, 3), "f8")])
 def test_wrong_images_are_refused(shape: tuple[int, ...], dtype: str) -> None:
     with pytest.raises(ValueError, match="HostViews takes"):
-        HostViews([View(8)], 0)(np.zeros(shape, dtype=dtype), 0, 0)
+        HostViews([View.flat(8)], 0)(np.zeros(shape, dtype=dtype), 0, 0)
