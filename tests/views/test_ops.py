@@ -162,11 +162,12 @@ def test_an_operation_of_ones_own_works_in_both_engines_and_comes_last() -> None
 
 
 def test_a_set_of_ones_own_takes_arguments_and_trains(tmp_path: Path) -> None:
-    views = {"type": "mine", "n": 3}
+    views: dict[str, Any] = {"type": "mine", "n": 3}
     assert len(build_views(views, 16)) == 3
     with pytest.raises(UserError, match=r"the set 'mine' takes no 'm'. It takes 'size' or 'n'"):
         build_views({"type": "mine", "m": 3}, 16)
     config = str(write_config(tmp_path, "byol_vit.py"))
+    views |= {"_delete_": True}  # of the set that the config names
     options = {"model.data_preprocessor.views": views, "train_cfg.max_epochs": 1}
     summary = train(TrainOptions(config, work_dir=str(tmp_path / "run"), cfg_options=options))
     assert summary is not None
