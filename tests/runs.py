@@ -94,22 +94,19 @@ def optimizer_of(model: nn.Module, lr: float = 1.0, **arguments: Any) -> OptimWr
     return OptimWrapper(torch.optim.SGD(trained, lr=lr), **arguments)
 
 
+SMALL_VIT: dict[str, Any] = {
+    "type": "TimmBackbone",
+    "name": "vit_tiny_patch16_224",
+    "model_args": {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2},
+}
+"""For images of 16 pixels."""
+
+
 def small_model(head: dict[str, Any], **parts: Any) -> MultiView:
     """A model for images of 16 pixels."""
-    vit = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
-    model: MultiView = MODELS.build(
-        {
-            "type": "MultiView",
-            "backbone": {
-                "type": "TimmBackbone",
-                "name": "vit_tiny_patch16_224",
-                "model_args": vit,
-            },
-            "neck": {"type": "MLP", "hidden_channels": 12, "out_channels": 6},
-            "head": head,
-            **parts,
-        }
-    )
+    neck = {"type": "MLP", "hidden_channels": 12, "out_channels": 6}
+    cfg = {"type": "MultiView", "backbone": SMALL_VIT, "neck": neck, "head": head, **parts}
+    model: MultiView = MODELS.build(cfg)
     model.init_weights()
     return model
 

@@ -10,21 +10,11 @@ import pytest
 from mvssl.engine import Runner
 from mvssl.engine.loop import TrainLoop
 from mvssl.engine.run import Loop, Run
-from tests.runs import StubRun, optimizer_of, small_job, small_model
+from tests.runs import SMALL_VIT, StubRun, optimizer_of, small_job, small_model
 
 MODEL: dict[str, Any] = {
     "type": "MultiView",
-    "backbone": {
-        "type": "TimmBackbone",
-        "name": "vit_tiny_patch16_224",
-        "model_args": {
-            "img_size": 16,
-            "patch_size": 8,
-            "embed_dim": 16,
-            "depth": 1,
-            "num_heads": 2,
-        },
-    },
+    "backbone": SMALL_VIT,
     "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
     "head": {"type": "ERHead"},
     "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "gentle", "size": 16},

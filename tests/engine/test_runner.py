@@ -18,21 +18,11 @@ from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
 from tests.hostile import write_hostile
-from tests.runs import small_job
+from tests.runs import SMALL_VIT, small_job
 
 MODEL: dict[str, Any] = {
     "type": "MultiView",
-    "backbone": {
-        "type": "TimmBackbone",
-        "name": "vit_tiny_patch16_224",
-        "model_args": {
-            "img_size": 16,
-            "patch_size": 8,
-            "embed_dim": 16,
-            "depth": 1,
-            "num_heads": 2,
-        },
-    },
+    "backbone": SMALL_VIT,
     "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
     "predictor": {"type": "MLP", "hidden_channels": 8},
     "teacher": {"momentum": 0.5},

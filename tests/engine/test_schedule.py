@@ -18,7 +18,7 @@ from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher, MultiView
 from mvssl.models.prototypes import Prototypes
-from tests.runs import StubRun, loader_of, small_job
+from tests.runs import SMALL_VIT, StubRun, loader_of, small_job
 
 STEPS, PER_EPOCH = 12, 4
 
@@ -202,17 +202,7 @@ def test_a_schedule_describes_itself(arguments: dict[str, Any], told: str) -> No
 
 MODEL: dict[str, Any] = {
     "type": "MultiView",
-    "backbone": {
-        "type": "TimmBackbone",
-        "name": "vit_tiny_patch16_224",
-        "model_args": {
-            "img_size": 16,
-            "patch_size": 8,
-            "embed_dim": 16,
-            "depth": 1,
-            "num_heads": 2,
-        },
-    },
+    "backbone": SMALL_VIT,
     "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
     "predictor": {"type": "MLP", "hidden_channels": 8},
     "teacher": {"momentum": 0.5},
