@@ -28,6 +28,8 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    stop_training: bool
+    """Set to end the run after this epoch."""
 
 
 class Run(Protocol):

@@ -11,14 +11,16 @@ from typing import Any
 import cv2
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from mvssl.apis import TrainOptions, train
 from mvssl.config.checks import check_config
 from mvssl.config.read import load_config
 from mvssl.datasets import Digits
 from mvssl.engine.hooks import EvaluationHook
+from mvssl.engine.run import Run
 from mvssl.errors import UserError
-from mvssl.registry import DATASETS, EVALUATORS
+from mvssl.registry import DATASETS, EVALUATORS, HOOKS
 from tests.apis.test_train import _train as train_as_rank
 from tests.evaluation.small import (
     BackboneMean,
@@ -231,3 +233,23 @@ def test_two_processes_measure_what_one_does(run_distributed: GlooPool, tmp_path
 
 def test_check_config_knows_the_blocks_of_an_evaluation(tmp_path: Path) -> None:
     assert check_config(load_config(write_config(tmp_path, more=OWN)).to_dict()) == []
+
+
+class StopAfterOne(Hook):
+    """Ends a run with its first epoch."""
+
+    def after_train_epoch(self, runner: Run) -> None:
+        runner.train_loop.stop_training = True
+
+
+def test_a_run_that_a_hook_ends_is_measured_at_its_end(tmp_path: Path) -> None:
+    HOOKS.register_module(module=StopAfterOne)
+    try:
+        more = "custom_hooks = [dict(type='StopAfterOne')]\nevaluation = dict(interval=100)\n"
+        config = write_config(tmp_path, "byol_vit.py", more)
+        run(config, tmp_path / "run", cfg_options={"train_cfg.max_epochs": 3})
+    finally:
+        HOOKS.module_dict.pop("StopAfterOne")
+    measured = curves(tmp_path / "run" / "epoch_1.pth")["knn_top1"][0]
+    assert measured.tolist() == [0, 5]
+    assert not (tmp_path / "run" / "epoch_2.pth").exists()

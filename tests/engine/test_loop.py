@@ -75,7 +75,7 @@ class Diary(Hook):
         loop = runner.train_loop
         self.lines.append(f"batch {batch_idx}, iteration {loop.iter}")  # type: ignore[attr-defined]
         if len(self.lines) == 6:
-            loop.stop_training = True  # type: ignore[attr-defined]
+            loop.stop_training = True
 
     def after_train_epoch(self, runner: Run) -> None:
         self.lines.append(f"epoch {runner.train_loop.epoch} ends")  # type: ignore[attr-defined]

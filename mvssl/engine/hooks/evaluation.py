@@ -20,7 +20,7 @@ __all__ = ["EvaluationHook"]
 class EvaluationHook(Hook):
     """Runs any number of evaluators on two data sets; what they share is computed once.
 
-    They run before training, every ``interval`` epochs, and after training; those that take
+    They run before training, every ``interval`` epochs, and after the last one; those that take
     features alone once on raw pixels too. Results are curves of the run, by their own names; a
     resumed run keeps those that it has.
 
@@ -88,7 +88,7 @@ class EvaluationHook(Hook):
             self.initial = results
 
     def after_train_epoch(self, runner: Run) -> None:
-        last = runner.epoch + 1 == runner.max_epochs
+        last = runner.epoch + 1 == runner.max_epochs or runner.train_loop.stop_training
         if last or self.every_n_epochs(runner, self.interval):
             self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
 
