@@ -59,13 +59,20 @@ def _from_set(spec: Mapping[str, Any], size: int) -> list[View]:
         near = near_names(name, VIEW_SETS.module_dict)
         raise UserError(f"There is no view set {name!r}{near} Known: {listed}.")
     arguments = {"size": size, **{key: value for key, value in spec.items() if key != "type"}}
-    known = inspect.signature(make).parameters
+    signature = inspect.signature(make)
+    known = signature.parameters
     for argument in arguments:
         if argument not in known:
             raise UserError(
                 f"views: the set {name!r} takes no {argument!r}{near_names(argument, known)} "
                 f"It takes {either(known)}."
             )
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UserError(
+            f"views: the set {name!r}: {error}; give dict(type={name!r}, ...)."
+        ) from error
     made = list(make(**arguments))
     if not made or not all(isinstance(view, View) for view in made):
         raise UserError(f"views: the set {name!r} must give a list of mvssl.views.View.")
@@ -85,6 +92,10 @@ def _from_dict(number: int, spec: Mapping[str, Any], size: int) -> View:
             raise UserError(
                 f"operations and {either(named)} cannot both be given: an operation's arguments "
                 f"stand in its own dict(type=...)."
+            )
+        if not isinstance(listed, list | tuple):
+            raise UserError(
+                f"operations is a list, such as [dict(type='RandomResizedCrop')], not {listed!r}."
             )
         return View(operations=[_operation(one) for one in listed], **own)
     except UserError as error:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mvssl.errors import UserError
 from mvssl.views.draws import sample_keys
 from mvssl.views.ops.base import Drawn, Operation
 from mvssl.views.upload import upload
@@ -75,9 +76,11 @@ def _check(images: Tensor, index: Tensor, epoch: Tensor) -> None:
 def _make_view(pixels: Tensor, view: View, u_bn: NDArray[np.float64]) -> Tensor:
     images = pixels
     for operation, own in view.steps:
-        if images.dtype == torch.uint8 and not operation.takes_bytes:
+        drawn = operation.draw(u_bn[:, own], *images.shape[2:])
+        # What some samples alone become is written beside the others: into floats, into a copy.
+        if images.dtype == torch.uint8 and not (operation.takes_bytes and drawn["on"].all()):
             images = _as_float(images)
-        images = _apply(operation, images, operation.draw(u_bn[:, own], *images.shape[2:]))
+        images = _apply(operation, images, drawn)
     view.check_result(*images.shape[2:])
     images = _as_float(images) if images.dtype == torch.uint8 else images
     # Weights add up to 1 but for rounding, so that white may end just above 1.
@@ -98,4 +101,10 @@ def _apply(operation: Operation, images: Tensor, drawn: Drawn) -> Tensor:
     where = upload(rows, images.device)
     touched = {name: values[rows] for name, values in drawn.items()}
     changed = operation.device(images.index_select(0, where), touched)
+    if changed.shape[1:] != images.shape[1:]:
+        raise UserError(
+            f"{operation.name} makes {tuple(changed.shape[1:])} of images of shape (C, H, W) = "
+            f"{tuple(images.shape[1:])}, and of some samples alone: what changes the size is done "
+            f"to all."
+        )
     return images.index_copy_(0, where, changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from mvssl.views.build import ViewsConfig, build_views
 from mvssl.views.color_spaces import color_space as named_color_space
 from mvssl.views.device_views import DeviceViews
 from mvssl.views.host_views import HostViews
+from mvssl.views.ops import RandomOperation, RandomResizedCrop
 from mvssl.views.preprocessor import Preprocessor
+from mvssl.views.view import View
 
 __all__ = ["MultiViewPreprocessor"]
 
@@ -76,13 +79,17 @@ class MultiViewPreprocessor(Preprocessor):
         self._try_operations()
 
     def _try_operations(self) -> None:
-        """That every operation works with the engine; foreign ones on an image of one colour."""
+        """That every operation works with the engine.
+
+        Those for the host alone, other libraries' transforms for the most part, are tried.
+        """
         for view in self.views:
             foreign = [one for one in view.operations if not one.has_device_form]
             if foreign and self.engine == "device":
                 raise UserError(foreign[0].host_alone())
             if foreign:
-                HostViews([view], seed=0)(np.full((view.size, view.size, 3), 127, np.uint8), 0, 0)
+                gray = np.full((view.size, view.size, 3), 127, np.uint8)
+                HostViews([_without_chance(view)], seed=0)(gray, 0, 0)
 
     def host_transform(self) -> HostViews | None:
         return HostViews(self.views, self.seed) if self.engine == "host" else None
@@ -118,6 +125,17 @@ class MultiViewPreprocessor(Preprocessor):
 
     def describe_inputs(self) -> dict[str, Any]:
         return super().describe_inputs() | {"color_space": self.color_space}
+
+
+def _without_chance(view: View) -> View:
+    """The view from its crop on, with every operation applied for certain.
+
+    What stands before the crop is given images of a size that is not known yet.
+    """
+    crops = [n for n, one in enumerate(view.operations) if isinstance(one, RandomResizedCrop)]
+    tried = view.operations[crops[0] if crops else 0 :]
+    certain = [replace(x, prob=1.0) if isinstance(x, RandomOperation) else x for x in tried]
+    return replace(view, operations=certain)
 
 
 def _told(views: ViewsConfig, options: Mapping[str, Any] | None) -> str:

@@ -123,7 +123,8 @@ class View:
         for operation in self.operations:
             name = operation.name
             seen[name] += 1
-            first = operation.first_number
+            # Of the class itself: a derived one would draw what the one above it draws.
+            first = vars(type(operation)).get("first_number")
             if first is None or seen[name] > 1:
                 first = first_place(name if seen[name] == 1 else f"{name} {seen[name]}")
             found.append(places(first, operation.numbers))

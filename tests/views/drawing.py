@@ -1,4 +1,4 @@
-"""What a view draws, for tests to look at."""
+"""What a view draws and shows, for tests to look at."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
-from mvssl.views import Operation, View
+from mvssl.views import DeviceViews, HostViews, Operation, View
 from mvssl.views.draws import sample_keys
 from mvssl.views.ops import (
     ColorJitter,
@@ -18,6 +19,22 @@ from mvssl.views.ops import (
     RandomResizedCrop,
     Solarize,
 )
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+
+
+def whole(size: int, **named: Any) -> View:
+    """A view of the whole square image, so that its pixels stay as they are."""
+    crop: dict[str, Any] = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0}
+    return View.flat(size, **crop, **named)
+
+
+def both_engines(view: View, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A view of ``PHOTO`` by each engine, (H, W, 3) in levels."""
+    (host,) = HostViews([view], 3)(PHOTO, index, 0)
+    pixels = torch.from_numpy(PHOTO).permute(2, 0, 1)[None]
+    (device,) = DeviceViews([view], 3)(pixels, torch.tensor([index]), torch.tensor([0]))
+    return host.permute(1, 2, 0).numpy(), (255 * device[0]).permute(1, 2, 0).numpy()
 
 
 def draws(

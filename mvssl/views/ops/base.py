@@ -37,7 +37,8 @@ class Operation(ABC):
     Attributes:
         numbers: How many uniform numbers a sample takes.
         first_number: Where its numbers stand in the sequence of a view; None, for all but the
-            operations that come with mvssl, for a place that follows from ``name``.
+            operations that come with mvssl, for a place that follows from ``name``. A derived class
+            does not take it over.
         flat: Arguments that can be given to a view directly, ``dict(size=32, blur=0.5)``: the
             view's short name to the name of the argument here.
         place: Where a view that is given by short names applies it: in increasing order.
