@@ -13,6 +13,7 @@ from collections.abc import Sequence
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Pretrain a backbone without labels, from a config.",
+        allow_abbrev=False,  # half a name may be another option's
         epilog="Example: python tools/train.py configs/photos/byol_er_vit.py --data ~/Pictures",
     )
     parser.add_argument("config", metavar="CONFIG", help="path of a config file")

@@ -393,3 +393,10 @@ def test_without_opencvs_system_libraries_one_sentence_says_what_to_install() ->
     (line,) = done.stderr.splitlines()
     assert "libGL.so.1" in line
     assert "apt-get install -y libgl1 libglib2.0-0" in line
+
+
+def test_half_an_option_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train_cli(write_config(tmp_path), "--objectiv", "er")
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --objectiv er" in capsys.readouterr().err
