@@ -98,8 +98,10 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
     A parameter without a gradient has none on any rank, as all ranks compute alike.
     """
+    if world_size() == 1:
+        return
     grads = [p.grad for p in parameters if p.grad is not None]
-    if world_size() == 1 or not grads:
+    if not grads:
         return
     mean = all_reduce_mean(torch.cat([grad.flatten() for grad in grads]))
     for grad, part in zip(grads, mean.split([grad.numel() for grad in grads]), strict=True):

@@ -20,11 +20,16 @@ from mvssl.registry import COMPONENT_ERRORS, HOOKS
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 
 
+# Hooks that mmengine adds where a config does not say otherwise.
+MMENGINES = ("checkpoint", "logger", "param_scheduler", "runtime_info", "sampler_seed", "timer")
+
+
 def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
     """``default_hooks`` by their names."""
-    # None stays: it tells mmengine to leave out one of its own.
     hooks = (cfg.get("default_hooks") or {}).items()
-    return {name: None if hook is None else _build_hook(name, hook) for name, hook in hooks}
+    built = {name: None if hook is None else _build_hook(name, hook) for name, hook in hooks}
+    # None tells mmengine to leave out one of its own; of others it would try to make a hook.
+    return {name: hook for name, hook in built.items() if hook is not None or name in MMENGINES}
 
 
 def build_custom_hooks(cfg: Config) -> list[Hook]:

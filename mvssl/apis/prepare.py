@@ -25,7 +25,7 @@ from mvssl.datasets import ImageDataset
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 from mvssl.models import MultiView
 from mvssl.registry import DATASETS, HEADS, MODELS
 
@@ -72,6 +72,7 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
         wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
         problems += _accumulation(cfg, model)
+        problems += _recomputed_parts(cfg, model)
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)
@@ -81,7 +82,7 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         part("model.head", lambda: model.head.check_batch(batch_size))
         model.data_preprocessor.seed = seed
         dataset.view_transform = model.data_preprocessor.host_transform()
-        part("train_dataloader", lambda: try_sample(model, dataset))
+        part("train_dataloader", lambda: try_sample(model, dataset, batch_size))
     complain(config, problems)
     return Job(
         config=config,
@@ -163,6 +164,21 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
             f"train_cfg.micro_batch_size."
         )
     return problems if told is None else [*problems, Problem("optim_wrapper", told)]
+
+
+def _recomputed_parts(cfg: Config, model: MultiView) -> list[Problem]:
+    """Names in ``activation_checkpointing`` that the model has not."""
+    names = cfg.get("activation_checkpointing") or []
+    known = {name for name, _ in model.named_modules() if name}
+    return [
+        Problem(
+            "activation_checkpointing",
+            f"activation_checkpointing: the model has no part '{name}'"
+            f"{near_names(str(name), known)}",
+        )
+        for name in ([names] if isinstance(names, str) else names)
+        if name not in known
+    ]
 
 
 def _build_schedulers(

@@ -45,7 +45,9 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = choose_work_dir(options, path)
-        return run(Runner(job, work_dir, checkpoint, options.launcher), job)
+        runner = Runner(job, work_dir, checkpoint, options.launcher)
+        del checkpoint  # the runner lets go of it when it has been read
+        return run(runner, job)
     finally:
         if started:
             stop_processes()

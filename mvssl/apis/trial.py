@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from mvssl.datasets import ImageDataset
+from mvssl.distributed import world_size
+from mvssl.engine.loop import total_loss
 from mvssl.errors import UserError, in_words
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
@@ -73,10 +75,11 @@ def _trial(backbone: nn.Module, channels: int, side: int) -> str | None:
     return None
 
 
-def try_sample(model: MultiView, dataset: ImageDataset) -> None:
-    """Pass two images through data set, preprocessor, backbone, neck and predictor.
+def try_sample(model: MultiView, dataset: ImageDataset, batch_size: int) -> None:
+    """Pass two images through data set, preprocessor and all parts of a model.
 
-    The random state and the statistics of the model stay as they are.
+    The head, which may want more than two, gets them over and over, ``batch_size`` in all. The
+    random state and the statistics of the model stay as they are.
 
     Raises:
         UserError: the first part that fails, or whose output does not fit the next one.
@@ -97,6 +100,12 @@ def try_sample(model: MultiView, dataset: ImageDataset) -> None:
         if model.predictor is not None:
             p = _called(_named("predictor", model), model.predictor, z)
             _check(_named("predictor", model), p, model.neck.out_channels, "in_channels")
+        if world_size() == 1:  # heads gather over processes, which may not all come here
+            record = model.embed(made["inputs"], made["index"])
+            rows = torch.arange(batch_size) % 2
+            repeated = record.map(lambda tensor: tensor[rows])
+            outputs = _called(_named("head", model), model.loss, repeated)
+            total_loss(outputs, type(model.head).__name__)
 
 
 def _named(part: str, model: MultiView) -> str:

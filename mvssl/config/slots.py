@@ -40,6 +40,8 @@ REQUIRED = ("model", "optim_wrapper", "train_cfg", "train_dataloader")
 KINDS: dict[str, tuple[type, str]] = {
     "custom_hooks": (list, "a list"),
     "default_hooks": (dict, "a dict"),
+    "env_cfg": (dict, "a dict"),
+    "visualizer": (dict, "a dict"),
     "evaluation": (dict, "a dict"),
     "schedules": (dict, "a dict"),
     **{name: (dict, "a dict") for name in REQUIRED},

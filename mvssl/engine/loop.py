@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -30,10 +30,10 @@ from mvssl.models.multiview import Monitor
 from mvssl.models.record import Embeddings
 from mvssl.registry import LOOPS
 
-__all__ = ["Network", "TrainLoop", "distribute", "total_loss"]
+__all__ = ["Embedder", "TrainLoop", "distribute", "total_loss"]
 
 
-class Network(nn.Module):
+class Embedder(nn.Module):
     """``model.embed`` with the parameters behind it: what is wrapped for several processes."""
 
     def __init__(self, model: MultiView) -> None:
@@ -43,13 +43,13 @@ class Network(nn.Module):
         # In a tuple, so that the head's parameters and the teacher's do not become this module's.
         self._model = (model,)
 
-    def forward(self, views: list[Tensor], index: Tensor) -> Embeddings:
-        return self._model[0].embed(views, index)
+    def forward(self, views: list[Tensor], index: Tensor, targets: bool = True) -> Embeddings:
+        return self._model[0].embed(views, index, targets)
 
 
 def distribute(model: MultiView, find_unused_parameters: bool = False) -> nn.Module:
     """The network of a model, wrapped in DDP where there are several processes."""
-    network = Network(model)
+    network = Embedder(model)
     if not is_distributed():
         return network
     on_cpu = get_device() == "cpu"
@@ -136,8 +136,8 @@ class TrainLoop(BaseLoop):
         loss = total_loss(outputs, type(model.head).__name__)
         optimizer.backward(optimizer.scale_loss(loss))
         self._backward_pieces(network, pieces, record)
-        # The head's parameters are none of the network's, whose gradients DDP has joined.
-        average_gradients(model.head.parameters())
+        # Those of the head, say; DDP has joined the gradients of the network's.
+        average_gradients(outside(network, model))
         if optimizer.should_update():
             optimizer.step()
             optimizer.zero_grad()
@@ -154,6 +154,8 @@ class TrainLoop(BaseLoop):
 
     def _backward_pieces(self, network: nn.Module, pieces: list[Piece], record: Embeddings) -> None:
         """Push the gradient of the record through the network, piece by piece."""
+        if not pieces:
+            return
         after = random_state()
         for piece in pieces:
             # DDP joins the gradients of all processes with the last piece, not with every one.
@@ -162,8 +164,13 @@ class TrainLoop(BaseLoop):
                 with self.runner.optim_wrapper.optim_context(network):
                     value = pull(network, piece, record)
                 value.backward()
-        if pieces:
-            set_random_state(after)
+        set_random_state(after)
+
+
+def outside(network: nn.Module, model: MultiView) -> Iterator[nn.Parameter]:
+    """The parameters of a model that are none of its network's."""
+    inside = {id(parameter) for parameter in network.parameters()}
+    yield from (parameter for parameter in model.parameters() if id(parameter) not in inside)
 
 
 def total_loss(outputs: Mapping[str, Any], head: str) -> Tensor:

@@ -79,7 +79,7 @@ def pull(network: nn.Module, piece: Piece, record: Embeddings) -> Tensor:
         record: of the whole batch; its leaves have the gradients of the loss.
     """
     set_random_state(piece.state)
-    again = network(piece.views, piece.index)
+    again = network(piece.views, piece.index, False)  # targets have no gradient
     terms = [
         (at_least_float32(output) * leaf.grad[piece.rows]).sum()
         for output, leaf in _pairs(again, record)

@@ -155,6 +155,11 @@ def build_optim_wrapper(cfg: Mapping[str, Any], model: nn.Module) -> OptimWrappe
         "optim_wrapper_cfg": wrapper,
     }
     built: OptimWrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    if type(built).update_params is not OptimWrapper.update_params:
+        raise UserError(
+            f"optim_wrapper: {type(built).__name__} has an update_params of its own, which the "
+            f"train loop does not call: override backward, step or zero_grad instead."
+        )
     return built
 
 

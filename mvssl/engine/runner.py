@@ -168,6 +168,7 @@ class Runner(MMRunner):
             self._recompute_activations()
             if self.checkpoint is not None:
                 self.resume_from(self.checkpoint)
+                self.checkpoint = None  # it holds the weights once more
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
             self._compile_embed()
             loop.run()
@@ -195,7 +196,10 @@ class Runner(MMRunner):
         options = self.cfg.get("compile")
         if options:
             arguments = {} if options is True else dict(options)
-            compiled = torch.compile(self.model.embed, **arguments)
+            try:
+                compiled = torch.compile(self.model.embed, **arguments)
+            except TypeError as error:
+                raise UserError(f"compile: torch.compile: {error}.") from error
             self.model.embed = compiled  # type: ignore[method-assign]
 
     def record(self, scalars: dict[str, float], step: int) -> None:

@@ -57,6 +57,10 @@ def as_network(
     if isinstance(model, Network):
         return model
     if isinstance(model, MultiView):
+        if model.data_preprocessor is None:
+            raise UserError(
+                "The model has no data_preprocessor, which prepares the images: build it with one."
+            )
         return Network(model.backbone, model.data_preprocessor, model)
     known = preprocessing or getattr(model, "preprocessing", None)
     if known is None:

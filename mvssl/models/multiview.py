@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -160,35 +160,28 @@ class MultiView(nn.Module):
         """:meth:`embed`."""
         return self.embed(views, index)
 
-    def embed(self, views: list[Tensor], index: Tensor) -> Embeddings:
+    def embed(self, views: list[Tensor], index: Tensor, targets: bool = True) -> Embeddings:
         """The record of a batch.
 
         Args:
             views: V x (B, 3, s, s), normalised.
             index: (B,) sample numbers.
+            targets: False for what the student makes alone.
         """
         features, z, p = self.embed_student(views)
-        globals_ = views[: self.num_targets]
-        if self.teacher is None:
-            targets = z[: self.num_targets]
-        else:
-            targets = [
-                target
-                for part in _by_shape(globals_)
-                for target in self.teacher(torch.cat(part)).chunk(len(part))
-            ]
-        logits, target_logits = self._logits(z, targets)
+        target = self._targets(views[: self.num_targets], z) if targets else []
+        logits, target_logits = self._logits(z, target)
         numbers = range(len(views))
         return Embeddings(
             features=features,
             z=z,
             p=p,
-            target=targets,
+            target=target,
             index=index,
             logits=logits,
             target_logits=target_logits,
             views=tuple(numbers[self.teacher_only_views :]),
-            target_views=tuple(numbers[: len(targets)]),
+            target_views=tuple(numbers[: len(target)]),
         )
 
     def loss(self, record: Embeddings, monitor: Monitor | None = None) -> Scalars:
@@ -198,6 +191,9 @@ class MultiView(nn.Module):
             record: what :meth:`embed` made, of the whole batch.
             monitor: what is to be measured of the record beside; then the head reports, too, what
                 takes more time than every step should.
+
+        Raises:
+            UserError: the head returns anything but a mapping.
         """
         # Objectives are computed in full precision: logits over a temperature of 0.05, say, would
         # multiply bfloat16's error by 20.
@@ -206,7 +202,23 @@ class MultiView(nn.Module):
             self.head.measuring = monitor is not None
             # Measured first: the head may move its memory, and with it its targets.
             measured = {} if monitor is None else monitor(record.detach())
-            return {**self.head.compare(record), **measured}
+            compared = self.head.compare(record)
+            if not isinstance(compared, Mapping):
+                raise UserError(
+                    f"model.head: {type(self.head).__name__} returns a {type(compared).__name__}, "
+                    f"not losses and scalars by their names: return dict(loss=...)."
+                )
+            return {**compared, **measured}
+
+    def _targets(self, views: list[Tensor], z: list[Tensor]) -> list[Tensor]:
+        """Of the global views: the teacher's projections, or the student's own."""
+        if self.teacher is None:
+            return z[: self.num_targets]
+        return [
+            target
+            for part in _by_shape(views)
+            for target in self.teacher(torch.cat(part)).chunk(len(part))
+        ]
 
     def _logits(
         self, z: list[Tensor], targets: list[Tensor]

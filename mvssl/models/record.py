@@ -54,13 +54,14 @@ class Embeddings:
 
     def detach(self) -> Embeddings:
         """The same record without gradients, for monitors."""
-        return self._map(Tensor.detach)
+        return self.map(Tensor.detach)
 
     def upcast(self) -> Embeddings:
         """The same record in float32 where autocast made it half precision."""
-        return self._map(at_least_float32)
+        return self.map(at_least_float32)
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Embeddings:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Embeddings:
+        """The record with ``function`` of each tensor in its place."""
         changed: dict[str, Any] = {"index": function(self.index)}
         for name in ("features", "z", "p", "target", "logits", "target_logits"):
             tensors = getattr(self, name)

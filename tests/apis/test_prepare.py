@@ -16,7 +16,7 @@ from mvssl.models.backbones import Backbone
 from mvssl.models.heads import Head, PairHead
 from mvssl.models.necks import Neck
 from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, Registry
-from tests.mini import prepared, write_config
+from tests.mini import prepared, train_cli, write_config
 
 
 def options(tmp_path: Path, base: str, **cfg_options: Any) -> TrainOptions:
@@ -114,6 +114,18 @@ def test_hooks_may_be_left_out_by_none(tmp_path: Path) -> None:
     none = {"evaluation": None, "custom_hooks": None, "schedules__teacher_momentum": None}
     none |= {"default_hooks__clustering": None, "default_hooks__freeze": None}
     assert prepared(options(tmp_path, "byol_vit.py", **none)).custom_hooks == []
+
+
+def test_a_run_without_the_information_hook_trains(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "byol_vit.py")
+    gone = "default_hooks.information=None"
+    assert train_cli(config, "--cfg-options", gone, "--work-dir", tmp_path / "out") == 0
+    assert list((tmp_path / "out").rglob("*.pth"))
+
+
+def test_recomputed_parts_are_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model has no part 'bakbone'; did you mean 'backbone'"):
+        prepared(options(tmp_path, "byol_vit.py", activation_checkpointing=["bakbone"]))
 
 
 @pytest.mark.parametrize("as_list", [False, True])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mvssl.apis import TrainOptions
 from mvssl.datasets import ImageDataset
 from mvssl.errors import UserError
+from mvssl.models import Embeddings
 from mvssl.models.backbones import Backbone
 from mvssl.models.necks import Neck
 from mvssl.registry import BACKBONES, DATASETS, NECKS, Registry
@@ -144,6 +145,35 @@ def test_what_does_not_fit_is_told(tmp_path: Path, place: str, kind: str, told: 
     with pytest.raises(UserError, match=told):
         prepared(TrainOptions(str(write_config(tmp_path, "byol_vit.py")), cfg_options=part))
     assert not torch.equal(before, torch.get_rng_state())  # weights were drawn
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (torch.tensor(1.0), r"returns a Tensor, not losses and scalars by their names"),
+        ({"lss": torch.tensor(1.0)}, "returns nothing that is named loss"),
+        ({"loss": torch.ones(4)}, r"returns 'loss', which is no scalar tensor but \(4,\)"),
+        ({"loss": 1.0}, "returns 'loss', which is no scalar tensor but float"),
+    ],
+)
+def test_a_head_returns_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, told: str
+) -> None:
+    monkeypatch.setattr("mvssl.models.heads.PairHead.compare", lambda *_, **__: made)
+    with pytest.raises(UserError, match=rf"model\.head: PairHead {told}"):
+        prepared(TrainOptions(str(write_config(tmp_path, "byol_vit.py"))))
+
+
+def test_what_a_head_raises_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def five_nearest(_head: Any, record: Embeddings) -> dict[str, Tensor]:
+        assert len(record.z[0]) > 5  # as many as a batch has
+        return {"loss": record.z[0].topk(5).values @ torch.ones(3)}
+
+    monkeypatch.setattr("mvssl.models.heads.PairHead.compare", five_nearest)
+    with pytest.raises(
+        UserError, match=r"model\.head: PairHead fails on two images: .*size mismatch"
+    ):
+        prepared(TrainOptions(str(write_config(tmp_path, "byol_vit.py"))))
 
 
 def test_the_trial_changes_neither_weights_nor_statistics_nor_random_numbers(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from mvssl.engine.micro_batch import join
 from mvssl.information import VonMisesFisher, infonce_bound
 from mvssl.models import MultiView
 from mvssl.models.losses import PairLoss
+from mvssl.models.teacher import EMATeacher
 from mvssl.registry import LOSSES, MODELS
 from tests.gloo_pool import GlooPool
 from tests.runs import StubRun, optimizer_of
@@ -127,6 +129,15 @@ def test_the_gradient_is_that_of_the_whole_batch(
         torch.testing.assert_close(pieces[name], grad, rtol=1e-8, atol=1e-12, msg=name)
     for name, value in whole_scalars.items():
         torch.testing.assert_close(scalars[name], value, rtol=1e-8, atol=1e-10, msg=name)
+
+
+def test_the_teacher_sees_each_piece_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second pass is for the gradient, and targets have none."""
+    model = build(HEADS["er"], **BYOL)
+    teach = Mock(side_effect=EMATeacher.forward)
+    monkeypatch.setattr(EMATeacher, "forward", lambda *args: teach(*args))
+    step(model, batch(), 2)
+    assert teach.call_count == B // 2
 
 
 def test_the_optimiser_steps_once() -> None:

@@ -234,13 +234,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list
                 "none" if x is None else repr(float.fromhex(x)) for x in (then, today)
             )
             faults.append(f"{name} differs in {len(steps)} steps, first at {first}: {shown}")
-    # By content: a tensor may have moved to another name.
-    if sorted(before["tensors"].values()) != sorted(now["tensors"].values()):
-        changed = sorted(
-            name
-            for name in before["tensors"].keys() | now["tensors"]
-            if before["tensors"].get(name) != now["tensors"].get(name)
-        )
+    there, here = before["tensors"], now["tensors"]
+    changed = sorted(name for name in there.keys() & here if there[name] != here[name])
+    # A tensor may have moved to another name: those of one side alone are held against each other.
+    gone, come = there.keys() - here, here.keys() - there
+    if sorted(there[name] for name in gone) != sorted(here[name] for name in come):
+        changed += sorted(gone | come)
+    if changed:
         faults.append(f"{len(changed)} tensors differ at the end: {', '.join(changed[:4])}")
     for what, names in (("no more", old.keys() - new), ("new", new.keys() - old)):
         if names:
