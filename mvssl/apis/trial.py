@@ -14,6 +14,7 @@ from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine.loop import total_loss
 from mvssl.errors import UserError, in_words
+from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
 from mvssl.registry import COMPONENT_ERRORS
@@ -138,10 +139,5 @@ def _check(where: str, output: Any, width: int, name: str) -> None:
 @contextmanager
 def _undisturbed(part: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; mode and random state come back afterwards."""
-    was_training = part.training
-    part.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        part.train(was_training)
+    with evaluation_mode(part), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        yield
