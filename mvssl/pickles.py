@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import torch
 
@@ -116,8 +116,10 @@ class _Storage(_Inert):
 
 
 # The class in C would take memory for whatever a pickle says that it needs.
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Reader(pickle._Unpickler):
     """Goes through a pickle with inert objects in the place of all that it names."""
+
+    stack: list[Any]
 
     def __init__(self, file: Readable, content: PickleContent) -> None:
         super().__init__(file, encoding="latin-1")
@@ -151,8 +153,8 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
         self.stack.pop()
         self.load_newobj()
 
-    dispatch: dict[int, Callable[..., None]] = {
-        **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
+        **pickle._Unpickler.dispatch,
         pickle.NEWOBJ[0]: load_newobj,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,
     }

@@ -38,9 +38,9 @@ class _Bomb:
         return self.call, self.arguments
 
 
-def _zipped(content: bytes, name: str = "archive/data.pkl", **how: Any) -> bytes:
+def _zipped(content: bytes, name: str = "archive/data.pkl", how: int = 0) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", **how) as archive:
+    with zipfile.ZipFile(buffer, "w", how) as archive:
         archive.writestr(name, content)
         archive.writestr("archive/version", "3")
     return buffer.getvalue()
@@ -99,15 +99,15 @@ def test_a_short_call_cannot_take_all_memory(call: Any, zipped: bool, tmp_path: 
 
 @pytest.mark.parametrize("how", ["deflated", "other member", "nested"])
 def test_an_archive_that_unpacks_to_far_more_is_refused(how: str, tmp_path: Path) -> None:
-    file, squeeze = tmp_path / "a.pth", {"compression": zipfile.ZIP_DEFLATED}
+    file, squeeze = tmp_path / "a.pth", zipfile.ZIP_DEFLATED
     if how == "deflated":
         whole = tmp_path / "whole.pth"
         torch.save({"w": torch.zeros(2**27)}, whole)
-        with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(file, "w", **squeeze) as out:
+        with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(file, "w", squeeze) as out:
             for one in archive.infolist():
                 out.writestr(one.filename, archive.read(one))
     else:
-        inner = _zipped(bytes(2**29), "archive/data/0", **squeeze)
+        inner = _zipped(bytes(2**29), "archive/data/0", squeeze)
         file.write_bytes(inner if how == "other member" else _zipped(inner, "archive/a.pth"))
     assert file.stat().st_size < 2**20
     with pytest.raises(UserError, match=r"would unpack to \d+\.\d MB, so it is refused"):
