@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,27 @@ from mvssl.models import MultiView
 
 __all__ = ["adopt", "compare_config", "compare_data", "compare_run", "described"]
 
-KINDS = {"values": Mapping, "options": Mapping, "names": Tensor}
+# What the ``meta`` of a checkpoint must hold, and its options.
+KINDS: dict[str, type | UnionType] = {
+    "epoch": int,
+    "epoch_means": Mapping,
+    "iter": int,
+    "max_epochs": int,
+    "names": Tensor,
+    "options": Mapping,
+    "seconds": int | float,
+    "steps_per_epoch": int,
+    "values": Mapping,
+}
+OPTIONS: dict[str, type | UnionType] = {
+    "amp": bool,
+    "cfg_options": Mapping,
+    "config": str,
+    "data": str | None,
+    "folder": str,
+    "labels": bool,
+    "objective": str,
+}
 MOST = 4
 
 
@@ -58,18 +79,26 @@ def stored(checkpoint: RunCheckpoint) -> Mapping[str, Any]:
     """The ``meta`` of a checkpoint, with what :func:`described` put there.
 
     Raises:
-        UserError: it is not there.
+        UserError: something is not there, or of another kind.
     """
     meta = checkpoint.content["meta"]
-    lacks = [name for name, kind in KINDS.items() if not isinstance(meta.get(name), kind)]
-    if lacks:
+    faults = _faults(meta, KINDS) or [
+        f"options.{name}" for name in _faults(meta["options"], OPTIONS)
+    ]
+    if faults:
         raise UserError(
-            f"{checkpoint.path} does not say what its run was (its meta lacks {', '.join(lacks)}): "
-            f"give an epoch_*.pth file that this version wrote, or load its weights by "
+            f"{checkpoint.path} does not say what its run was (of its meta {', '.join(faults)} "
+            f"{'is' if len(faults) == 1 else 'are'} missing or of another kind): give an "
+            f"epoch_*.pth file that this version wrote, or load its weights by "
             f"model.backbone.checkpoint."
         )
     found: Mapping[str, Any] = meta
     return found
+
+
+def _faults(found: Any, kinds: Mapping[str, type | UnionType]) -> list[str]:
+    held = found if isinstance(found, Mapping) else {}
+    return [name for name, kind in kinds.items() if not isinstance(held.get(name, ...), kind)]
 
 
 def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOptions, list[str]]:
