@@ -153,7 +153,7 @@ def _seed_samples(seed: int, _: int) -> None:
     Which worker makes a sample, and after which others, is another thing in a run that is resumed.
     """
     info = get_worker_info()
-    if info is not None:
+    if info is not None and isinstance(info.dataset, ImageDataset):
         info.dataset.sample_seed = seed
 
 
