@@ -68,7 +68,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     @property
     def steps_left(self) -> int:
         """Whole batches after those that are left out."""
-        return (self.num_samples - self.skip) // self.batch_size
+        return max(self.num_samples - self.skip, 0) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)

@@ -86,6 +86,8 @@ class TrainLoop(BaseLoop):
             the epoch, which goes on with the rest of its images; a hook's ``before_train_epoch``
             then leaves what it did at the epoch's start as it is.
         generators: states of a process's random number generators for an epoch that goes on.
+        skew: iterations that were taken more than a run with the present batch would have; not 0
+            where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
         stop_training: set by a hook that ends the run after this epoch.
     """
@@ -102,14 +104,41 @@ class TrainLoop(BaseLoop):
         if micro_batch_size is not None:
             check_count("train_cfg", micro_batch_size=micro_batch_size)
         self.max_epochs = max_epochs
-        self.max_iters = max_epochs * len(self.dataloader)
         self.micro_batch_size = micro_batch_size
         self.epoch = 0
         self.iter = 0
         self.epoch_images = 0
         self.generators: dict[str, Any] | None = None
+        self.skew = 0
         self.monitor: Monitor | None = None
         self.stop_training = False
+
+    def start_at(self, epoch: int, iteration: int, images: int = 0) -> None:
+        """Go on where a run was.
+
+        Args:
+            epoch: whole epochs that are over.
+            iteration: iterations that were taken, of whatever batch.
+            images: of the epoch under way that were trained on, over all processes; whole batches
+                of them are over.
+        """
+        self.epoch, self.iter, self.epoch_images = epoch, iteration, images
+        self.skew = iteration - epoch * len(self.dataloader) - self._leave_out()
+
+    @property
+    def length(self) -> int:
+        """Iterations of a whole run with the present batch: what schedules go by."""
+        return self.max_epochs * len(self.dataloader)
+
+    @property
+    def position(self) -> int:
+        """Iterations of such a run that are over, of ``length``; during an iteration its number."""
+        return self.iter - self.skew
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations that are taken and that are left."""
+        return self.length + self.skew
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""
@@ -142,6 +171,10 @@ class TrainLoop(BaseLoop):
         states, self.generators = self.generators, None
         if self.epoch_images and states is not None:
             set_generator_states(states)
+        return self._leave_out()
+
+    def _leave_out(self) -> int:
+        """Have the sampler leave out images that were trained on; the steps that this saves."""
         sampler = self.dataloader.sampler
         if not isinstance(sampler, EpochSampler):
             return 0

@@ -20,20 +20,26 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, world_size
+from mvssl.distributed import broadcast_, on_first_rank, world_size
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook
 from mvssl.engine.job import Job
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
+from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError
+from mvssl.errors import UserError, in_words
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 
 __all__ = ["Runner"]
+
+# What reading something of another kind raises.
+CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+# Parts of a config from which rates follow.
+COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -80,6 +86,7 @@ class Runner(MMRunner):
         self.epoch_means: dict[str, float] = {}
         self.checkpoint = checkpoint
         self.train_set = job.dataset
+        self.stored, self.changed = job.stored, job.changed
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()
@@ -150,6 +157,14 @@ class Runner(MMRunner):
             method = getattr(hook, fn_name, None)
             if method is not None:
                 method(self, **arguments)
+
+    @property
+    def position(self) -> int:
+        return self.train_loop.position
+
+    @property
+    def length(self) -> int:
+        return self.train_loop.length
 
     @property
     def seconds(self) -> float:
@@ -246,11 +261,14 @@ class Runner(MMRunner):
     ) -> Path:
         path = (folder or Path(self.work_dir)) / name
         own, hooks = shares(self.model, self.optim_wrapper, self.scalars), hook_states(self.hooks)
-        if self.rank == 0:
+
+        def write() -> None:
             content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
             write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+
+        on_first_rank(write)  # no process goes on where it could not be written
         return path
 
     def _content(self, epoch: int, steps: int, images: int) -> dict[str, Any]:
@@ -263,11 +281,13 @@ class Runner(MMRunner):
         """
         return {
             "meta": {
+                **self.stored,
                 "epoch": epoch,
                 "iter": steps,
                 "epoch_images": images,
                 "world_size": world_size(),
                 "max_epochs": self.max_epochs,
+                "steps_per_epoch": len(self.train_dataloader),
                 "seed": self.seed,
                 "config": self.cfg.pretty_text,
                 "epoch_means": self.epoch_means,
@@ -305,25 +325,43 @@ class Runner(MMRunner):
         """Go on from where a run was when the checkpoint was written.
 
         Raises:
-            UserError: it is of another model.
+            UserError: it is of another model, or lacks something.
         """
         content, meta = checkpoint.content, checkpoint.content["meta"]
         self._take_weights(content, checkpoint.path)
         loop = self.train_loop
-        loop.epoch, loop.iter, loop.epoch_images = meta["epoch"], meta["iter"], meta["epoch_images"]
+        loop.start_at(meta["epoch"], meta["iter"], meta["epoch_images"])
         # At an epoch's end a hook had ended that run, and who resumes it wants it to go on.
         loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
-        loop.generators = load_shares(content, self.model, self.scalars)
-        load_hook_states(self.hooks, content["hooks"])
+        try:
+            loop.generators = load_shares(content, self.model, self.scalars)
+            load_hook_states(self.hooks, content["hooks"])
+        except CONTENT_ERRORS as error:
+            raise UserError(
+                f"{checkpoint.path} does not hold what a run goes on with (generators, means and "
+                f"hooks: {in_words(error)}): give a file that this version wrote, or load its "
+                f"weights by model.backbone.checkpoint."
+            ) from error
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
-        self.optim_wrapper.load_state_dict(content["optimizer"])
-        for scheduler, state in zip(
-            self.param_schedulers or [], content.get("param_schedulers", []), strict=True
-        ):
-            scheduler.load_state_dict(state)
+        self._restore_optimizer(checkpoint)
         self.history.load_state_dict(content["history"])
         for name, (values, counts) in content.get("message_hub", {}).items():
             buffer = HistoryBuffer(values.numpy(), counts.numpy())
             self.message_hub.log_scalars[name] = buffer
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
+
+    def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
+        """Its state; rates and other options from the present config where that differs."""
+        content, meta = checkpoint.content, checkpoint.content["meta"]
+        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
+        differs = any(path.startswith(COURSE) for path in self.changed)
+        course = (meta["max_epochs"], meta["steps_per_epoch"])
+        again = differs or course != (self.max_epochs, steps)
+        if again:
+            replay(schedulers, self.position, steps)
+        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
+        if not again:
+            states = content.get("param_schedulers", [])
+            for scheduler, state in zip(schedulers, states, strict=True):
+                scheduler.load_state_dict(state)
