@@ -46,6 +46,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         view_transform: Makes the views in the loader's workers; None where the device does.
         sample_seed: Set in a loader's workers, where from it, index and epoch the global
             generators are seeded before a sample is made; None: they are left alone.
+        notes: What a user is told beside, when training begins.
     """
 
     sample_seed: int | None = None
@@ -60,6 +61,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._classes = classes
         self.size = size
         self.view_transform: ViewTransform | None = None
+        self.notes: list[str] = []
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -83,6 +85,10 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     @abstractmethod
     def read(self, index: int) -> NDArray[np.uint8] | None:
         """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
+
+    def fault(self, index: int) -> str:
+        """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
+        return "cannot be read as an image"
 
     @abstractmethod
     def path(self, index: int) -> str:
