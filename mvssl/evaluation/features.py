@@ -102,6 +102,7 @@ def _own_batches(
         batch_size=batch_size,
         num_workers=num_workers,
         timeout=TIMEOUT if num_workers else 0,
+        generator=torch.Generator(),  # measuring draws nothing from the one that training uses
     )
 
 
