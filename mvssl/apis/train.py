@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from mmengine.config import Config
 
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
-from mvssl.apis.workdir import choose_work_dir, find_checkpoint
-from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
+from mvssl.apis.workdir import WorkDir
+from mvssl.checkpoint import RunCheckpoint, check_weights, intact_checkpoint
 from mvssl.config.read import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import UserError
+from mvssl.files import WriteError
 from mvssl.launch import start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
@@ -38,44 +40,46 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
     started = start_processes(options.launcher)
     try:
         on_all_ranks(lambda: check_file(options.config))  # told before all else
-        path = find_checkpoint(options)
-        job, checkpoint = on_all_ranks(lambda: _begin(options, path))
-        if options.dry_run:
-            with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
-                show_plan(Runner(job, folder, launcher=options.launcher), job)
-            return None
-        work_dir = choose_work_dir(options, path)
-        runner = Runner(job, work_dir, checkpoint, options.launcher)
-        del checkpoint  # the runner lets go of it when it has been read
-        return run(runner, job)
+        with WorkDir(options) as place:
+            checkpoint = place.find_checkpoint()
+            job = on_all_ranks(partial(_begin, options, checkpoint))
+            if options.dry_run:
+                with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+                    show_plan(Runner(job, folder, launcher=options.launcher), job)
+                return None
+            work_dir = place.make(checkpoint)
+            runner = Runner(job, work_dir, checkpoint, options.launcher)
+            del checkpoint  # the runner lets go of it when it has been read
+            return run(runner, job)
     finally:
         if started:
             stop_processes()
 
 
-def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
-    """Read and build everything, the same on all processes; nothing is written."""
+def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
+    """Build everything, the same on all processes; nothing is written."""
     cfg = options.read()
-    checkpoint = None if path is None else load_run(path)
     seed = choose_seed(options.seed, checkpoint)
     seed_everything(seed)
     job = prepare(cfg, options.config, seed)
     if checkpoint is not None:
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
-    return replace(job, objective=options.objective, **_remarks(options, cfg)), checkpoint
+    return replace(job, objective=options.objective, **_remarks(options, cfg))
 
 
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
-    if runner.rank == 0:
-        print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.model, job.dataset, work_dir / "views.png")
     try:
+        if runner.rank == 0:
+            print(opening(job, str(work_dir)), flush=True)
+            write_views(runner.model, job.dataset, work_dir / "views.png")
         runner.train()
+        return write_outputs(runner, job) if runner.rank == 0 else None
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
-    return write_outputs(runner, job) if runner.rank == 0 else None
+    except WriteError as error:
+        raise UserError(f"{error} Of this run, {_what_is_left(work_dir)}.") from error
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
@@ -99,7 +103,7 @@ def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
 
 
 def _what_is_left(work_dir: Path) -> str:
-    last = latest_checkpoint(work_dir)
+    last = intact_checkpoint(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
     return f"--resume goes on from the last checkpoint, {last}"

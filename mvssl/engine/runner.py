@@ -27,6 +27,7 @@ from mvssl.engine.job import Job
 from mvssl.engine.loaders import seed_everything
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.scalars import RunScalars
+from mvssl.engine.tensorboard import TensorboardVisBackend
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
@@ -306,4 +307,7 @@ class Runner(MMRunner):
         for name in SAVED_INFO:
             if name in content.get("runtime_info", {}):
                 self.message_hub.update_info(name, content["runtime_info"][name])
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend) and self.rank == 0:
+                backend.take_back(self.train_loop.iter + 1)
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
