@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
+__all__ = ["ComponentError", "DamageError", "UserError", "either", "in_words", "near_names"]
 
 
 class UserError(ValueError):
@@ -14,6 +15,17 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``.
     """
+
+
+class DamageError(UserError):
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+            f"torch.save wrote."
+        )
 
 
 class ComponentError(UserError):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import mvssl
 from mvssl import checkpoint as checkpoints
-from mvssl.errors import UserError
+from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
@@ -177,10 +177,10 @@ def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path) -> None:
             damaged.write_bytes(data)
             if data == whole:
                 continue
-            with pytest.raises(checkpoints.DamageError, match=r"b\.pth"):
+            with pytest.raises(DamageError, match=r"b\.pth"):
                 checkpoints.load_checkpoint(damaged)
     damaged.write_bytes(whole + b"more")
-    with pytest.raises(checkpoints.DamageError):
+    with pytest.raises(DamageError):
         checkpoints.load_checkpoint(damaged)
 
 
@@ -230,7 +230,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give the path of a file"):
+    with pytest.raises(UserError, match="is a folder, not a checkpoint"):
         checkpoints.load_checkpoint(tmp_path)
 
 

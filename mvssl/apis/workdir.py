@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from mvssl.apis.lock import Lock
 from mvssl.checkpoint import (
-    DamageError,
     RunCheckpoint,
     checkpoints_in,
     intact_checkpoint,
@@ -18,7 +17,7 @@ from mvssl.checkpoint import (
     load_run,
 )
 from mvssl.distributed import on_all_ranks, on_first_rank
-from mvssl.errors import UserError
+from mvssl.errors import DamageError, UserError
 from mvssl.files import WriteError, clear_leftovers
 
 __all__ = ["WorkDir", "config_name", "holds_run"]
