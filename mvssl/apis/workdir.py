@@ -12,7 +12,6 @@ from mvssl.apis.lock import Lock
 from mvssl.checkpoint import (
     RunCheckpoint,
     checkpoints_in,
-    intact_checkpoint,
     latest_checkpoint,
     load_run,
 )
@@ -186,28 +185,37 @@ def _given(path: Path) -> RunCheckpoint:
     try:
         return load_run(path)
     except DamageError as error:
-        other = intact_checkpoint(path.parent)
-        if other is None:
+        others = [one for one in checkpoints_in(path.parent) if one.name != path.name]
+        intact = next((one for one in others if _opens(one)), None)
+        if intact is None:
             raise
-        raise UserError(f"{path} is damaged ({error.why}): give --resume {other}.") from error
+        raise UserError(f"{path} is damaged ({error.why}): give --resume {intact}.") from error
+
+
+def _opens(path: Path) -> bool:
+    try:
+        load_run(path)
+    except UserError:
+        return False
+    return True
 
 
 def _newest_intact(folder: Path) -> RunCheckpoint:
-    damaged: list[DamageError] = []
+    damaged: list[tuple[Path, str]] = []
     for path in checkpoints_in(folder):
         try:
             found = load_run(path)
         except DamageError as error:
-            damaged.append(error)
+            damaged.append((path, error.why))
             continue
-        for one in damaged:
+        for one, why in damaged:
             print(
-                f"note: {one.path} is damaged ({one.why}): going on from {path.name} instead.",
+                f"note: {one} is damaged ({why}): going on from {path.name} instead.",
                 flush=True,
             )
         return found
     if damaged:
-        told = ", ".join(f"{one.path.name}: {one.why}" for one in damaged)
+        told = ", ".join(f"{one.name}: {why}" for one, why in damaged)
         raise UserError(
             f"No checkpoint in {folder} is intact ({told}): put a copy of one there, or start "
             f"again in another --work-dir."
