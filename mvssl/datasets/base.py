@@ -43,6 +43,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
+        notes: What a user is told beside, when training begins.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._classes = classes
         self.size = size
         self.view_transform: ViewTransform | None = None
+        self.notes: list[str] = []
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -79,9 +81,17 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def read(self, index: int) -> NDArray[np.uint8] | None:
         """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
 
+    def fault(self, index: int) -> str:
+        """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
+        return "cannot be read as an image"
+
     @abstractmethod
     def path(self, index: int) -> str:
         """Where sample ``index`` comes from, for messages."""
+
+    def names(self) -> list[str]:
+        """A name for every sample, by which a resumed run knows its images again."""
+        return [self.path(index) for index in range(len(self))]
 
     @abstractmethod
     def describe(self) -> str:
