@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +21,7 @@ from mvssl.checkpoint import RunCheckpoint, check_weights, intact_checkpoint
 from mvssl.config.read import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
-from mvssl.engine.loaders import seed_everything
+from mvssl.engine.generators import seed_everything
 from mvssl.errors import UserError
 from mvssl.files import WriteError
 from mvssl.launch import start_processes, stop_processes
@@ -26,6 +29,9 @@ from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
 
 __all__ = ["TrainOptions", "train"]
+
+# No room, too large, read-only, broken, gone.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def train(options: TrainOptions) -> dict[str, Any] | None:
@@ -49,9 +55,10 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
                     show_plan(Runner(job, folder, launcher=options.launcher), job)
                 return None
             work_dir = place.make(checkpoint)
-            runner = Runner(job, work_dir, checkpoint, options.launcher)
-            del checkpoint  # the runner lets go of it when it has been read
-            return run(runner, job)
+            with _telling_what_is_left(work_dir):
+                runner = Runner(job, work_dir, checkpoint, options.launcher)
+                del checkpoint  # the runner lets go of it when it has been read
+                return run(runner, job)
     finally:
         if started:
             stop_processes()
@@ -87,16 +94,29 @@ def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
+    if runner.rank == 0:
+        print(opening(job, str(work_dir)), flush=True)
+        write_views(runner.model, job.dataset, work_dir / "views.png")
+    runner.train()
+    return write_outputs(runner, job) if runner.rank == 0 else None
+
+
+@contextmanager
+def _telling_what_is_left(work_dir: Path) -> Iterator[None]:
+    """Where the run is interrupted, or its folder cannot be written, say what was saved."""
     try:
-        if runner.rank == 0:
-            print(opening(job, str(work_dir)), flush=True)
-            write_views(runner.model, job.dataset, work_dir / "views.png")
-        runner.train()
-        return write_outputs(runner, job) if runner.rank == 0 else None
+        yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
     except WriteError as error:
         raise UserError(f"{error} Of this run, {_what_is_left(work_dir)}.") from error
+    except OSError as error:
+        if error.errno not in DISK_FAULTS and work_dir.is_dir():
+            raise
+        raise UserError(
+            f"Cannot write into the work dir {work_dir}: {error.strerror}. Make room, or choose "
+            f"another folder. Of this run, {_what_is_left(work_dir)}."
+        ) from error
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
@@ -120,6 +140,8 @@ def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
 
 
 def _what_is_left(work_dir: Path) -> str:
+    if not work_dir.is_dir():
+        return f"nothing is left: the folder {work_dir} is gone"
     last = intact_checkpoint(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
