@@ -192,14 +192,13 @@ def test_tensorboard_shows_each_step_of_resumed_runs_once(tmp_path: Path) -> Non
 
 def test_a_run_that_lives_is_neither_begun_nor_resumed_a_second_time(tmp_path: Path) -> None:
     told = options(tmp_path, 2000)
-    command = [
-        sys.executable,
-        ROOT / "tools/train.py",
-        told.config,
+    command = [sys.executable, str(ROOT / "tools/train.py"), told.config]
+    more = [
         "--work-dir",
         str(told.work_dir),
+        "--cfg-options",
+        *(f"{name}={value}" for name, value in told.cfg_options.items()),
     ]
-    more = ["--cfg-options", *(f"{name}={value}" for name, value in told.cfg_options.items())]
     process = subprocess.Popen(command + more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     run = tmp_path / "run"
     try:
