@@ -85,9 +85,7 @@ def test_a_run_on_files_of_evil_names_writes_its_own_log(
     out = capsys.readouterr()
     log = (run / "train.log").read_text(encoding="utf-8")
     for text in (out.out, out.err, log):
-        assert not any(
-            line.startswith(("2026 00", "note: all")) for line in text.splitlines()
-        )
+        assert not any(line.startswith(("2026 00", "note: all")) for line in text.splitlines())
         assert "\x1b]0" not in text
     assert "caf\\udce9.png cannot be read as an image" in log
     assert "pipe\\n.jpg is a named pipe" in out.out
