@@ -19,7 +19,8 @@ MORE = """
 model['backbone']['model_args'].update(drop_path_rate=0.2, proj_drop_rate=0.1)
 model['data_preprocessor'] = dict(engine='host')
 train_dataloader.update(batch_size=24, num_workers=2, dataset=dict(split='test'))
-train_cfg.update(max_epochs=3)
+train_cfg.update(max_epochs=2)
+evaluation = None
 default_hooks['checkpoint'].update(interval_minutes=1e-4)
 """
 SECONDS = 300.0
@@ -47,15 +48,17 @@ def test_a_killed_run_with_drop_path_and_workers_goes_on(tmp_path: Path) -> None
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train_cli(config, "--work-dir", whole) == 0
     words = [sys.executable, "tools/train.py", str(config), "--work-dir", str(killed)]
-    _killed(words, killed, steps=random.randrange(2, 30))
+    _killed(words, killed, steps=random.randrange(2, 20))
     assert train_cli(config, "--work-dir", killed, "--resume") == 0
-    assert_same_curves(whole / "epoch_3.pth", killed / "epoch_3.pth")
-    ends = [torch.load(f / "epoch_3.pth", weights_only=True) for f in (whole, killed)]
+    assert_same_curves(whole / "epoch_2.pth", killed / "epoch_2.pth")
+    ends = [torch.load(f / "epoch_2.pth", weights_only=True) for f in (whole, killed)]
     for part in ("state_dict", "optimizer"):
         first, second = (_plain(end[part]) for end in ends)
         np.testing.assert_equal(first, second, err_msg=part)
-    exported = [open_safetensors(f / "backbone.safetensors")[0] for f in (whole, killed)]
-    np.testing.assert_equal(*(_plain(one) for one in exported))
+    first, second = (
+        _plain(open_safetensors(f / "backbone.safetensors")[0]) for f in (whole, killed)
+    )
+    np.testing.assert_equal(first, second)
 
 
 def _plain(value: object) -> object:
