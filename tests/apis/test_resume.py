@@ -56,6 +56,21 @@ class StopAfterHook(Hook):
             raise KeyboardInterrupt
 
 
+@HOOKS.register_module(force=True)
+class StopWithinHook(Hook):
+    """Saves after a step, and then Ctrl-C."""
+
+    priority = "LOWEST"
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 == self.step:
+            runner.save_mid_epoch()
+            raise KeyboardInterrupt
+
+
 def write(folder: Path, more: str = "", method: str = "byol") -> str:
     folder.mkdir(parents=True, exist_ok=True)
     base = str(ROOT / "configs" / "_base_") + "/"
@@ -259,6 +274,25 @@ def test_with_another_batch_schedules_go_on_at_the_same_fraction(
     run(config, folder, True, values={EPOCHS: 5})  # goes on with the batch of 12, at position 8
     run(config, tmp_path / "longer", data=data, values={EPOCHS: 5, BATCH: 12})
     assert rates(folder, 5)[10:] == rates(tmp_path / "longer", 5)[8:]
+
+
+@pytest.mark.parametrize(("batch", "before", "left"), [(4, 8, 4), (12, 3, 1), (24, 2, 0)])
+def test_within_an_epoch_the_images_that_were_seen_are_left_out_of_other_batches(
+    place: Path, tmp_path: Path, batch: int, before: int, left: int
+) -> None:
+    """One step of the second epoch, with a batch of 8, is over."""
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    config = write(tmp_path, "custom_hooks = [dict(type='StopWithinHook', step=4)]")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, folder, data=str(place / "a"), values={EPOCHS: 3})
+    write(tmp_path)
+    run(config, folder, True, values={BATCH: batch})
+    run(config, whole, data=str(place / "a"), values={BATCH: batch, EPOCHS: 3})
+    per_epoch = 24 // batch
+    ours, theirs = rates(folder, 3), rates(whole, 3)
+    assert len(ours) == 4 + left + per_epoch
+    assert ours[4 : 4 + left] == theirs[before : before + left]
+    assert ours[4 + left :] == theirs[2 * per_epoch :]
 
 
 @pytest.mark.parametrize("more", [EPOCHWISE, POLY])
