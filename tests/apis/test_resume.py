@@ -13,8 +13,11 @@ import torch
 from mmengine.hooks import Hook
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from timm.layers import DropPath
+from torch import nn
 
 from mvssl.apis import TrainOptions
+from mvssl.apis.resume import draws_in_training
 from mvssl.apis.train import train
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
@@ -393,3 +396,17 @@ def test_another_number_of_processes_goes_on(
         np.testing.assert_allclose(
             series, curves(copy / "epoch_3.pth")[name], rtol=1e-4, atol=1e-5, err_msg=name
         )
+
+
+@pytest.mark.parametrize(
+    ("part", "draws"),
+    [
+        (nn.Dropout(0.1), True),
+        (nn.Dropout(0.0), False),
+        (DropPath(0.2), True),
+        (DropPath(0.0), False),
+        (nn.Linear(2, 2), False),
+    ],
+)
+def test_what_draws_on_each_process_is_known(part: nn.Module, draws: bool) -> None:
+    assert draws_in_training(nn.Sequential(nn.Identity(), part)) is draws
