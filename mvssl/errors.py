@@ -1,11 +1,11 @@
-"""The one exception that the command lines turn into a sentence and exit status 2."""
+"""The exceptions that the command lines turn into a sentence and an exit status."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
+__all__ = ["ComponentError", "Interrupted", "UserError", "either", "in_words", "near_names"]
 
 
 class UserError(ValueError):
@@ -20,6 +20,19 @@ class ComponentError(UserError):
     """A component could not be built: ``Name: what it raised``. It does not know its place in the
     config, which whoever builds it puts before.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run: the message says what is saved and how to go on.
+
+    Args:
+        number: of the signal; the exit status is 128 more.
+        told: the message.
+    """
+
+    def __init__(self, number: int, told: str) -> None:
+        super().__init__(told)
+        self.number = number
 
 
 def in_words(error: BaseException) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before what takes time to import
+    from mvssl.console import make_streams_last
+    from mvssl.signals import start_command
+
+    make_streams_last()
+    start_command(sys.orig_argv)
+
 import argparse
 import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 
@@ -62,7 +70,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 bad input, 130 interrupted."""
+    """Run the command line; 0 is success, 2 bad input, 128 + its number a signal."""
     args = parse(argv)
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
@@ -78,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     from mvssl.config.read import parse_options
-    from mvssl.errors import UserError
+    from mvssl.errors import Interrupted, UserError
 
     try:
         options = vars(args) | {"cfg_options": parse_options(args.cfg_options)}
@@ -91,6 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             time.sleep(1)
         return 2
+    except Interrupted as error:
+        if first:
+            print(f"{error}", file=sys.stderr, flush=True)
+        else:
+            time.sleep(1)
+        return 128 + error.number
     except KeyboardInterrupt as error:
         print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
         return 130

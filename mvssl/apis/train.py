@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mvssl import signals
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
@@ -17,10 +19,11 @@ from mvssl.config.read import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything
-from mvssl.errors import UserError
+from mvssl.errors import Interrupted, UserError
 from mvssl.launch import start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
+from mvssl.signals import Phase, SignalWatch
 
 __all__ = ["TrainOptions", "train"]
 
@@ -33,8 +36,14 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
     Raises:
         UserError: something that was given is wrong; nothing has been written then.
-        KeyboardInterrupt: it was interrupted; the message says from where it can go on.
+        Interrupted: a signal has ended it; the message says how to go on.
+        KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
+    with signals.watching() as watch:
+        return _train(options, watch)
+
+
+def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
     started = start_processes(options.launcher)
     try:
         on_all_ranks(lambda: check_file(options.config))  # told before all else
@@ -42,13 +51,16 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
         job, checkpoint = on_all_ranks(lambda: _begin(options, path))
         if options.dry_run:
             with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+                watch.cleanups.append(lambda: shutil.rmtree(folder))
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = choose_work_dir(options, path)
+        watch.remains = lambda: _what_is_left(work_dir)
         runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
         return run(runner, job)
     finally:
+        watch.phase = Phase.LEAVING
         if started:
             stop_processes()
 
@@ -73,6 +85,8 @@ def run(runner: Runner, job: Job) -> dict[str, Any] | None:
         write_views(runner.model, job.dataset, work_dir / "views.png")
     try:
         runner.train()
+    except Interrupted:
+        raise
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
     return write_outputs(runner, job) if runner.rank == 0 else None

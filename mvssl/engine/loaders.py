@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
+from mvssl.signals import leave_workers_alone
 
 __all__ = ["REPEAT", "EpochSampler", "build_loader", "seed_everything"]
 
@@ -131,6 +132,7 @@ def build_loader(
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
+        worker_init_fn=leave_workers_alone,
     )
 
 

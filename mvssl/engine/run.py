@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from mmengine.hooks import Hook
@@ -92,6 +93,9 @@ class Run(Protocol):
 
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
+
+    def save_mid_epoch(self) -> Path:
+        """Save a checkpoint after a step; on every rank."""
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -22,12 +22,13 @@ from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
 from mvssl.distributed import broadcast_
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook
+from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import seed_everything
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
+from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 
@@ -104,6 +105,7 @@ class Runner(MMRunner):
             experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
             cfg=job.cfg,
         )
+        self.register_hook(StopHook())
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property
@@ -256,6 +258,14 @@ class Runner(MMRunner):
             content["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook("before_save_checkpoint", checkpoint=content)
         checkpoints.save_checkpoint(content, Path(out_dir) / filename)
+
+    def save_mid_epoch(self) -> Path:
+        """Save a checkpoint after a step; on every rank."""
+        path = Path(self.work_dir) / f"iter_{self.iter + 1}.pth"
+        self.save_checkpoint(self.work_dir, path.name, by_epoch=False)
+        if self.rank == 0:
+            write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+        return path
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
         content = checkpoints.load_checkpoint(filename)

@@ -16,6 +16,7 @@ from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
+from mvssl.signals import leave_workers_alone
 
 __all__ = [
     "Features",
@@ -96,7 +97,12 @@ def _own_batches(
     dataset: ImageDataset, batch_size: int, num_workers: int
 ) -> DataLoader[dict[str, Tensor]]:
     own = range(rank(), len(dataset), world_size())
-    return DataLoader(Subset(dataset, own), batch_size=batch_size, num_workers=num_workers)
+    return DataLoader(
+        Subset(dataset, own),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        worker_init_fn=leave_workers_alone,
+    )
 
 
 def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:

@@ -17,6 +17,7 @@ from mvssl.evaluation.features import interleave
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.record import Embeddings
+from mvssl.signals import leave_workers_alone
 from mvssl.views import Preprocessor
 
 __all__ = ["extract_record", "join_records", "spread"]
@@ -41,7 +42,9 @@ def extract_record(
     own = Subset(shown, chosen[rank() :: world_size()])
     parts = []
     with evaluation_mode(model), torch.inference_mode():
-        for batch in DataLoader(own, batch_size=batch_size, num_workers=num_workers):
+        for batch in DataLoader(
+            own, batch_size=batch_size, num_workers=num_workers, worker_init_fn=leave_workers_alone
+        ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))
     shares = all_gather_object(join_records(parts) if parts else None)
