@@ -47,7 +47,6 @@ def make_streams_last() -> None:
     os.close(number)
     sys.stdout = _lasting(sys.stdout, 1)
     sys.stderr = _lasting(sys.stderr, 2)
-    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
 
 
 def _lasting(stream: TextIO | None, number: int) -> TextIO:

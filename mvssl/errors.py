@@ -5,7 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ComponentError", "Interrupted", "UserError", "either", "in_words", "near_names"]
+__all__ = [
+    "ComponentError",
+    "Interrupted",
+    "LostProcessError",
+    "UserError",
+    "either",
+    "in_words",
+    "near_names",
+]
 
 
 class UserError(ValueError):
@@ -20,6 +28,10 @@ class ComponentError(UserError):
     """A component could not be built: ``Name: what it raised``. It does not know its place in the
     config, which whoever builds it puts before.
     """
+
+
+class LostProcessError(UserError):
+    """Another process of a run has gone, or does not answer; why, only that one can say."""
 
 
 class Interrupted(KeyboardInterrupt):

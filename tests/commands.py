@@ -95,10 +95,11 @@ class Command:
     def _read(self, name: str) -> None:
         stream = self.process.stdout if name == "out" else self.process.stderr
         assert stream is not None
-        for line in stream:
-            with self._more:
-                getattr(self, name).append(line.rstrip("\n"))
-                self._more.notify_all()
+        with stream:
+            for line in stream:
+                with self._more:
+                    getattr(self, name).append(line.rstrip("\n"))
+                    self._more.notify_all()
         with self._more:
             getattr(self, name).append("<end>")
             self._more.notify_all()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,6 +79,9 @@ class StubRun:
 
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         self.history.add(step, scalars)
+
+    def save_mid_epoch(self) -> Path:
+        return Path(self.work_dir) / f"iter_{self.iter + 1}.pth"
 
     def console_message(self, text: str) -> None:
         self.messages.append(text)

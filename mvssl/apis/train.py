@@ -20,7 +20,7 @@ from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything
 from mvssl.errors import Interrupted, UserError
-from mvssl.launch import start_processes, stop_processes
+from mvssl.launch import lost_processes_told, start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
 from mvssl.signals import Phase, SignalWatch
@@ -40,29 +40,30 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
         KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
     with signals.watching() as watch:
-        return _train(options, watch)
+        started = start_processes(options.launcher)
+        try:
+            with lost_processes_told():
+                return _train(options, watch)
+        finally:
+            watch.phase = Phase.LEAVING
+            if started:
+                stop_processes()
 
 
 def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
-    started = start_processes(options.launcher)
-    try:
-        on_all_ranks(lambda: check_file(options.config))  # told before all else
-        path = find_checkpoint(options)
-        job, checkpoint = on_all_ranks(lambda: _begin(options, path))
-        if options.dry_run:
-            with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
-                watch.cleanups.append(lambda: shutil.rmtree(folder))
-                show_plan(Runner(job, folder, launcher=options.launcher), job)
-            return None
-        work_dir = choose_work_dir(options, path)
-        watch.remains = lambda: _what_is_left(work_dir)
-        runner = Runner(job, work_dir, checkpoint, options.launcher)
-        del checkpoint  # the runner lets go of it when it has been read
-        return run(runner, job)
-    finally:
-        watch.phase = Phase.LEAVING
-        if started:
-            stop_processes()
+    on_all_ranks(lambda: check_file(options.config))  # told before all else
+    path = find_checkpoint(options)
+    job, checkpoint = on_all_ranks(lambda: _begin(options, path))
+    if options.dry_run:
+        with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+            watch.cleanups.append(lambda: shutil.rmtree(folder))
+            show_plan(Runner(job, folder, launcher=options.launcher), job)
+        return None
+    work_dir = choose_work_dir(options, path)
+    watch.remains = lambda: _what_is_left(work_dir)
+    runner = Runner(job, work_dir, checkpoint, options.launcher)
+    del checkpoint  # the runner lets go of it when it has been read
+    return run(runner, job)
 
 
 def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
