@@ -83,8 +83,8 @@ def lost_processes_told() -> Iterator[None]:
     """What a process meets when another one has gone becomes one sentence.
 
     Raises:
-        LostProcessError: a collective operation failed because another process has ended, or does not
-            answer.
+        LostProcessError: a collective operation failed because another process has ended, or does
+            not answer.
     """
     try:
         yield
