@@ -79,7 +79,7 @@ def read_place(launcher: str) -> Place:
     except (OSError, UnicodeError) as error:
         raise UserError(
             f"MASTER_ADDR is '{place.address}', which is no address that this machine knows "
-            f"({getattr(error, 'strerror', None) or error}): give the name or address of rank 0's "
+            f"({_reason(error)}): give the name or address of rank 0's "
             f"machine."
         ) from error
     if slurm:
@@ -151,14 +151,15 @@ def meet(place: Place) -> dist.Store:
     else:
         _wait_for_port(place, deadline, seconds)
     with _unreachable(f"rank {place.rank} cannot meet the others at {where}"):
-        meeting = dist.TCPStore(
-            place.address,
-            place.port,
-            place.world_size,
-            is_master=hosts,
-            timeout=timedelta(seconds=seconds),
-            wait_for_workers=False,
-        )
+        with _torch_kept_quiet():
+            meeting = dist.TCPStore(
+                place.address,
+                place.port,
+                place.world_size,
+                is_master=hosts,
+                timeout=timedelta(seconds=seconds),
+                wait_for_workers=False,
+            )
         # A launcher that starts processes anew keeps its store.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = dist.PrefixStore(f"mvssl/{attempt}", meeting)
@@ -178,10 +179,17 @@ def _check_port(port: int) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"Rank 0 cannot listen on port {port} ({error.strerror}): another run or program may "
+            f"Rank 0 cannot listen on port {port} ({_reason(error)}): another run or program may "
             f"use it; choose another by PORT of tools/dist_train.sh, --master-port of torchrun, or "
             f"MASTER_PORT."
         ) from error
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """In the system's words."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _wait_for_port(place: Place, deadline: float, seconds: float) -> None:
@@ -194,7 +202,7 @@ def _wait_for_port(place: Place, deadline: float, seconds: float) -> None:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"Rank {place.rank} of {place.world_size} has found no rank 0 at "
-                    f"{place.address}:{place.port} in {seconds:g} s ({error.strerror or error}): "
+                    f"{place.address}:{place.port} in {seconds:g} s ({_reason(error)}): "
                     f"see that it was started, that MASTER_ADDR and MASTER_PORT are its own, and "
                     f"that no firewall is between ({TIMEOUT} sets how long to wait)."
                 ) from error
@@ -211,6 +219,19 @@ def _unreachable(what: str) -> Iterator[None]:
             f"{what} ({text}): rank 0 has ended, or another program listens there; see what rank 0 "
             f"says, or choose another port."
         ) from error
+
+
+@contextmanager
+def _torch_kept_quiet() -> Iterator[None]:
+    """Without the stacks of C++ that torch writes to standard error beside what it raises."""
+    own, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(own, 2)
+        os.close(own)
+        os.close(nowhere)
 
 
 def _arrive(store: dist.Store, place: Place) -> None:
