@@ -29,6 +29,9 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    epoch_images: int
+    """Images of the running epoch that were trained on, over all processes; above 0 before its
+    first step where a resumed run goes on within the epoch."""
     stop_training: bool
     """Set to end the run after this epoch."""
 
@@ -100,14 +103,17 @@ class Run(Protocol):
     @property
     def message_hub(self) -> MessageHub: ...
 
+    def save_mid_epoch(self) -> Path:
+        """Write ``iter_N.pth`` after the step that runs now; see ``mvssl.engine.Runner``."""
+
+    def save_epoch(self) -> Path:
+        """Write ``epoch_N.pth`` after the epoch that runs now."""
+
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         """Let every hook that has a method of this name run it."""
 
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
-
-    def save_mid_epoch(self) -> Path:
-        """Save a checkpoint after a step; on every rank."""
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -102,6 +102,7 @@ def _own_batches(
         batch_size=batch_size,
         num_workers=num_workers,
         worker_init_fn=leave_workers_alone,
+        generator=torch.Generator(),  # measuring draws nothing from the one that training uses
     )
 
 

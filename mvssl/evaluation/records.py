@@ -42,8 +42,13 @@ def extract_record(
     own = Subset(shown, chosen[rank() :: world_size()])
     parts = []
     with evaluation_mode(model), torch.inference_mode():
+        # A generator of its own: measuring draws nothing from the one that training uses.
         for batch in DataLoader(
-            own, batch_size=batch_size, num_workers=num_workers, worker_init_fn=leave_workers_alone
+            own,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            generator=torch.Generator(),
+            worker_init_fn=leave_workers_alone,
         ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))

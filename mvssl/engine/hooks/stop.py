@@ -39,6 +39,7 @@ class StopHook(Hook):
         number = self._agreement.exchange(received)
         if not number:
             return
+        self._agreement.settle()
         saved = runner.save_mid_epoch()
         barrier()  # a launcher ends all processes as soon as one has ended
         raise Interrupted(number, _told(runner, number, saved))
