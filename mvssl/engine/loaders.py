@@ -149,7 +149,7 @@ def build_loader(
 
 
 def _begin_worker(seed: int, _: int) -> None:
-    """Leave signals to the process that trains, and let the data set seed what draws from global generators in it, per sample.
+    """Leave signals to the process that trains, and seed what draws globally per sample.
 
     Which worker makes a sample, and after which others, is another thing in a run that is resumed.
     """
