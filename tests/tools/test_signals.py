@@ -21,7 +21,7 @@ def remaining(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if p.suffix in (".pth", ".tmp")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: int) -> None:
     config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
     folder, workers = tmp_path / "run", "train_dataloader.num_workers=2"
