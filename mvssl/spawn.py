@@ -137,8 +137,8 @@ class Launcher:
             return 0
         root = self._root_cause(failed, folder)
         status = self.processes[root].returncode
-        first = machines.number * count
-        told = _told(first + root, status, _read(folder, root))
+        lost = bool(_read(folder, failed).get("lost"))
+        told = _told(machines.number * count + root, status, _read(folder, root), lost)
         if told:
             print(told, file=sys.stderr, flush=True)
         return status if status > 0 else 128 - status
@@ -159,15 +159,15 @@ class Launcher:
         """End the others; the process whose failure was not that another one had gone."""
         self._wait(GRACE_S)
         self._send(signal.SIGTERM)
-        self._wait(GRACE_S if any(p.poll() is None for p in self.processes) else 0)
-        own = [failed, *(n for n, p in enumerate(self.processes) if p.returncode and n != failed)]
-        root = next((n for n in own if not _read(folder, n).get("lost")), failed)
-        for process in self.processes:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        return root
+        self._wait(GRACE_S)
+        silent = [n for n, process in enumerate(self.processes) if process.poll() is None]
+        for number in silent:
+            with suppress(ProcessLookupError):
+                os.killpg(self.processes[number].pid, signal.SIGKILL)
+            self.processes[number].wait()
+        ended = [n for n, p in enumerate(self.processes) if p.returncode and n not in silent]
+        in_turn = [failed, *ended, *silent]
+        return next((n for n in in_turn if not _read(folder, n).get("lost")), failed)
 
 
 def _read(folder: Path, local: int) -> dict[str, str]:
@@ -179,13 +179,26 @@ def _read(folder: Path, local: int) -> dict[str, str]:
     return {"text": message["message"], **message["extraInfo"]}
 
 
-def _told(rank: int, status: int, said: Mapping[str, str]) -> str:
-    """The sentence for the user; empty where it stands already."""
+def _told(rank: int, status: int, said: Mapping[str, str], lost: bool) -> str:
+    """The sentence for the user; empty where it stands already.
+
+    Args:
+        rank: of the process that is the cause.
+        status: with which it ended.
+        said: what it left in its file.
+        lost: whether another process noticed first that it was gone.
+    """
     if said.get("interrupted") or status - 128 in HANDLED:
         return ""
     if "text" in said:
         return f"error: {said['text']}"
     if status < 0:
+        if lost and status == -signal.SIGKILL:
+            return (
+                f"error: the process of rank {rank} was killed by SIGKILL, or did not answer the "
+                f"others and had to be ended (too little memory, say): go on from the last "
+                f"checkpoint with --resume."
+            )
         memory = " (the system does so when memory runs out)" if status == -signal.SIGKILL else ""
         return (
             f"error: the process of rank {rank} was killed by {name_of(-status)}{memory}: go on "
