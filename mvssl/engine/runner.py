@@ -23,7 +23,7 @@ from mvssl.checkpoint import RunCheckpoint
 from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook
+from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.log import LOG, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
@@ -115,6 +115,7 @@ class Runner(MMRunner):
             experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
             cfg=job.cfg,
         )
+        self.register_hook(StopHook())
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property
