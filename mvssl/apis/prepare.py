@@ -16,6 +16,7 @@ from mvssl.apis.hooks import (
     build_default_hooks,
     missing_hooks,
 )
+from mvssl.apis.least_batch import check_least_batch
 from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
@@ -78,8 +79,9 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
             problems += missing_hooks(model, hooks)
     if dataset and loader and model and wrapper and not problems:
         batch_size = plain["train_dataloader"]["batch_size"]
+        micro = plain["train_cfg"].get("micro_batch_size")
         schedulers = part("param_scheduler", lambda: _build_schedulers(plain, wrapper, len(loader)))
-        part("model.head", lambda: model.head.check_batch(batch_size))
+        part("model", lambda: check_least_batch(model, batch_size, micro))
         model.data_preprocessor.seed = seed
         dataset.view_transform = model.data_preprocessor.host_transform()
         part("train_dataloader", lambda: try_sample(model, dataset, batch_size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
+from mvssl.arguments import Number, check_count, check_positive
+from mvssl.engine.optim_options import check_option
 from mvssl.engine.run import Run
 from mvssl.errors import UserError, either, near_names
 from mvssl.registry import HOOKS
@@ -94,16 +97,21 @@ class ScheduleHook(Hook):
         if self.shape not in SHAPES:
             raise self._fault(f"shape is {either(SHAPES)}, got {self.shape!r}.")
         values = [self.end] if self.start is None else [self.end, self.start]
-        if not all(isinstance(value, bool | int | float) for value in values):
+        if not all(isinstance(v, bool | int | float) and math.isfinite(v) for v in values):
             raise self._fault(
-                f"start and end are numbers, or True and False; got start={self.start!r}, "
+                f"start and end are finite numbers, or True and False; got start={self.start!r}, "
                 f"end={self.end!r}."
             )
         if self.epochs is not None and self.iters is not None:
             raise self._fault("its length is given in epochs or in iters, not in both.")
         length = self.iters if self.epochs is None else self.epochs
-        if length is not None and not length > 0:
-            raise self._fault(f"its length is positive, got {length}.")
+        try:
+            if self.iters is not None:
+                check_count("length", iters=self.iters)
+            if self.epochs is not None:
+                check_positive("length", at_least=1e-6, epochs=self.epochs)
+        except UserError as error:
+            raise self._fault(f"its {error}") from None
         if length is None and self.shape == "step":
             raise self._fault("shape='step' needs epochs or iters, after which it steps.")
 
@@ -182,6 +190,8 @@ class ScheduleHook(Hook):
         try:
             # An attribute that minds its range says so here, before training.
             for value in (bound.start, self.end, bound.value):
+                if self.path.startswith(OPTIMIZER):
+                    check_option(self.path.removeprefix(OPTIMIZER), value)
                 bound.set(value)
         except AttributeError:
             raise self._fault("it can be read and not be set.") from None
@@ -244,7 +254,9 @@ def _attributes(owner: Any) -> list[str]:
     """Names of what ``owner`` holds: attributes, parts, and properties."""
     names = set(getattr(owner, "__dict__", ()))
     for kind in type(owner).__mro__:
-        names |= {name for name, value in vars(kind).items() if isinstance(value, property)}
+        names |= {
+            name for name, value in vars(kind).items() if isinstance(value, property | Number)
+        }
     if isinstance(owner, nn.Module):
         names |= {name for name, _ in owner.named_children()}
     return sorted(name for name in names if not name.startswith("_"))

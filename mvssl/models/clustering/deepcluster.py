@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import Number, check_count, check_temperature
 from mvssl.distributed import gather_detached, gather_interleaved, rank, world_size
 from mvssl.models.clustering.head import EPOCH_STRIDE, ClusteringHead
 from mvssl.models.clustering.kmeans import Clusters
@@ -54,6 +54,7 @@ class DeepClusterV2Head(ClusteringHead):
     """
 
     bank: Tensor
+    temperature = Number(check_temperature)
 
     def __init__(
         self,
@@ -68,7 +69,6 @@ class DeepClusterV2Head(ClusteringHead):
     ) -> None:
         sets = [num_clusters] if isinstance(num_clusters, int) else list(num_clusters)
         super().__init__(sets, interval, iterations, seed, in_channels, num_samples)
-        check_positive("DeepClusterV2Head", temperature=temperature)
         check_count("DeepClusterV2Head", num_banks=num_banks)
         assert in_channels is not None
         self.temperature = temperature

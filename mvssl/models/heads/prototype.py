@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import Number, check_count, check_positive
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
 from mvssl.models.heads.base import TargetedHead
@@ -36,6 +37,7 @@ class PrototypeHead(TargetedHead):
     """
 
     measures_information = True
+    loss_weight = Number(check_positive)
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class PrototypeHead(TargetedHead):
         super().__init__(target, in_channels, num_samples)
         self.loss = SoftCrossEntropyLoss(student_temp)
         self.loss_weight = loss_weight
+        check_count(type(self).__name__, at_least=0, queue_size=queue_size)
         self.gather = gather
         self.use_queue = True
         self.needs_logits = num_prototypes is None
