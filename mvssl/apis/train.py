@@ -62,7 +62,9 @@ def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint
     job = prepare(cfg, options.config, seed)
     if checkpoint is not None:
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
-    return replace(job, objective=options.objective, **_remarks(options, cfg)), checkpoint
+    remarks = _remarks(options, cfg)
+    notes = [*job.notes, *remarks.pop("notes")]
+    return replace(job, objective=options.objective, notes=notes, **remarks), checkpoint
 
 
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:

@@ -99,11 +99,13 @@ class ScheduleHook(Hook):
         if self.shape not in SHAPES:
             raise self._fault(f"shape is {either(SHAPES)}, got {self.shape!r}.")
         values = [self.end] if self.start is None else [self.end, self.start]
-        if not all(isinstance(v, bool | int | float) and math.isfinite(v) for v in values):
+        if not all(isinstance(value, bool | int | float) for value in values):
             raise self._fault(
-                f"start and end are finite numbers, or True and False; got start={self.start!r}, "
+                f"start and end are numbers, or True and False; got start={self.start!r}, "
                 f"end={self.end!r}."
             )
+        if not all(map(math.isfinite, values)):
+            raise self._fault(f"start and end are finite; got start={self.start}, end={self.end}.")
         if self.epochs is not None and self.iters is not None:
             raise self._fault("its length is given in epochs or in iters, not in both.")
         length = self.iters if self.epochs is None else self.epochs
@@ -205,19 +207,21 @@ class ScheduleHook(Hook):
         self.bind(runner.model, runner.optim_wrapper.optimizer)
 
     def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
-        shape, length = SHAPES[self.shape], self._length(runner)
+        shape, length = (
+            SHAPES[self.shape],
+            self.length(len(runner.train_dataloader)) or runner.length,
+        )
         step = runner.position if self.iters is None else runner.iter
         values = [shape(bound.start, self.end, step, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
         runner.scalars.add({self.name: float(values[0])})
 
-    def _length(self, runner: Run) -> int:
-        if self.iters is not None:
+    def length(self, steps: int) -> int | None:
+        """Iterations of the ramp where an epoch has so many ``steps``; None: those of the run."""
+        if self.iters is not None or self.epochs is None:
             return self.iters
-        if self.epochs is not None:
-            return max(round(self.epochs * len(runner.train_dataloader)), 1)
-        return runner.length
+        return max(round(self.epochs * steps), 1)
 
     def describe(self) -> str:
         """``teacher.momentum 0.9 to 1 (cosine)``, once it is bound."""
