@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import UserError, near_names
+from mvssl.errors import LIST_ITEM, UserError, near_names
 from mvssl.registry import public_name
 
 __all__ = [
@@ -67,7 +67,7 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
     if len(found) == 1:
         raise UserError(f"{where}: {next(iter(found))}") from cause
     if found:
-        listed = "".join(f"\n  - {text}" for text in found)
+        listed = "".join(f"{LIST_ITEM}{text}" for text in found)
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
 
 

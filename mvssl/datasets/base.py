@@ -18,7 +18,7 @@ from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
 
-MOST_PIXELS: Final = 2**15
+MOST_SIDE: Final = 2**15
 """Side of an image, beyond which a batch fits in no memory."""
 
 _REPLACEMENT_TRIES = 20
@@ -47,6 +47,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
+        notes: What a user is told beside, when training begins.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._classes = classes
         self.size = size
         self.view_transform: ViewTransform | None = None
+        self.notes: list[str] = []
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -83,9 +85,17 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def read(self, index: int) -> NDArray[np.uint8] | None:
         """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
 
+    def fault(self, index: int) -> str:
+        """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
+        return "cannot be read as an image"
+
     @abstractmethod
     def path(self, index: int) -> str:
         """Where sample ``index`` comes from, for messages."""
+
+    def names(self) -> list[str]:
+        """A name for every sample, by which a resumed run knows its images again."""
+        return [self.path(index) for index in range(len(self))]
 
     @abstractmethod
     def describe(self) -> str:
@@ -166,5 +176,5 @@ def check_split(split: str, test_fraction: float) -> None:
 
 def check_size(size: int | None) -> None:
     """Raises a UserError unless ``size`` is a number of pixels or None."""
-    if size is not None and not (is_integer(size) and 1 <= size <= MOST_PIXELS):
+    if size is not None and not (is_integer(size) and 1 <= size <= MOST_SIDE):
         raise UserError(f"size must be a number of pixels, not {size!r}.")

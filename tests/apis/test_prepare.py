@@ -132,7 +132,7 @@ def test_recomputed_parts_are_there(tmp_path: Path) -> None:
 def test_numbers_of_a_schedule_are_checked(tmp_path: Path, as_list: bool) -> None:
     bad = {"type": "WarmupCosineLR", "warmup_epochs": -1}
     with pytest.raises(
-        UserError, match="WarmupCosineLR: warmup_epochs is a number that is not negative .* got -1"
+        UserError, match=r"WarmupCosineLR: warmup_epochs is a number that is not negative .* got -1"
     ):
         prepared(options(tmp_path, "byol_vit.py", param_scheduler=[bad] if as_list else bad))
     if as_list:

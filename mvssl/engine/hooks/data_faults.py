@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mvssl.arguments import check_count, check_fraction
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
-from mvssl.errors import UserError
+from mvssl.errors import UserError, printable
 from mvssl.registry import HOOKS
 
 __all__ = ["DataFaultHook"]
@@ -56,9 +56,8 @@ class DataFaultHook(Hook):
         self._new = set()
         self.corrupt |= found
         for index in sorted(found):
-            runner.console_message(
-                f"{dataset.path(index)} cannot be read as an image: another one takes its place."
-            )
+            where = printable(dataset.path(index))
+            runner.console_message(f"{where} {dataset.fault(index)}: another one takes its place.")
         limit = max(self.minimum, self.fraction * len(dataset))
         if len(self.corrupt) > limit:
             first = ", ".join(dataset.path(index) for index in sorted(self.corrupt)[:3])
