@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
-from mvssl.arguments import Number, check_count, check_positive
+from mvssl.arguments import Number, is_integer, is_number
 from mvssl.engine.optim_options import check_option
 from mvssl.engine.run import Run
 from mvssl.errors import UserError, either, near_names
@@ -21,6 +21,8 @@ from mvssl.schedules import cosine, linear
 __all__ = ["ScheduleHook"]
 
 Value = bool | float
+
+MOST_LENGTH = 2**31
 
 MODEL, OPTIMIZER = "model.", "optim_wrapper.optimizer."
 
@@ -109,13 +111,10 @@ class ScheduleHook(Hook):
         if self.epochs is not None and self.iters is not None:
             raise self._fault("its length is given in epochs or in iters, not in both.")
         length = self.iters if self.epochs is None else self.epochs
-        try:
-            if self.iters is not None:
-                check_count("length", iters=self.iters)
-            if self.epochs is not None:
-                check_positive("length", at_least=1e-6, epochs=self.epochs)
-        except UserError as error:
-            raise self._fault(f"its {error}") from None
+        if length is not None and not (is_number(length) and MOST_LENGTH >= length > 0):
+            raise self._fault(f"its length is positive, got {length}.")
+        if self.iters is not None and not is_integer(self.iters):
+            raise self._fault(f"its length in iters is a whole number, got {self.iters!r}.")
         if length is None and self.shape == "step":
             raise self._fault("shape='step' needs epochs or iters, after which it steps.")
 
