@@ -10,6 +10,7 @@ from typing import overload
 from mvssl.errors import UserError
 
 __all__ = [
+    "LEAST",
     "MOST",
     "Number",
     "check_choice",

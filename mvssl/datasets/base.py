@@ -170,7 +170,7 @@ def check_split(split: str, test_fraction: float) -> None:
     """Raises a UserError unless ``split`` is known and ``test_fraction`` lies between 0 and 1."""
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(map(repr, SPLITS))}, not {split!r}.")
-    if not (is_number(test_fraction) and 0 < test_fraction < 1):
+    if not (is_number(test_fraction) and 1e-6 <= test_fraction < 1):
         raise UserError(f"test_fraction must lie between 0 and 1, not {test_fraction!r}.")
 
 

@@ -22,7 +22,7 @@ __all__ = ["ScheduleHook"]
 
 Value = bool | float
 
-MOST_LENGTH = 2**31
+LEAST_LENGTH, MOST_LENGTH = 1e-6, 2**31
 
 MODEL, OPTIMIZER = "model.", "optim_wrapper.optimizer."
 
@@ -111,7 +111,7 @@ class ScheduleHook(Hook):
         if self.epochs is not None and self.iters is not None:
             raise self._fault("its length is given in epochs or in iters, not in both.")
         length = self.iters if self.epochs is None else self.epochs
-        if length is not None and not (is_number(length) and MOST_LENGTH >= length > 0):
+        if length is not None and not (is_number(length) and LEAST_LENGTH <= length <= MOST_LENGTH):
             raise self._fault(f"its length is positive, got {length}.")
         if self.iters is not None and not is_integer(self.iters):
             raise self._fault(f"its length in iters is a whole number, got {self.iters!r}.")

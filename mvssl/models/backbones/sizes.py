@@ -40,6 +40,8 @@ def check_model_args(owner: str, arguments: Mapping[str, Any]) -> None:
     a network can have: not finite, a size below 1, a rate outside [0, 1).
     """
     for name, value in arguments.items():
+        if name in COUNTS and isinstance(value, bool):
+            check_count(owner, 1, MOST, **{f"model_args.{name}": value})
         for number in _numbers(value):
             where = {f"model_args.{name}": number}
             if name in COUNTS and isinstance(number, int):

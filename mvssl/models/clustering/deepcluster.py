@@ -67,7 +67,7 @@ class DeepClusterV2Head(ClusteringHead):
         in_channels: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        sets = [num_clusters] if isinstance(num_clusters, int) else list(num_clusters)
+        sets = list(num_clusters) if isinstance(num_clusters, list | tuple) else [num_clusters]
         super().__init__(sets, interval, iterations, seed, in_channels, num_samples)
         check_count("DeepClusterV2Head", num_banks=num_banks)
         assert in_channels is not None

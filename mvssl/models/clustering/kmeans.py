@@ -102,6 +102,7 @@ class KMeans:
     ) -> None:
         check_count("KMeans", num_clusters=num_clusters, chunk_size=chunk_size)
         check_count("KMeans", at_least=0, iterations=iterations)
+        check_count("KMeans", 0, 2**63 - 1, seed=seed)
         check_not_negative("KMeans", at_most=1.0, tolerance=tolerance)
         self.num_clusters = num_clusters
         self.iterations = iterations

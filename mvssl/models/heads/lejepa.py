@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mvssl.arguments import Number, check_number
+from mvssl.arguments import LEAST, Number, check_number
 from mvssl.errors import UserError
 from mvssl.models.heads.base import Head, gather_views
 from mvssl.models.losses import Regularizer
@@ -20,7 +20,7 @@ __all__ = ["LeJEPAHead"]
 
 def _check_weight(owner: str, weight: float) -> None:
     check_number(owner, weight=weight)
-    if not 0.0 < weight < 1.0:
+    if not LEAST <= weight < 1.0:
         raise UserError(f"{owner}: weight lies between 0 and 1, got {weight!r}.")
 
 

@@ -62,7 +62,7 @@ class PrototypeHead(TargetedHead):
         self.prototypes: Prototypes | None = None
         # Without prototypes the model says what is missing; until then any number will do.
         given = (num_logits or 1) if num_prototypes is None else num_prototypes
-        sizes = [given] if isinstance(given, int) else [*given]
+        sizes = [*given] if isinstance(given, list | tuple) else [given]
         if num_prototypes is not None:
             self.prototypes = Prototypes(in_channels or 0, sizes)
         elif queue_size or not self.target.keeps_logits:
