@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
@@ -189,11 +188,6 @@ def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]
                 "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
                 "max_epochs."
             ]
-    if isinstance(target, type) and issubclass(target, CheckpointHook) and not by_epoch:
-        return [
-            f"{where}: a run is resumed from the end of an epoch, so checkpoints are written "
-            f"there: leave by_epoch out."
-        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in _parameters(target):
         return [

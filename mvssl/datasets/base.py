@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from torch.utils.data import Dataset
 from mvssl.arguments import is_integer, is_number
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.views.draws import uniforms
+from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
@@ -47,8 +48,12 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
+        sample_seed: Set in a loader's workers, where from it, index and epoch the global
+            generators are seeded before a sample is made; None: they are left alone.
         notes: What a user is told beside, when training begins.
     """
+
+    sample_seed: int | None = None
 
     def __init__(
         self,
@@ -117,6 +122,8 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 f"{self.describe()}: images of different sizes do not make a batch. Set the data "
                 "set's size (such as size=224), or use the host engine for views."
             )
+        if self.sample_seed is not None:
+            _seed_generators(self.sample_seed, asked, epoch)
         image, index, replaced = self._read_or_replace(asked)
         self._check_image(image)
         sample: dict[str, Any] = {
@@ -164,6 +171,14 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         size = f" {self.size}x{self.size}" if self.size else ""
         classes = f", {len(self._classes)} classes" if self._classes else ""
         return f"{name} ({split}): {len(self)} images{size}{classes}"
+
+
+def _seed_generators(seed: int, index: int, epoch: int) -> None:
+    """Seeds the global generators of Python, NumPy and torch's CPU."""
+    key = int(sample_keys(seed, np.array([epoch]), np.array([index]))[0])
+    random.seed(key)
+    np.random.seed(key % 2**32)
+    torch.default_generator.manual_seed(key % 2**63)  # torch.manual_seed would seed the GPUs too
 
 
 def check_split(split: str, test_fraction: float) -> None:

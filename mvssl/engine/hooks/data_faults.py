@@ -40,6 +40,17 @@ class DataFaultHook(Hook):
         self.corrupt: set[int] = set()
         self._new: set[int] = set()
 
+    def state_dict(self) -> dict[str, list[int]]:
+        """What was found, and what was not yet counted, over all processes."""
+        return {
+            "corrupt": sorted(self.corrupt),
+            "new": sorted(set().union(*all_gather_object(self._new))),
+        }
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Put back what ``state_dict`` gave."""
+        self.corrupt, self._new = set(state["corrupt"]), set(state["new"])
+
     def after_train_iter(
         self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
