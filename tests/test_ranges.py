@@ -255,11 +255,12 @@ def test_clipping_and_accumulation(where: str, value: float) -> None:
 @pytest.mark.parametrize("where", ["warmup_epochs", "end_factor"])
 def test_numbers_of_the_learning_rate_s_schedule(where: str, value: float) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    given: dict[str, Any] = {where: value}
     if value in (0, 1e-30):
-        WarmupCosineLR(optimizer, 10, 5, **{where: value})
+        WarmupCosineLR(optimizer, 10, 5, **given)
         return
     with pytest.raises(UserError, match=f"WarmupCosineLR: {where} is a number .* got "):
-        WarmupCosineLR(optimizer, 10, 5, **{where: value})
+        WarmupCosineLR(optimizer, 10, 5, **given)
 
 
 @pytest.mark.parametrize("value", [*ODD, True, "5"])
@@ -287,7 +288,7 @@ def test_sizes_that_do_not_fit_each_other(arguments: dict[str, Any], told: str) 
 
 
 def test_statistics_of_0_to_255_are_told_with_those_of_0_to_1() -> None:
-    given = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+    given: dict[str, Any] = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
     with pytest.raises(UserError) as told:
         MultiViewPreprocessor("gentle", 16, **given)
     assert "mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]" in str(told.value)

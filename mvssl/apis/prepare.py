@@ -157,7 +157,7 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     problems: list[Problem] = []
-    epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
+    epochs: Any = (cfg.get("train_cfg") or {}).get("max_epochs")
     attempt("train_cfg", lambda: check_count("train_cfg", max_epochs=epochs), problems)
     if micro is not None:
         attempt("train_cfg", lambda: check_count("train_cfg", micro_batch_size=micro), problems)

@@ -74,7 +74,7 @@ def check_optim_wrapper(cfg: Mapping[str, Any]) -> None:
     _check_clipping(cfg.get("clip_grad"))
     if "accumulative_counts" in cfg:
         check_count("optim_wrapper", accumulative_counts=cfg["accumulative_counts"])
-    scale = cfg.get("loss_scale")
+    scale: Any = cfg.get("loss_scale")
     if is_number(scale):
         check_positive("optim_wrapper", at_most=2.0**32, loss_scale=scale)
     for name, value in (cfg.get("paramwise_cfg") or {}).items():

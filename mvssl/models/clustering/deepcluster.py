@@ -7,6 +7,7 @@ set, D projection size, K clusters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +68,8 @@ class DeepClusterV2Head(ClusteringHead):
         in_channels: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        sets = list(num_clusters) if isinstance(num_clusters, list | tuple) else [num_clusters]
+        given: Any = num_clusters
+        sets: list[int] = [*given] if isinstance(given, list | tuple) else [given]
         super().__init__(sets, interval, iterations, seed, in_channels, num_samples)
         check_count("DeepClusterV2Head", num_banks=num_banks)
         assert in_channels is not None

@@ -61,8 +61,8 @@ class PrototypeHead(TargetedHead):
         self.needs_logits = num_prototypes is None
         self.prototypes: Prototypes | None = None
         # Without prototypes the model says what is missing; until then any number will do.
-        given = (num_logits or 1) if num_prototypes is None else num_prototypes
-        sizes = [*given] if isinstance(given, list | tuple) else [given]
+        given: Any = (num_logits or 1) if num_prototypes is None else num_prototypes
+        sizes: list[int] = [*given] if isinstance(given, list | tuple) else [given]
         if num_prototypes is not None:
             self.prototypes = Prototypes(in_channels or 0, sizes)
         elif queue_size or not self.target.keeps_logits:
