@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
-from mvssl.arguments import check_count, is_integer
+from mvssl.arguments import check_count, check_not_negative, is_integer
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 
@@ -109,7 +110,11 @@ def _balanced(
 
 
 def build_loader(
-    dataset: ImageDataset, batch_size: int, seed: int, num_workers: int = 0
+    dataset: ImageDataset,
+    batch_size: int,
+    seed: int,
+    num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> DataLoader[Any]:
     """The training loader.
 
@@ -119,6 +124,7 @@ def build_loader(
             one GPU and on eight.
         seed: of the shuffle.
         num_workers: of each process.
+        timeout: seconds without a batch from a worker, after which the run ends; 0: it waits.
 
     Raises:
         UserError: the batch does not divide among the processes, or exceeds the data set.
@@ -126,6 +132,7 @@ def build_loader(
     if not is_integer(batch_size) or batch_size < 1:
         raise UserError(f"train_dataloader.batch_size is a positive number, got {batch_size!r}.")
     check_count("train_dataloader", 0, MOST_WORKERS, num_workers=num_workers)
+    check_not_negative("train_dataloader", timeout=timeout)
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
@@ -137,11 +144,12 @@ def build_loader(
             f"train_dataloader.batch_size is the total over all processes: {batch_size} does not "
             f"divide among {world_size()}. Give a multiple of {world_size()}."
         )
-    return DataLoader(
+    return WatchedLoader(
         dataset,
         batch_size=batch_size // world_size(),
         sampler=EpochSampler(len(dataset), batch_size, seed),
         num_workers=num_workers,
+        timeout=timeout if num_workers else 0,
         collate_fn=default_collate,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
