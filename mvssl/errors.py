@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 __all__ = [
     "LIST_ITEM",
     "ComponentError",
+    "DamageError",
     "UserError",
     "either",
     "in_words",
@@ -40,6 +42,17 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class DamageError(UserError):
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+            f"torch.save wrote."
+        )
 
 
 class ComponentError(UserError):
