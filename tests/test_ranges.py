@@ -90,6 +90,7 @@ FINE: dict[str, dict[str, tuple[float, ...]]] = {
     "InstanceHead": {"momentum": (0, 1e-30)},
     "MemoryBank": {"momentum": (0, 1e-30)},
     "DataFaultHook": {"minimum": (0,), "fraction": (0, 1e-30)},
+    "CheckpointHook": {"interval_minutes": (0, 1e-30), "max_keep_ckpts": (-1,)},
     "ProgressHook": {"interval_s": (0, 1e-30)},
     "EvaluationHook": {"num_workers": (0,)},
     "MultiView": {"teacher_only_views": (0,)},

@@ -32,6 +32,7 @@ COUNTS = (
     "widths",
     "window_size",
 )
+RATES = ("_rate", "_drop")
 MOST = 2**20
 
 
@@ -40,15 +41,15 @@ def check_model_args(owner: str, arguments: Mapping[str, Any]) -> None:
     a network can have: not finite, a size below 1, a rate outside [0, 1).
     """
     for name, value in arguments.items():
-        if name in COUNTS and isinstance(value, bool):
-            check_count(owner, 1, MOST, **{f"model_args.{name}": value})
+        if isinstance(value, bool) and (name in COUNTS or name.endswith(RATES)):
+            check_number(owner, **{f"model_args.{name}": value})
         for number in _numbers(value):
             where = {f"model_args.{name}": number}
             if name in COUNTS and isinstance(number, int):
                 check_count(owner, 1, MOST, **where)
             elif name in COUNTS:
                 check_number(owner, 1e-3, 1e3, **where)
-            elif name.endswith(("_rate", "_drop")):
+            elif name.endswith(RATES):
                 check_number(owner, 0.0, 1.0, **where)
                 if number == 1:
                     raise UserError(
