@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
+from mvssl.engine.hooks.doctor import DoctorHook
 from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.hooks.freeze import FreezeHook
 from mvssl.engine.hooks.information import InformationHook
@@ -16,6 +17,7 @@ from mvssl.registry import HOOKS
 __all__ = [
     "ClusteringHook",
     "DataFaultHook",
+    "DoctorHook",
     "EvaluationHook",
     "FreezeHook",
     "InformationHook",

@@ -1,0 +1,189 @@
+"""What the figures of a run mean: from measured numbers to a diagnosis, pure functions.
+
+The figures are those of ``mvssl.models.measures`` and of ``mvssl.models.movement``, by name. Each
+is judged by the share that it has of what it could be at the most: ranks and entropies are limited
+by the batch and by the width of the embeddings, so that no number means the same in two runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mvssl.models.remedies import Method, advice
+
+__all__ = ["Diagnosis", "Limits", "diagnose"]
+
+Figures = Mapping[str, float]
+
+# What has to stay as it was for "nothing learnt", each with what it could be at the most.
+OUTCOMES = {
+    "rankme": "rankme_cap",
+    "features_rankme": "features_rankme_cap",
+    "embedding_std": "embedding_std_cap",
+    "features_infonce": "features_mi_ceiling",
+    "information": "mi_ceiling",
+    "infonce": "mi_ceiling",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on a figure means a fault; docs/health.md has the reasons.
+
+    Attributes:
+        spread: standard deviation of the embeddings, as a share of that of embeddings that fill
+            the sphere.
+        rank: effective rank above 1, as a share of what batch and width allow above 1.
+        information: H(W) - H(W|X) of prototypes, as a share of its ceiling.
+        moved: of the weights since the start, relative to their size.
+        teacher: how far the teacher moved, as a share of the way of the student.
+        change: of every outcome since the start, as a share of its range.
+    """
+
+    spread: float = 0.1
+    rank: float = 0.02
+    information: float = 0.02
+    moved: float = 1e-5
+    teacher: float = 1e-3
+    change: float = 0.005
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is seen, and what to do about it.
+
+    Attributes:
+        kind: ``healthy``, ``equal images``, ``nothing learnt``, ``dead teacher``, ``complete
+            collapse``, ``prototype collapse``, ``dimensional collapse`` or ``unknown``.
+        sentence: for a person, with the figures that it rests on.
+        causes: likely ones, of this method.
+        remedies: likewise.
+    """
+
+    kind: str
+    sentence: str
+    causes: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong."""
+        return self.kind not in ("healthy", "unknown")
+
+
+def diagnose(
+    now: Figures,
+    start: Figures,
+    method: Method,
+    limits: Limits | None = None,
+    images_differ: bool = True,
+) -> Diagnosis:
+    """The first fault that the figures show, from the root to its consequences, or that all is
+    well.
+
+    Args:
+        now: the latest figures; any may be missing, then nothing is said of it.
+        start: the first ones of the run.
+        method: what is trained, for causes and remedies.
+        limits: from where on a figure means a fault.
+        images_differ: whether the images are not all equal.
+    """
+    limits = limits or Limits()
+    found = (
+        ("equal images", _equal_images(images_differ)),
+        ("nothing learnt", _still_weights(now, limits)),
+        ("dead teacher", _dead_teacher(now, limits)),
+        ("complete collapse", _complete(now, limits)),
+        ("prototype collapse", _prototypes(now, limits)),
+        ("dimensional collapse", _dimensional(now, limits)),
+        ("nothing learnt", _same_outcomes(now, start, limits)),
+    )
+    for kind, sentence in found:
+        if sentence is not None:
+            causes, remedies = advice(kind, now, method)
+            return Diagnosis(kind, f"{kind}: {sentence}", causes, remedies)
+    rank = _of_cap(now, "rankme")
+    if rank is None:
+        return Diagnosis("unknown", "not judged: nothing was measured of the embeddings")
+    return Diagnosis("healthy", f"{rank}: healthy")
+
+
+def share(figures: Figures, name: str, most: str, least: float = 0.0) -> float | None:
+    """Where a figure lies between ``least`` (0) and its cap (1); None where it is not known."""
+    if name not in figures or figures.get(most, least) <= least:
+        return None
+    return (figures[name] - least) / (figures[most] - least)
+
+
+def _of_cap(figures: Figures, name: str) -> str | None:
+    cap = figures.get(f"{name}_cap")
+    return None if cap is None or name not in figures else f"rank {figures[name]:.0f} of {cap:.0f}"
+
+
+def _equal_images(images_differ: bool) -> str | None:
+    return None if images_differ else "all images that were looked at show the same"
+
+
+def _still_weights(now: Figures, limits: Limits) -> str | None:
+    moved = now.get("weights_moved")
+    if moved is None or moved > limits.moved:
+        return None
+    if moved == 0.0:
+        return "the weights are those of the start"
+    return f"the weights have moved by {moved:.0e} of their size since the start"
+
+
+def _dead_teacher(now: Figures, limits: Limits) -> str | None:
+    moved, student = now.get("teacher_moved"), now.get("weights_moved")
+    if moved is None or student is None or moved > limits.teacher * student:
+        return None
+    return "the teacher is where it started, while the student has moved"
+
+
+def _complete(now: Figures, limits: Limits) -> str | None:
+    spread = share(now, "embedding_std", "embedding_std_cap")
+    if spread is None or spread > limits.spread:
+        return None
+    return (
+        f"all embeddings are nearly equal (their spread is {_percent(spread)} of what it could be)"
+    )
+
+
+def _prototypes(now: Figures, limits: Limits) -> str | None:
+    if "conditional_entropy" not in now:  # there are none
+        return None
+    known = share(now, "information", "mi_ceiling")
+    if known is None or known > limits.information:
+        return None
+    told = f"H(W) {now['entropy']:.2f}, H(W|X) {now['conditional_entropy']:.2f} nats"
+    if spread_over_prototypes(now):
+        return f"every image is spread alike over the prototypes ({told})"
+    return f"all images are assigned to the same few prototypes ({told})"
+
+
+def spread_over_prototypes(now: Figures) -> bool:
+    """Whether assignments without information are flat (True) or all on few prototypes."""
+    return now["entropy"] > 0.5 * now["entropy_cap"]
+
+
+def _dimensional(now: Figures, limits: Limits) -> str | None:
+    above = share(now, "rankme", "rankme_cap", least=1.0)
+    if above is None or above > limits.rank:
+        return None
+    return f"the embeddings lie in few dimensions ({_of_cap(now, 'rankme')})"
+
+
+def _same_outcomes(now: Figures, start: Figures, limits: Limits) -> str | None:
+    changes = [
+        abs(now[name] - start[name]) / now[most]
+        for name, most in OUTCOMES.items()
+        if name in start and name in now and now.get(most, 0.0) > 0.0
+    ]
+    if len(changes) < 3 or max(changes) > limits.change:
+        return None
+    return "ranks, spread and information of the embeddings are those of the start"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f}%" if value >= 0.01 else "less than 1%"
