@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
+__all__ = ["CollapseError", "ComponentError", "UserError", "either", "in_words", "near_names"]
 
 
 class UserError(ValueError):
@@ -13,7 +14,20 @@ class UserError(ValueError):
 
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``.
+
+    Attributes:
+        exit_status: of a command line that ends with it.
     """
+
+    exit_status: ClassVar[int] = 2
+
+
+class CollapseError(UserError):
+    """A run was saved and ended, since what it learns has collapsed, and it was told to
+    (``DoctorHook`` with ``on_collapse='stop'``).
+    """
+
+    exit_status = 3
 
 
 class ComponentError(UserError):

@@ -54,6 +54,7 @@ class StubRun:
     scalars: RunScalars = field(default_factory=RunScalars)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("mvssl.tests"))
     message_hub: MessageHub = field(default_factory=lambda: MessageHub("test"))
+    texts: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
 
@@ -89,6 +90,9 @@ class StubRun:
 
     def console_message(self, text: str) -> None:
         self.messages.append(text)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        self.texts.append(text)
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         self.called.append(fn_name)

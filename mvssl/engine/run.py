@@ -105,5 +105,8 @@ class Run(Protocol):
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
 
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Put a text into TensorBoard, after ``step`` iterations."""
+
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -15,6 +15,7 @@ from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
+from mmengine.visualization import TensorboardVisBackend
 from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
@@ -215,6 +216,14 @@ class Runner(MMRunner):
         self.history.add(step, scalars)
         if self.rank == 0:
             self.visualizer.add_scalars(scalars, step)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
+        if self.rank != 0:
+            return
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend):
+                backend.experiment.add_text(name, text, step)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -8,8 +8,10 @@ by the batch and by the width of the embeddings, so that no number means the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from mvssl.arguments import check_not_negative
+from mvssl.errors import UserError, either, near_names
 from mvssl.models.remedies import Method, advice
 
 __all__ = ["Diagnosis", "Limits", "diagnose"]
@@ -47,6 +49,23 @@ class Limits:
     moved: float = 1e-5
     teacher: float = 1e-3
     change: float = 0.005
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Limits:
+        """From a config.
+
+        Raises:
+            UserError: there is no limit of a name, or one is no number of at least 0.
+        """
+        known = [one.name for one in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UserError(
+                    f"DoctorHook: there is no limit '{name}'{near_names(name, known)} "
+                    f"Known are {either(known)}."
+                )
+        check_not_negative("DoctorHook", **values)
+        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -1,55 +1,181 @@
-"""Says what the figures of a run mean: whether it learns, or has collapsed."""
+"""Says what the figures of a run mean: that it learns, or what is wrong with it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from mvssl.distributed import all_reduce_mean
+from mvssl.arguments import check_choice, check_count
+from mvssl.datasets import images_differ
+from mvssl.distributed import all_reduce_mean, barrier, on_first_rank, world_size
+from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.run import Run
+from mvssl.errors import CollapseError
+from mvssl.models import MultiView
+from mvssl.models.health import Diagnosis, Limits, diagnose
 from mvssl.models.movement import distance, sample_weights
+from mvssl.models.remedies import Method
 from mvssl.registry import HOOKS
 
 __all__ = ["DoctorHook"]
 
+ANSWERS = ("warn", "stop")
+
 
 @HOOKS.register_module()
 class DoctorHook(Hook):
-    """x"""
+    """Tells once in a run what is wrong with it, as soon as that is certain.
 
-    # After the scalars of the same iteration (BELOW_NORMAL), before evaluation and checkpoints.
-    priority = 65
+    Whenever ``InformationHook`` has measured, the figures are judged
+    (``mvssl.models.health.diagnose``). A fault that is found ``patience`` times in a row, from
+    ``min_iters`` iterations on, is told on the console, with its likely causes and remedies for
+    the method that is trained. The verdict at the end is in the summary. Beside the figures that
+    are measured anyway it records how far weights and teacher have moved.
 
-    def __init__(self) -> None:
+    All processes judge the same figures, means over all of them. Where there is no
+    ``InformationHook`` it measures by one of its own. It reads what ``ScalarsHook`` records.
+
+    Args:
+        on_collapse: ``warn``, or ``stop``: save the run and end it.
+        min_iters: iterations before which nothing is said: untrained networks may look collapsed.
+        patience: judgements in a row that have to agree.
+        limits: from where on a figure means a fault, by the names of
+            ``mvssl.models.health.Limits``.
+
+    Attributes:
+        diagnosis: the latest, None before the first.
+
+    Raises:
+        UserError: a word, a number or a name is none of these; while it trains, a
+            ``CollapseError`` with ``on_collapse='stop'``.
+    """
+
+    # After the scalars and the schedules of the same iteration, so that a run can be saved here;
+    # before checkpoints, which hold the curves.
+    priority = 80
+
+    def __init__(
+        self,
+        on_collapse: str = "warn",
+        min_iters: int = 30,
+        patience: int = 3,
+        limits: dict[str, float] | None = None,
+    ) -> None:
+        check_choice("DoctorHook", "on_collapse", on_collapse, ANSWERS)
+        check_count("DoctorHook", patience=patience)
+        check_count("DoctorHook", at_least=0, min_iters=min_iters)
+        self.on_collapse = on_collapse
+        self.min_iters = min_iters
+        self.patience = patience
+        self.limits = Limits.of(limits or {})
+        self.diagnosis: Diagnosis | None = None
+        self._told: dict[str, int | str] = {}
+        self._agreeing = 0
         self._start: dict[str, Tensor] = {}
+        self._images_differ: bool | None = None
+        self._own: InformationHook | None = None
 
     def before_train(self, runner: Run) -> None:
-        if not self._start:
-            self._start = self._weights(runner)
+        if not any(isinstance(hook, InformationHook) for hook in runner.hooks):
+            self._own = InformationHook()
+        if not self._start:  # nor read from a checkpoint
+            self._start = _weights(runner.model)
+
+    def before_train_iter(self, runner: Run, batch_idx: int, data_batch: Any = None) -> None:
+        if self._own is not None:
+            self._own.before_train_iter(runner, batch_idx, data_batch)
 
     def after_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
-        if runner.history.last_step("loss") == runner.iter + 1:
-            runner.record(self._movement(runner), runner.iter + 1)
+        done = runner.iter + 1
+        # Measured now and then, and read by ScalarsHook later on.
+        if runner.history.last_step("rankme") != done:
+            return
+        runner.record(self._movement(runner.model), done)
+        if done >= self.min_iters:
+            self._judge(runner, done)
 
-    def _weights(self, runner: Run) -> dict[str, Tensor]:
-        model = runner.model
-        weights = {"student": sample_weights(p for p in model.parameters() if p.requires_grad)}
-        taught = [p for part in model.taught_parts.values() for p in part.parameters()]
-        weights["taught"] = sample_weights(taught)
-        if model.teacher is not None:
-            own = [p for n in model.taught_parts for p in model.teacher.parts[n].parameters()]
-            weights["teacher"] = sample_weights(own)
-        return weights
+    def after_train(self, runner: Run) -> None:
+        if self.diagnosis is not None and self.diagnosis.is_fault and not self._told:
+            self._tell(runner, self.diagnosis, runner.iter)
 
-    @torch.no_grad()
-    def _movement(self, runner: Run) -> dict[str, float]:
-        now = self._weights(runner)
+    def before_save_checkpoint(self, runner: Run, checkpoint: dict[str, Any]) -> None:
+        checkpoint["doctor"] = {"start": self._start, "told": self._told}
+
+    def after_load_checkpoint(self, runner: Run, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint.get("doctor", {})
+        self._start, self._told = dict(saved.get("start", {})), dict(saved.get("told", {}))
+
+    def results(self) -> dict[str, Any]:
+        """For the summary: kind, sentence, causes and remedies, and what was told when."""
+        diagnosis = self.diagnosis or Diagnosis(
+            "unknown", f"not judged: fewer than {self.min_iters} iterations were measured"
+        )
+        return {**asdict(diagnosis), "told": self._told or None}
+
+    def _judge(self, runner: Run, done: int) -> None:
+        before, self.diagnosis = self.diagnosis, self._diagnose(runner)
+        same = before is not None and before.kind == self.diagnosis.kind
+        self._agreeing = self._agreeing + 1 if same else 1
+        runner.record({"healthy": float(not self.diagnosis.is_fault)}, done)
+        if not self.diagnosis.is_fault or self._agreeing < self.patience:
+            return
+        if not self._told:
+            self._tell(runner, self.diagnosis, done)
+        if self.on_collapse == "stop" and done < runner.max_iters:
+            saved = runner.save_mid_epoch()
+            barrier()  # a launcher ends all processes as soon as one has ended
+            raise CollapseError(
+                f"Stopped at iteration {done} (on_collapse='stop'): {self.diagnosis.sentence}. The "
+                f"run is saved in {saved}; --resume goes on from there."
+            )
+
+    def _diagnose(self, runner: Run) -> Diagnosis:
+        history = runner.history
+        if self._images_differ is None:
+            self._images_differ = on_first_rank(lambda: images_differ(runner.train_set))
+        start = {name: history.first(name) for name in history.names()}
+        rates = history.series("lr")[1]
+        batch_size = (runner.train_dataloader.batch_size or 0) * world_size()
+        method = Method.of(runner.model, batch_size, float(rates.max()) if len(rates) else 0.0)
+        return diagnose(
+            history.latest,
+            {name: value for name, value in start.items() if value is not None},
+            method,
+            self.limits,
+            self._images_differ,
+        )
+
+    def _tell(self, runner: Run, diagnosis: Diagnosis, done: int) -> None:
+        self._told = {"kind": diagnosis.kind, "iteration": done}
+        text = f"note: iteration {done}: {diagnosis.sentence}."
+        if diagnosis.causes:
+            text += f"\n      likely causes: {'; '.join(diagnosis.causes)}."
+            text += f"\n      remedies: {'; '.join(diagnosis.remedies)}."
+        runner.console_message(text)
+        runner.write_text("health", text, done)
+
+    def _movement(self, model: MultiView) -> dict[str, float]:
+        now = _weights(model)
         moved = {"weights_moved": distance(now["student"], self._start["student"])}
         if "teacher" in now:
             moved["teacher_moved"] = distance(now["teacher"], self._start["teacher"])
             moved["teacher_distance"] = distance(now["teacher"], now["taught"])
         values = all_reduce_mean(torch.stack(list(moved.values()))).tolist()
         return dict(zip(moved, values, strict=True))
+
+
+def _weights(model: MultiView) -> dict[str, Tensor]:
+    """Samples of what is trained, of what the teacher follows, and of the teacher."""
+    names = model.taught_parts
+    weights = {
+        "student": sample_weights(p for p in model.parameters() if p.requires_grad),
+        "taught": sample_weights(p for part in names.values() for p in part.parameters()),
+    }
+    if model.teacher is not None:
+        parts = model.teacher.parts
+        weights["teacher"] = sample_weights(p for name in names for p in parts[name].parameters())
+    return weights
