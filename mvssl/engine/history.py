@@ -59,11 +59,6 @@ class History:
         values = np.array(self._values.get(name, array("d")), dtype=np.float64)
         return steps, values
 
-    def first(self, name: str) -> float | None:
-        """The first value of one name, None where it was never recorded."""
-        values = self._values.get(name)
-        return values[0] if values else None
-
     def last_step(self, name: str) -> int | None:
         """The step of the last value of one name, None where it was never recorded."""
         steps = self._steps.get(name)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from mvssl.datasets import ImageDataset
 from mvssl.engine.history import History
 from mvssl.engine.scalars import RunScalars
+from mvssl.engine.watch import Watch
 from mvssl.models import MultiView
 from mvssl.models.multiview import Monitor
 
@@ -28,6 +29,8 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    watch: Watch
+    """Knows what first was no number."""
     stop_training: bool
     """Set to end the run after this epoch."""
 

@@ -10,23 +10,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mvssl.arguments import check_not_negative
 from mvssl.errors import UserError, either, near_names
 from mvssl.models.remedies import Method, advice
 
-__all__ = ["Diagnosis", "Limits", "diagnose"]
+__all__ = ["OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
 
 Figures = Mapping[str, float]
 
-# What has to stay as it was for "nothing learnt", each with what it could be at the most.
-OUTCOMES = {
-    "rankme": "rankme_cap",
-    "features_rankme": "features_rankme_cap",
-    "embedding_std": "embedding_std_cap",
-    "features_infonce": "features_mi_ceiling",
-    "information": "mi_ceiling",
-    "infonce": "mi_ceiling",
-}
+# What changes where anything is learnt.
+OUTCOMES = (
+    "loss",
+    "entropy",
+    "rankme",
+    "features_rankme",
+    "embedding_std",
+    "infonce",
+    "features_infonce",
+    "information",
+)
+FEW = 5
+# Of the rank that is possible: what is told, and is no fault.
+LOW = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,19 +44,22 @@ class Limits:
     Attributes:
         spread: standard deviation of the embeddings, as a share of that of embeddings that fill
             the sphere.
-        rank: effective rank above 1, as a share of what batch and width allow above 1.
+        rank: effective rank of the embeddings, as a share of what batch and width allow.
+        directions: effective rank that is too low however small batch and width are, if they allow
+            four times as much.
         information: H(W) - H(W|X) of prototypes, as a share of its ceiling.
         moved: of the weights since the start, relative to their size.
         teacher: how far the teacher moved, as a share of the way of the student.
-        change: of every outcome since the start, as a share of its range.
+        change: of every outcome since the start, in standard errors.
     """
 
     spread: float = 0.1
-    rank: float = 0.02
-    information: float = 0.02
+    rank: float = 0.005
+    directions: float = 2.0
+    information: float = 0.01
     moved: float = 1e-5
     teacher: float = 1e-3
-    change: float = 0.005
+    change: float = 3.0
 
     @classmethod
     def of(cls, values: Mapping[str, float]) -> Limits:
@@ -93,7 +104,7 @@ class Diagnosis:
 
 def diagnose(
     now: Figures,
-    start: Figures,
+    changes: Figures,
     method: Method,
     limits: Limits | None = None,
     images_differ: bool = True,
@@ -103,7 +114,7 @@ def diagnose(
 
     Args:
         now: the latest figures; any may be missing, then nothing is said of it.
-        start: the first ones of the run.
+        changes: of outcomes since the start (:func:`change`), once they should have changed.
         method: what is trained, for causes and remedies.
         limits: from where on a figure means a fault.
         images_differ: whether the images are not all equal.
@@ -116,28 +127,42 @@ def diagnose(
         ("complete collapse", _complete(now, limits)),
         ("prototype collapse", _prototypes(now, limits)),
         ("dimensional collapse", _dimensional(now, limits)),
-        ("nothing learnt", _same_outcomes(now, start, limits)),
+        ("nothing learnt", _same_outcomes(changes, limits)),
     )
     for kind, sentence in found:
         if sentence is not None:
             causes, remedies = advice(kind, now, method)
             return Diagnosis(kind, f"{kind}: {sentence}", causes, remedies)
-    rank = _of_cap(now, "rankme")
-    if rank is None:
+    rank, used = _of_cap(now, "rankme"), share(now, "rankme", "rankme_cap")
+    if rank is None or used is None:
         return Diagnosis("unknown", "not judged: nothing was measured of the embeddings")
-    return Diagnosis("healthy", f"{rank}: healthy")
+    told = "healthy" if used > LOW else "healthy, though in few dimensions"
+    return Diagnosis("healthy", f"{rank}: {told}")
 
 
-def share(figures: Figures, name: str, most: str, least: float = 0.0) -> float | None:
-    """Where a figure lies between ``least`` (0) and its cap (1); None where it is not known."""
-    if name not in figures or figures.get(most, least) <= least:
+def change(values: NDArray[np.float64]) -> float | None:
+    """By how many standard errors the mean of the last five values differs from that of the first
+    five; None where there are fewer than ten.
+    """
+    if len(values) < 2 * FEW:
         return None
-    return (figures[name] - least) / (figures[most] - least)
+    first, last = values[:FEW], values[-FEW:]
+    error = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / FEW)
+    return float(abs(last.mean() - first.mean()) / max(error, np.finfo(np.float64).tiny))
+
+
+def share(figures: Figures, name: str, most: str) -> float | None:
+    """A figure as a share of its cap; None where one of them is not known."""
+    if name not in figures or figures.get(most, 0.0) <= 0.0:
+        return None
+    return figures[name] / figures[most]
 
 
 def _of_cap(figures: Figures, name: str) -> str | None:
-    cap = figures.get(f"{name}_cap")
-    return None if cap is None or name not in figures else f"rank {figures[name]:.0f} of {cap:.0f}"
+    value, cap = figures.get(name), figures.get(f"{name}_cap")
+    if value is None or cap is None:
+        return None
+    return f"rank {value:.{0 if value >= 10 else 1}f} of {cap:.0f}"
 
 
 def _equal_images(images_differ: bool) -> str | None:
@@ -187,21 +212,18 @@ def spread_over_prototypes(now: Figures) -> bool:
 
 
 def _dimensional(now: Figures, limits: Limits) -> str | None:
-    above = share(now, "rankme", "rankme_cap", least=1.0)
-    if above is None or above > limits.rank:
+    rank, cap = now.get("rankme"), now.get("rankme_cap", 0.0)
+    if rank is None or cap < 4 * limits.directions:
         return None
-    return f"the embeddings lie in few dimensions ({_of_cap(now, 'rankme')})"
+    if rank > max(limits.directions, limits.rank * cap):
+        return None
+    return f"the embeddings lie in hardly more than one direction ({_of_cap(now, 'rankme')})"
 
 
-def _same_outcomes(now: Figures, start: Figures, limits: Limits) -> str | None:
-    changes = [
-        abs(now[name] - start[name]) / now[most]
-        for name, most in OUTCOMES.items()
-        if name in start and name in now and now.get(most, 0.0) > 0.0
-    ]
-    if len(changes) < 3 or max(changes) > limits.change:
+def _same_outcomes(changes: Figures, limits: Limits) -> str | None:
+    if len(changes) < 4 or max(changes.values()) > limits.change:
         return None
-    return "ranks, spread and information of the embeddings are those of the start"
+    return "loss, rank and information of the embeddings are those of the start"
 
 
 def _percent(value: float) -> str:

@@ -73,7 +73,9 @@ def advice(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Causes and remedies of a fault, the likeliest first."""
     found = list(RULES[kind](now, method))
-    return tuple(cause for cause, _ in found), tuple(dict.fromkeys(remedy for _, remedy in found))
+    return tuple(cause for cause, _ in found if cause), tuple(
+        dict.fromkeys(remedy for _, remedy in found)
+    )
 
 
 def _equal_images(now: Mapping[str, float], method: Method) -> Advice:
@@ -119,63 +121,70 @@ def _dead_teacher(now: Mapping[str, float], method: Method) -> Advice:
 
 
 def _complete(now: Mapping[str, float], method: Method) -> Advice:
-    if method.distils:
-        if not method.predictor:
-            yield (
-                "there is no predictor, so equal embeddings are the easiest solution",
-                "give model.predictor=dict(type='MLP', hidden_channels=512)",
-            )
-        if not method.settings.get("stop_gradient", 1.0):
-            yield (
-                "targets carry a gradient (stop_gradient=False)",
-                "set model.head.target.stop_gradient=True",
-            )
-    if method.distils or method.assigner:
-        yield from _near_teacher(method)
-    if method.loss == "VICRegLoss" and method.settings.get("var", 0.0) < 1.0:
-        yield "nothing asks for variance (var)", "set model.head.loss.var=25.0"
+    found = [*_asymmetry(method), *_near_teacher(method)] if method.distils else []
+    if method.loss == "VICRegLoss" and method.settings["var"] < 1.0:
+        found.append(("nothing asks for variance (var)", "set model.head.loss.var=25.0"))
     if method.has_entropy and method.settings["entropy_weight"] < 0.5:
-        yield (
-            f"entropy counts {method.settings['entropy_weight']:g}",
-            "set model.head.entropy_weight=1.0",
+        weight = method.settings["entropy_weight"]
+        found.append(
+            (f"the entropy counts {weight:g} times", "set model.head.entropy_weight=1.0"),
         )
-    yield from _training(method)
+    yield from found or _training(method)
+    yield from _entropy(method)
 
 
 def _dimensional(now: Mapping[str, float], method: Method) -> Advice:
-    if method.loss == "BarlowTwinsLoss" and method.settings.get("lambd", 1.0) < 1e-4:
-        yield "nothing keeps dimensions apart (lambd)", "set model.head.loss.lambd=0.005"
-    if method.loss == "VICRegLoss" and method.settings.get("cov", 1.0) < 0.1:
-        yield "nothing keeps dimensions apart (cov)", "set model.head.loss.cov=1.0"
-    if method.distils and not method.predictor:
-        yield "there is no predictor", "give model.predictor=dict(type='MLP', hidden_channels=512)"
-    if method.distils:
-        yield from _near_teacher(method)
+    found = [*_asymmetry(method), *_near_teacher(method)] if method.distils else []
+    if method.loss == "BarlowTwinsLoss" and method.settings["lambd"] < 1e-4:
+        found.append(("nothing keeps dimensions apart", "set model.head.loss.lambd=0.005"))
+    if method.loss == "VICRegLoss" and method.settings["cov"] < 0.1:
+        found.append(("nothing keeps dimensions apart", "set model.head.loss.cov=1.0"))
+    yield from found
     yield (
-        "a layer of the neck is narrow, or nothing normalises it",
-        "widen model.neck (hidden_channels), and give it norm='batch'",
+        "a layer of model.neck is narrow, or nothing normalises it",
+        "widen it (hidden_channels), and give it norm='batch'",
     )
-    yield from _training(method)
+    if not found:
+        yield from _training(method)
+    yield from _entropy(method)
 
 
 def _prototypes(now: Mapping[str, float], method: Method) -> Advice:
+    found = list(_near_teacher(method))
     flat = now.get("entropy", 0.0) > 0.5 * now.get("entropy_cap", 0.0)
     if flat and method.assigner == "Sinkhorn":
-        yield "assignments are too soft", "lower model.head.assigner.epsilon"
+        found.append(("assignments are too soft", "lower model.head.assigner.epsilon"))
     elif flat:
-        yield "the teacher's targets are too soft", "lower model.head.assigner.teacher_temp"
+        found.append(
+            ("the teacher's targets are too soft", "lower model.head.assigner.teacher_temp")
+        )
     elif method.assigner == "Sharpening" and not method.has_entropy:
-        yield (
-            "sharpening alone has nothing against one prototype for all",
-            "choose model.head.assigner.type='Centering', or --objective er",
+        found.append(
+            (
+                "sharpening alone has nothing against one prototype for all",
+                "choose model.head.assigner.type='Centering'",
+            )
         )
     elif method.assigner == "Centering":
-        yield (
-            "the centre follows too slowly, or targets are too sharp",
-            "lower model.head.assigner.momentum, or raise teacher_temp",
+        found.append(
+            (
+                "the centre follows too slowly, or targets are too sharp",
+                "lower model.head.assigner.momentum, or raise its teacher_temp",
+            )
         )
-    yield from _near_teacher(method)
-    yield from _training(method)
+    yield from found or _training(method)
+    yield from _entropy(method)
+
+
+def _asymmetry(method: Method) -> Advice:
+    """What BYOL and SimSiam need."""
+    if not method.predictor:
+        yield (
+            "there is no predictor, so equal embeddings are the easiest solution",
+            "give model.predictor=dict(type='MLP', hidden_channels=512)",
+        )
+    if not method.settings.get("stop_gradient", 1.0):
+        yield "targets carry a gradient", "set model.head.target.stop_gradient=True"
 
 
 def _near_teacher(method: Method) -> Advice:
@@ -187,19 +196,18 @@ def _near_teacher(method: Method) -> Advice:
 
 
 def _training(method: Method) -> Advice:
-    if 0 < method.batch_size < SMALL_BATCH:
-        yield f"a batch of {method.batch_size} shows few images at once", "raise the batch size"
+    """Where the method itself is as it should be."""
     yield (
         f"the learning rate of {method.lr:.1e} is too high",
         "lower optim_wrapper.optimizer.lr, or lengthen the warm-up",
     )
+    if 0 < method.batch_size < SMALL_BATCH:
+        yield f"a batch of {method.batch_size} shows few images at once", "raise the batch size"
+
+
+def _entropy(method: Method) -> Advice:
     if not method.has_entropy:
-        yield (
-            "nothing in the loss asks for embeddings that differ"
-            if method.distils
-            else "the loss does not keep embeddings apart",
-            "--objective er, whose entropy term does",
-        )
+        yield "", "--objective er, whose entropy term keeps embeddings apart"
 
 
 def _attributes(part: Any) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.run import Run
 from mvssl.errors import CollapseError
 from mvssl.models import MultiView
-from mvssl.models.health import Diagnosis, Limits, diagnose
+from mvssl.models.health import OUTCOMES, Diagnosis, Limits, change, diagnose
 from mvssl.models.movement import distance, sample_weights
 from mvssl.models.remedies import Method
 from mvssl.registry import HOOKS
@@ -137,17 +137,14 @@ class DoctorHook(Hook):
         history = runner.history
         if self._images_differ is None:
             self._images_differ = on_first_rank(lambda: images_differ(runner.train_set))
-        start = {name: history.first(name) for name in history.names()}
         rates = history.series("lr")[1]
         batch_size = (runner.train_dataloader.batch_size or 0) * world_size()
         method = Method.of(runner.model, batch_size, float(rates.max()) if len(rates) else 0.0)
-        return diagnose(
-            history.latest,
-            {name: value for name, value in start.items() if value is not None},
-            method,
-            self.limits,
-            self._images_differ,
-        )
+        changes: dict[str, float] = {}
+        if 2 * runner.iter >= runner.max_iters:  # a warm-up may take its time
+            found = {name: change(history.series(name)[1]) for name in OUTCOMES}
+            changes = {name: value for name, value in found.items() if value is not None}
+        return diagnose(history.latest, changes, method, self.limits, self._images_differ)
 
     def _tell(self, runner: Run, diagnosis: Diagnosis, done: int) -> None:
         self._told = {"kind": diagnosis.kind, "iteration": done}
