@@ -91,6 +91,9 @@ class StubRun:
     def console_message(self, text: str) -> None:
         self.messages.append(text)
 
+    def save_checkpoint(self, out_dir: str, filename: str) -> None:
+        self.called.append(filename)
+
     def write_text(self, name: str, text: str, step: int) -> None:
         self.texts.append(text)
 

@@ -105,6 +105,9 @@ class Run(Protocol):
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         """Let every hook that has a method of this name run it."""
 
+    def save_checkpoint(self, out_dir: str, filename: str) -> None:
+        """Save the run at the end of the epoch that runs now."""
+
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
 

@@ -11,7 +11,7 @@ import pytest
 from mvssl.checkpoint import load_run
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import DoctorHook, InformationHook, ScalarsHook
-from mvssl.errors import UserError
+from mvssl.errors import CollapseError, UserError
 from tests.runs import SMALL_VIT, small_job
 
 MLP: dict[str, Any] = {"type": "MLP", "hidden_channels": 32}
@@ -140,3 +140,11 @@ def test_words_and_numbers_are_checked() -> None:
         DoctorHook(on_collapse="ignore")
     with pytest.raises(UserError, match="patience"):
         DoctorHook(patience=0)
+
+
+def test_stop_saves_the_run_and_ends_it_with_its_own_status(tmp_path: Path) -> None:
+    built = job(BYOL, epochs=8, lr=0.0, on_collapse="stop", patience=1, min_iters=4)
+    with pytest.raises(CollapseError, match="after epoch 1 .*nothing learnt.*--resume") as raised:
+        Runner(built, tmp_path).train()
+    assert raised.value.exit_status == 3
+    assert load_run(tmp_path / "epoch_1.pth").content["meta"]["epoch"] == 1

@@ -40,7 +40,7 @@ class DoctorHook(Hook):
     ``InformationHook`` it measures by one of its own. It reads what ``ScalarsHook`` records.
 
     Args:
-        on_collapse: ``warn``, or ``stop``: save the run and end it.
+        on_collapse: ``warn``, or ``stop``: save the run at the end of the epoch, and end it.
         min_iters: iterations before which nothing is said: untrained networks may look collapsed.
         patience: judgements in a row that have to agree.
         limits: from where on a figure means a fault, by the names of
@@ -75,6 +75,7 @@ class DoctorHook(Hook):
         self.diagnosis: Diagnosis | None = None
         self._told: dict[str, int | str] = {}
         self._agreeing = 0
+        self._stop = False
         self._start: dict[str, Tensor] = {}
         self._images_differ: bool | None = None
         self._own: InformationHook | None = None
@@ -97,6 +98,18 @@ class DoctorHook(Hook):
         runner.record(self._movement(runner.model), done)
         if done >= self.min_iters:
             self._judge(runner, done)
+
+    def after_train_epoch(self, runner: Run) -> None:
+        if not self._stop or self.diagnosis is None:
+            return
+        name = f"epoch_{runner.epoch + 1}.pth"
+        runner.save_checkpoint(runner.work_dir, name)
+        barrier()  # a launcher ends all processes as soon as one has ended
+        raise CollapseError(
+            f"Stopped after epoch {runner.epoch + 1} (on_collapse='stop'): "
+            f"{self.diagnosis.sentence}. The run is saved as {name} in {runner.work_dir}; "
+            f"--resume goes on from there."
+        )
 
     def after_train(self, runner: Run) -> None:
         if self.diagnosis is not None and self.diagnosis.is_fault and not self._told:
@@ -125,13 +138,7 @@ class DoctorHook(Hook):
             return
         if not self._told:
             self._tell(runner, self.diagnosis, done)
-        if self.on_collapse == "stop" and done < runner.max_iters:
-            saved = runner.save_mid_epoch()
-            barrier()  # a launcher ends all processes as soon as one has ended
-            raise CollapseError(
-                f"Stopped at iteration {done} (on_collapse='stop'): {self.diagnosis.sentence}. The "
-                f"run is saved in {saved}; --resume goes on from there."
-            )
+        self._stop = self.on_collapse == "stop"
 
     def _diagnose(self, runner: Run) -> Diagnosis:
         history = runner.history
