@@ -124,8 +124,8 @@ def test_a_resumed_run_tells_once_and_knows_where_it_started(
     built = job(BYOL | {"teacher": {"momentum": 1.0}}, epochs=4)
     runner = Runner(built, tmp_path)
     runner.train()
-    runner.train_loop.epoch -= 1  # names it by the epoch that is over
-    runner.save_checkpoint(str(tmp_path), "epoch_4.pth")
+    runner.train_loop.epoch -= 1  # as where hooks save it
+    runner.save_epoch()
     capsys.readouterr()
     again = job(BYOL | {"teacher": {"momentum": 1.0}}, epochs=6)
     Runner(again, tmp_path, load_run(tmp_path / "epoch_4.pth")).train()
@@ -142,9 +142,12 @@ def test_words_and_numbers_are_checked() -> None:
         DoctorHook(patience=0)
 
 
-def test_stop_saves_the_run_and_ends_it_with_its_own_status(tmp_path: Path) -> None:
-    built = job(BYOL, epochs=8, lr=0.0, on_collapse="stop", patience=1, min_iters=4)
-    with pytest.raises(CollapseError, match="after epoch 1 .*nothing learnt.*--resume") as raised:
+@pytest.mark.parametrize(("least", "name"), [(4, "iter_4.pth"), (12, "epoch_1.pth")])
+def test_stop_saves_the_run_and_ends_it_with_its_own_status(
+    tmp_path: Path, least: int, name: str
+) -> None:
+    built = job(BYOL, epochs=8, lr=0.0, on_collapse="stop", patience=1, min_iters=least)
+    with pytest.raises(CollapseError, match=rf"nothing learnt.*{name}; --resume") as raised:
         Runner(built, tmp_path).train()
     assert raised.value.exit_status == 3
-    assert load_run(tmp_path / "epoch_1.pth").content["meta"]["epoch"] == 1
+    assert load_run(tmp_path / name).content["meta"]["iter"] == least

@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 
+from mvssl.engine.hooks.checkpoint import CheckpointHook
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
 from mvssl.engine.hooks.doctor import DoctorHook
@@ -15,6 +16,7 @@ from mvssl.engine.hooks.teacher import TeacherHook
 from mvssl.registry import HOOKS
 
 __all__ = [
+    "CheckpointHook",
     "ClusteringHook",
     "DataFaultHook",
     "DoctorHook",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 from mmengine.hooks import Hook
@@ -40,7 +41,7 @@ class DoctorHook(Hook):
     ``InformationHook`` it measures by one of its own. It reads what ``ScalarsHook`` records.
 
     Args:
-        on_collapse: ``warn``, or ``stop``: save the run at the end of the epoch, and end it.
+        on_collapse: ``warn``, or ``stop``: save the run and end it.
         min_iters: iterations before which nothing is said: untrained networks may look collapsed.
         patience: judgements in a row that have to agree.
         limits: from where on a figure means a fault, by the names of
@@ -90,7 +91,9 @@ class DoctorHook(Hook):
         if self._own is not None:
             self._own.before_train_iter(runner, batch_idx, data_batch)
 
-    def after_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
+    def after_train_iter(
+        self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         done = runner.iter + 1
         # Measured now and then, and read by ScalarsHook later on.
         if runner.history.last_step("rankme") != done:
@@ -98,18 +101,12 @@ class DoctorHook(Hook):
         runner.record(self._movement(runner.model), done)
         if done >= self.min_iters:
             self._judge(runner, done)
+        if self._stop and not self.end_of_epoch(runner.train_dataloader, batch_idx):
+            self._end(runner.save_mid_epoch(), done)
 
     def after_train_epoch(self, runner: Run) -> None:
-        if not self._stop or self.diagnosis is None:
-            return
-        name = f"epoch_{runner.epoch + 1}.pth"
-        runner.save_checkpoint(runner.work_dir, name)
-        barrier()  # a launcher ends all processes as soon as one has ended
-        raise CollapseError(
-            f"Stopped after epoch {runner.epoch + 1} (on_collapse='stop'): "
-            f"{self.diagnosis.sentence}. The run is saved as {name} in {runner.work_dir}; "
-            f"--resume goes on from there."
-        )
+        if self._stop:
+            self._end(runner.save_epoch(), runner.iter)
 
     def after_train(self, runner: Run) -> None:
         if self.diagnosis is not None and self.diagnosis.is_fault and not self._told:
@@ -139,6 +136,14 @@ class DoctorHook(Hook):
         if not self._told:
             self._tell(runner, self.diagnosis, done)
         self._stop = self.on_collapse == "stop"
+
+    def _end(self, saved: Path, done: int) -> NoReturn:
+        barrier()  # a launcher ends all processes as soon as one has ended
+        told = "" if self.diagnosis is None else self.diagnosis.sentence
+        raise CollapseError(
+            f"Stopped after iteration {done} (on_collapse='stop'): {told}. The run is saved in "
+            f"{saved}; --resume goes on from there."
+        )
 
     def _diagnose(self, runner: Run) -> Diagnosis:
         history = runner.history
