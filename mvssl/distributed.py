@@ -321,12 +321,15 @@ def on_all_ranks(action: Callable[[], T]) -> T:
     Without this a process that goes on alone would wait for the others without end.
     """
     result: T | None = None
-    told: str | None = None
+    own: UserError | None = None
     try:
         result = action()
     except UserError as error:
-        told = str(error)
-    first = next((text for text in all_gather_object(told) if text is not None), None)
+        own = error
+    told = all_gather_object(None if own is None else str(own))
+    first = next((text for text in told if text is not None), None)
+    if own is not None and first == str(own):
+        raise own  # with its kind
     if first is not None:
         raise UserError(first)
     return cast(T, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ __all__ = [
     "LIST_ITEM",
     "CollapseError",
     "ComponentError",
+    "DamageError",
     "UserError",
     "either",
     "in_words",
@@ -49,12 +51,24 @@ class UserError(ValueError):
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
 
 
+<<<<<<< HEAD
 class CollapseError(UserError):
     """A run was saved and ended, since what it learns has collapsed, and it was told to
     (``DoctorHook`` with ``on_collapse='stop'``).
     """
 
     exit_status = 3
+=======
+class DamageError(UserError):
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+            f"torch.save wrote."
+        )
+>>>>>>> main
 
 
 class ComponentError(UserError):

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
+from mvssl.arguments import check_not_negative
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 
@@ -104,7 +106,11 @@ def _balanced(
 
 
 def build_loader(
-    dataset: ImageDataset, batch_size: int, seed: int, num_workers: int = 0
+    dataset: ImageDataset,
+    batch_size: int,
+    seed: int,
+    num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> DataLoader[Any]:
     """The training loader.
 
@@ -114,6 +120,7 @@ def build_loader(
             one GPU and on eight.
         seed: of the shuffle.
         num_workers: of each process.
+        timeout: seconds without a batch from a worker, after which the run ends; 0: it waits.
 
     Raises:
         UserError: the batch does not divide among the processes, or exceeds the data set.
@@ -122,6 +129,7 @@ def build_loader(
         raise UserError(f"train_dataloader.batch_size is a positive number, got {batch_size!r}.")
     if num_workers < 0:
         raise UserError(f"train_dataloader.num_workers is at least 0, got {num_workers}.")
+    check_not_negative("train_dataloader", timeout=timeout)
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
@@ -133,11 +141,12 @@ def build_loader(
             f"train_dataloader.batch_size is the total over all processes: {batch_size} does not "
             f"divide among {world_size()}. Give a multiple of {world_size()}."
         )
-    return DataLoader(
+    return WatchedLoader(
         dataset,
         batch_size=batch_size // world_size(),
         sampler=EpochSampler(len(dataset), batch_size, seed),
         num_workers=num_workers,
+        timeout=timeout if num_workers else 0,
         collate_fn=default_collate,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mvssl.arguments import check_count
+from mvssl.datasets.loading import watched_workers
 from mvssl.distributed import average_gradients, is_distributed, world_size
 from mvssl.engine.generators import seed_loader, set_generator_states
 from mvssl.engine.loaders import EpochSampler
@@ -145,10 +146,11 @@ class TrainLoop(BaseLoop):
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""
-        self.runner.call_hook("before_train")
-        while self.epoch < self.max_epochs and not self.stop_training:
-            self.run_epoch()
-        self.runner.call_hook("after_train")
+        with watched_workers():
+            self.runner.call_hook("before_train")
+            while self.epoch < self.max_epochs and not self.stop_training:
+                self.run_epoch()
+            self.runner.call_hook("after_train")
         model: nn.Module = self.runner.model
         return model
 

@@ -17,7 +17,7 @@ from mvssl.arguments import check_not_negative
 from mvssl.errors import UserError, either, near_names
 from mvssl.models.remedies import Method, advice
 
-__all__ = ["OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
+__all__ = ["FIGURES", "OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
 
 Figures = Mapping[str, float]
 
@@ -33,6 +33,20 @@ OUTCOMES = (
     "information",
 )
 FEW = 5
+# What faults are told from.
+FIGURES = (
+    "rankme",
+    "rankme_cap",
+    "embedding_std",
+    "embedding_std_cap",
+    "entropy",
+    "conditional_entropy",
+    "information",
+    "mi_ceiling",
+    "weights_moved",
+    "teacher_moved",
+    "teacher_distance",
+)
 # Of the rank that is possible: what is told, and is no fault.
 LOW = 0.1
 
@@ -55,7 +69,7 @@ class Limits:
 
     spread: float = 0.1
     rank: float = 0.005
-    directions: float = 2.0
+    directions: float = 1.9
     information: float = 0.01
     moved: float = 1e-5
     teacher: float = 1e-3
@@ -100,6 +114,11 @@ class Diagnosis:
     def is_fault(self) -> bool:
         """Whether something is wrong."""
         return self.kind not in ("healthy", "unknown")
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may mend itself: SimSiam's embeddings may go through one dimension."""
+        return self.kind == "dimensional collapse"
 
 
 def diagnose(

@@ -74,6 +74,11 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
     assert diagnose({"weights_moved": 0.0}, {}, BYOL).kind == "nothing learnt"
 
 
+def test_a_dimensional_collapse_alone_may_pass() -> None:
+    assert diagnose(WELL | {"rankme": 1.2}, {}, BYOL).may_pass
+    assert not diagnose(WELL | {"embedding_std": 0.0}, {}, BYOL).may_pass
+
+
 def test_equal_images_are_the_first_thing_to_say() -> None:
     diagnosis = diagnose(WELL | {"embedding_std": 0.0}, {}, BYOL, images_differ=False)
     assert diagnosis.kind == "equal images"

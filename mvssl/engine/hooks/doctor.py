@@ -17,7 +17,7 @@ from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.run import Run
 from mvssl.errors import CollapseError
 from mvssl.models import MultiView
-from mvssl.models.health import OUTCOMES, Diagnosis, Limits, change, diagnose
+from mvssl.models.health import FIGURES, OUTCOMES, Diagnosis, Limits, change, diagnose
 from mvssl.models.movement import distance, sample_weights
 from mvssl.models.remedies import Method
 from mvssl.registry import HOOKS
@@ -25,6 +25,8 @@ from mvssl.registry import HOOKS
 __all__ = ["DoctorHook"]
 
 ANSWERS = ("warn", "stop")
+# A fault that may mend itself is told when it has lasted for a fifth of the run.
+PASSING = 5
 
 
 @HOOKS.register_module()
@@ -34,7 +36,8 @@ class DoctorHook(Hook):
     Whenever ``InformationHook`` has measured, the figures are judged
     (``mvssl.models.health.diagnose``). A fault that is found ``patience`` times in a row, from
     ``min_iters`` iterations on, is told on the console, with its likely causes and remedies for
-    the method that is trained. The verdict at the end is in the summary. Beside the figures that
+    the method that is trained; a dimensional collapse, which may mend itself, once it has lasted
+    for a fifth of the run. The verdict at the end is in the summary. Beside the figures that
     are measured anyway it records how far weights and teacher have moved.
 
     All processes judge the same figures, means over all of them. Where there is no
@@ -75,8 +78,9 @@ class DoctorHook(Hook):
         self.limits = Limits.of(limits or {})
         self.diagnosis: Diagnosis | None = None
         self._told: dict[str, int | str] = {}
-        self._agreeing = 0
+        self._agreeing = self._since = 0
         self._stop = False
+        self._figures: dict[str, float] = {}
         self._start: dict[str, Tensor] = {}
         self._images_differ: bool | None = None
         self._own: InformationHook | None = None
@@ -120,18 +124,23 @@ class DoctorHook(Hook):
         self._start, self._told = dict(saved.get("start", {})), dict(saved.get("told", {}))
 
     def results(self) -> dict[str, Any]:
-        """For the summary: kind, sentence, causes and remedies, and what was told when."""
+        """For the summary: kind, sentence, causes and remedies, what was told when, and by which figures it
+        was judged.
+        """
         diagnosis = self.diagnosis or Diagnosis(
             "unknown", f"not judged: fewer than {self.min_iters} iterations were measured"
         )
-        return {**asdict(diagnosis), "told": self._told or None}
+        return {**asdict(diagnosis), "told": self._told or None, "figures": self._figures}
 
     def _judge(self, runner: Run, done: int) -> None:
         before, self.diagnosis = self.diagnosis, self._diagnose(runner)
         same = before is not None and before.kind == self.diagnosis.kind
         self._agreeing = self._agreeing + 1 if same else 1
+        self._since = self._since if same else done
         runner.record({"healthy": float(not self.diagnosis.is_fault)}, done)
         if not self.diagnosis.is_fault or self._agreeing < self.patience:
+            return
+        if self.diagnosis.may_pass and PASSING * (done - self._since) < runner.max_iters:
             return
         if not self._told:
             self._tell(runner, self.diagnosis, done)
@@ -156,6 +165,7 @@ class DoctorHook(Hook):
         if 2 * runner.iter >= runner.max_iters:  # a warm-up may take its time
             found = {name: change(history.series(name)[1]) for name in OUTCOMES}
             changes = {name: value for name, value in found.items() if value is not None}
+        self._figures = {n: history.latest[n] for n in FIGURES if n in history.latest}
         return diagnose(history.latest, changes, method, self.limits, self._images_differ)
 
     def _tell(self, runner: Run, diagnosis: Diagnosis, done: int) -> None:
