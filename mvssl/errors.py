@@ -51,14 +51,14 @@ class UserError(ValueError):
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
 
 
-<<<<<<< HEAD
 class CollapseError(UserError):
     """A run was saved and ended, since what it learns has collapsed, and it was told to
     (``DoctorHook`` with ``on_collapse='stop'``).
     """
 
     exit_status = 3
-=======
+
+
 class DamageError(UserError):
     """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
 
@@ -68,7 +68,6 @@ class DamageError(UserError):
             f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
             f"torch.save wrote."
         )
->>>>>>> main
 
 
 class ComponentError(UserError):
