@@ -15,7 +15,6 @@ from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
-from mmengine.visualization import TensorboardVisBackend
 from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 

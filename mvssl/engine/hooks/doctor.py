@@ -124,8 +124,8 @@ class DoctorHook(Hook):
         self._start, self._told = dict(saved.get("start", {})), dict(saved.get("told", {}))
 
     def results(self) -> dict[str, Any]:
-        """For the summary: kind, sentence, causes and remedies, what was told when, and by which figures it
-        was judged.
+        """For the summary: kind, sentence, causes and remedies, what was told when, and the
+        figures that were judged.
         """
         diagnosis = self.diagnosis or Diagnosis(
             "unknown", f"not judged: fewer than {self.min_iters} iterations were measured"
