@@ -1,4 +1,4 @@
-"""The one exception that the command lines turn into a sentence and exit status 2."""
+"""The exceptions that the command lines turn into a sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ __all__ = [
     "CollapseError",
     "ComponentError",
     "DamageError",
+    "Interrupted",
+    "LostProcessError",
     "UserError",
     "either",
     "in_words",
@@ -74,6 +76,23 @@ class ComponentError(UserError):
     """A component could not be built: ``Name: what it raised``. It does not know its place in the
     config, which whoever builds it puts before.
     """
+
+
+class LostProcessError(UserError):
+    """Another process of a run has gone, or does not answer; why, only that one can say."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run: the message says what is saved and how to go on.
+
+    Args:
+        number: of the signal; the exit status is 128 more.
+        told: the message.
+    """
+
+    def __init__(self, number: int, told: str) -> None:
+        super().__init__(told)
+        self.number = number
 
 
 def in_words(error: BaseException) -> str:

@@ -109,7 +109,7 @@ def test_equal_images_are_told_as_such(tmp_path: Path) -> None:
 def test_nothing_is_said_before_the_least_number_of_iterations(tmp_path: Path) -> None:
     found = run(tmp_path, job(BYOL, epochs=2, lr=0.0))
     assert (found["kind"], found["told"]) == ("unknown", None)
-    assert "30 iterations" in found["sentence"]
+    assert "from iteration 30 on" in found["sentence"]
 
 
 def test_it_measures_itself_where_no_hook_does(tmp_path: Path) -> None:

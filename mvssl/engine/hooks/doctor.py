@@ -128,7 +128,7 @@ class DoctorHook(Hook):
         figures that were judged.
         """
         diagnosis = self.diagnosis or Diagnosis(
-            "unknown", f"not judged: fewer than {self.min_iters} iterations were measured"
+            "unknown", f"not judged: nothing was measured from iteration {self.min_iters} on"
         )
         return {**asdict(diagnosis), "told": self._told or None, "figures": self._figures}
 
