@@ -309,4 +309,4 @@ def test_another_image_stands_in_for_one_beyond_a_limit(tmp_path: Path) -> None:
     assert "more than max_bytes=10" in small.fault(0)
     for name in ("max_pixels", "max_bytes"):
         with pytest.raises(UserError, match=f"ImageFolder: {name} is an integer"):
-            ImageFolder(tmp_path, **{name: 0})
+            DATASETS.build({"type": "ImageFolder", "root": tmp_path, name: 0})
