@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
@@ -18,6 +19,7 @@ __all__ = ["TIMEOUT", "WatchedLoader", "watched_workers"]
 TIMEOUT: Final = 300
 """Seconds without a batch from a worker after which a run ends, unless a config says otherwise."""
 
+_SLACK: Final = 2  # seconds in which torch notices it itself
 _CAUGHT = re.compile(r"Caught (\w+) in \w+ (?:worker process|thread)")
 _OWN_ERRORS = "mvssl.errors."
 _NO_MEMORY = ("shared memory", "Bus error", "torch_", "/dev/shm", "ancdata", "allocate memory")
@@ -32,12 +34,35 @@ class WatchedLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         before = multiprocessing.active_children()
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _kill([one for one in multiprocessing.active_children() if one not in before])
+
         try:
-            yield from super().__iter__()
+            batches = super().__iter__()
+            while True:
+                # Torch's own timeout ends before a batch is taken out of shared memory, for which
+                # it asks the worker that made it.
+                watch = threading.Timer(self.timeout + _SLACK, give_up) if self.timeout else None
+                if watch:
+                    watch.daemon = True
+                    watch.start()
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                finally:
+                    if watch:
+                        watch.cancel()
+                yield batch
         except Exception as error:
             if "timed out" in str(error):
-                _kill([one for one in multiprocessing.active_children() if one not in before])
-            raise UserError(_told(error, self.timeout)) from error
+                give_up()
+            if late.is_set():
+                raise UserError(_hangs(self.timeout)) from error
+            raise UserError(_told(error)) from error
 
 
 @contextmanager
@@ -48,7 +73,7 @@ def watched_workers() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker (pid" not in str(error):
             raise
-        raise UserError(_told(error, 0)) from error
+        raise UserError(_told(error)) from error
 
 
 def _kill(workers: list[BaseProcess]) -> None:
@@ -59,7 +84,15 @@ def _kill(workers: list[BaseProcess]) -> None:
             worker.join(5)
 
 
-def _told(error: Exception, timeout: float) -> str:
+def _hangs(timeout: float) -> str:
+    return (
+        f"No batch came from the loader's workers for {timeout:g} s: one was stopped, or a disk "
+        f"does not answer. Then go on with --resume; to wait longer, give "
+        f"--cfg-options train_dataloader.timeout={2 * timeout:g}."
+    )
+
+
+def _told(error: Exception) -> str:
     """What happened, and what to do."""
     # Not str(), by which a UserError, that a worker's comes as, is on one line.
     text = str(error.args[0]) if error.args else ""
@@ -73,12 +106,6 @@ def _told(error: Exception, timeout: float) -> str:
         return str(error)
     else:
         said = in_words(error)
-    if "timed out" in text:
-        return (
-            f"No batch came from the loader's workers for {timeout:g} s: one was stopped, or a "
-            f"disk does not answer. Then go on with --resume; to wait longer, give "
-            f"--cfg-options train_dataloader.timeout={2 * timeout:g}."
-        )
     if any(word in text for word in _NO_MEMORY):
         return (
             f"A worker of the loader could not hand over its images ({said[:200]}): shared memory "

@@ -132,6 +132,22 @@ def test_a_worker_that_was_stopped_ends_the_run(
     assert set(multiprocessing.active_children()) <= set(before)
 
 
+def test_a_worker_that_was_stopped_behind_a_batch_that_it_made_ends_the_run() -> None:
+    """Its batch lies in shared memory, of which the worker has the key."""
+    before = set(multiprocessing.active_children())
+
+    def run() -> None:
+        loader = build_loader(_Odd("as it is"), 2, 0, 1, timeout=2)
+        for _ in loader:
+            for one in set(multiprocessing.active_children()) - before:
+                time.sleep(1)  # it makes the next ones meanwhile
+                os.kill(one.pid or 0, signal.SIGSTOP)
+
+    with pytest.raises(UserError, match=r"for 2 s.*train_dataloader\.timeout=4"):
+        run()
+    assert set(multiprocessing.active_children()) <= before
+
+
 def test_a_worker_that_dies_in_the_middle_of_a_step_is_told() -> None:
     """Torch raises from a signal's handler, wherever the main process is."""
     before = multiprocessing.active_children()
