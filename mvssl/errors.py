@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
+__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names", "shown"]
 
 
 class UserError(ValueError):
@@ -28,6 +28,12 @@ def in_words(error: BaseException) -> str:
     if text and isinstance(error, ValueError | AssertionError):
         return text
     return f"{type(error).__name__}: {text or 'no message'}"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a sentence: one line, and of a long one its beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:

@@ -21,7 +21,6 @@ from mvssl.errors import ComponentError, UserError, either, in_words, near_names
 __all__ = [
     "ASSIGNERS",
     "BACKBONES",
-    "COMPONENT_ERRORS",
     "Checked",
     "DATASETS",
     "DATA_SAMPLERS",
@@ -49,16 +48,6 @@ __all__ = [
 ]
 
 B = TypeVar("B", bound=type)
-
-# What a component of the config may raise while it is built.
-COMPONENT_ERRORS = (
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 class Checked(ABC):
@@ -113,7 +102,7 @@ class Registry(MMRegistry):
             built = super().build(cfg, *args, **kwargs)
         except UserError:  # has named itself, or is a part that was built inside
             raise
-        except COMPONENT_ERRORS as error:
+        except Exception as error:  # whatever a component raises is a fault of its config
             raise ComponentError(f"{named}{in_words(error)}") from error
         if self.base is not None and not isinstance(built, self.base):
             raise ComponentError(
