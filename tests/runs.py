@@ -76,6 +76,14 @@ class StubRun:
     def max_iters(self) -> int:
         return self.train_loop.max_iters
 
+    @property
+    def position(self) -> int:
+        return self.iter
+
+    @property
+    def length(self) -> int:
+        return self.train_loop.length
+
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         self.history.add(step, scalars)
 

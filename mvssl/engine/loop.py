@@ -79,6 +79,8 @@ class TrainLoop(BaseLoop):
 
     Attributes:
         epoch, iter: how many are over.
+        skew: iterations that were taken more than a run with the present batch would have; not 0
+            where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
         stop_training: set by a hook that ends the run after this epoch.
     """
@@ -95,12 +97,27 @@ class TrainLoop(BaseLoop):
         if micro_batch_size is not None:
             check_count("train_cfg", micro_batch_size=micro_batch_size)
         self.max_epochs = max_epochs
-        self.max_iters = max_epochs * len(self.dataloader)
         self.micro_batch_size = micro_batch_size
         self.epoch = 0
         self.iter = 0
+        self.skew = 0
         self.monitor: Monitor | None = None
         self.stop_training = False
+
+    @property
+    def length(self) -> int:
+        """Iterations of a whole run with the present batch: what schedules go by."""
+        return self.max_epochs * len(self.dataloader)
+
+    @property
+    def position(self) -> int:
+        """Iterations of such a run that are over, of ``length``; during an iteration its number."""
+        return self.iter - self.skew
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations that are taken and that are left."""
+        return self.length + self.skew
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""

@@ -65,6 +65,18 @@ class Run(Protocol):
         """Iterations so far; during an iteration its number from 0."""
 
     @property
+    def position(self) -> int:
+        """Iterations so far, counted in those of a whole run with the present batch.
+
+        It differs from ``iter`` where the batch was another one before a resume; schedules go by
+        it, out of ``length``.
+        """
+
+    @property
+    def length(self) -> int:
+        """Iterations of a whole run with the present batch."""
+
+    @property
     def max_epochs(self) -> int: ...
     @property
     def max_iters(self) -> int: ...

@@ -153,6 +153,14 @@ class Runner(MMRunner):
                 method(self, **arguments)
 
     @property
+    def position(self) -> int:
+        return self.train_loop.position
+
+    @property
+    def length(self) -> int:
+        return self.train_loop.length
+
+    @property
     def seconds(self) -> float:
         running = 0.0 if self._since is None else time.perf_counter() - self._since
         return self._seconds_before + running

@@ -86,8 +86,9 @@ class EmbeddingQueue(nn.Module):
         """
         rows = gather_detached(rows)
         self.check_batch(len(rows))
-        start = self.pushed.count % self.size
-        self.data[start : start + len(rows)] = rows.to(self.data.dtype)
+        # Around the end too: where the batch was another one before, none need end there.
+        places = (torch.arange(len(rows), device=rows.device) + self.pushed.count) % self.size
+        self.data[places] = rows.to(self.data.dtype)
         self.pushed.add(len(rows))
 
 

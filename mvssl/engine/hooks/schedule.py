@@ -39,7 +39,9 @@ class ScheduleHook(Hook):
 
     The scalar's name is made of the path's last two parts: ``teacher_momentum`` for
     ``model.teacher.momentum``. The value follows from the iteration's number alone, so a run that
-    is resumed has the values of one that never stopped, with more epochs those of the longer run.
+    is resumed has the values of one that never stopped, with more epochs those of the longer run,
+    and with another batch it is at the same fraction of the ramp. A length in ``iters`` counts
+    the iterations that were taken, whatever their batch.
 
     Args:
         path: ``model.<attribute path>``, of a number or of True or False, or
@@ -194,7 +196,8 @@ class ScheduleHook(Hook):
 
     def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         shape, length = SHAPES[self.shape], self._length(runner)
-        values = [shape(bound.start, self.end, runner.iter, length) for bound in self._bound]
+        step = runner.position if self.iters is None else runner.iter
+        values = [shape(bound.start, self.end, step, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
         runner.scalars.add({self.name: float(values[0])})
@@ -204,8 +207,7 @@ class ScheduleHook(Hook):
             return self.iters
         if self.epochs is not None:
             return max(round(self.epochs * len(runner.train_dataloader)), 1)
-        length: int = runner.max_iters
-        return length
+        return runner.length
 
     def describe(self) -> str:
         """``teacher.momentum 0.9 to 1 (cosine)``, once it is bound."""
