@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names", "shown"]
+__all__ = [
+    "ComponentError",
+    "RunError",
+    "UserError",
+    "either",
+    "in_words",
+    "near_names",
+    "shown",
+]
 
 
 class UserError(ValueError):
@@ -13,7 +22,12 @@ class UserError(ValueError):
 
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``.
+
+    Attributes:
+        exit_status: of a command line that ends with it.
     """
+
+    exit_status: ClassVar[int] = 2
 
 
 class ComponentError(UserError):
@@ -22,9 +36,20 @@ class ComponentError(UserError):
     """
 
 
+class RunError(UserError):
+    """A run ended by something that is no fault of what was given, as far as can be told: an error
+    in a part of the user's own or of mvssl, or want of memory. ``__cause__`` is what was raised.
+    """
+
+    exit_status = 1
+
+
 def in_words(error: BaseException) -> str:
     """What an exception says, on one line, with its kind where the text alone says too little."""
-    text = " ".join(str(error).split())
+    lines = str(error).strip().split("\n")
+    if "Original Traceback (most recent call last):" in map(str.strip, lines):
+        return " ".join(lines[-1].split())  # of a loader's worker: its last line is the exception
+    text = " ".join(" ".join(lines).split())
     if text and isinstance(error, ValueError | AssertionError):
         return text
     return f"{type(error).__name__}: {text or 'no message'}"

@@ -62,7 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 bad input, 130 interrupted."""
+    """Run the command line; 0 is success, 1 a failure, 2 bad input, 130 interrupted."""
     args = parse(argv)
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr, flush=True)
         else:
             time.sleep(1)
-        return 2
+        return error.exit_status
     except KeyboardInterrupt as error:
         print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
         return 130

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.visualization import Visualizer
 
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
 from mvssl.registry import VISBACKENDS, VISUALIZERS
 
 __all__ = ["try_visualizer"]
@@ -25,6 +25,7 @@ PACKAGES = {
     "TensorboardVisBackend": "torch.utils.tensorboard",
     "WandbVisBackend": "wandb",
 }
+TRIED = "tried"
 INSTALLED_AS = {"torch.utils.tensorboard": "tensorboard"}
 
 
@@ -37,13 +38,21 @@ def try_visualizer(cfg: Mapping[str, Any] | None) -> None:
     if not cfg:
         return
     given = cfg.get("vis_backends") or []
+    seen = set()
     for number, backend in enumerate([given] if isinstance(given, Mapping) else given):
-        if isinstance(backend, Mapping):
-            _check_package(f"visualizer.vis_backends.{number}", backend.get("type"))
-    name = "tried"
+        if not isinstance(backend, Mapping):
+            continue
+        _check_package(f"visualizer.vis_backends.{number}", backend.get("type"))
+        name = str(backend.get("name") or backend.get("type"))
+        if name in seen:
+            raise UserError(
+                f"visualizer.vis_backends: there are two of '{name}': leave one out, or give it "
+                f"another name (name='second')."
+            )
+        seen.add(name)
     with tempfile.TemporaryDirectory() as folder:
-        VISUALIZERS.build({"save_dir": folder, **copy.deepcopy(dict(cfg)), "name": name})
-    Visualizer._instance_dict.pop(name, None)
+        VISUALIZERS.build({"save_dir": folder, **copy.deepcopy(dict(cfg)), "name": TRIED})
+    Visualizer._instance_dict.pop(TRIED, None)
 
 
 def _check_package(where: str, named: Any) -> None:
@@ -58,5 +67,5 @@ def _check_package(where: str, named: Any) -> None:
         installed = INSTALLED_AS.get(package, package)
         raise UserError(
             f"{where}: {name} needs the package {installed}, which cannot be imported "
-            f"({in_words(error)}): pip install {installed}, or leave this logger out."
+            f"({' '.join(str(error).split())}): pip install {installed}, or leave this logger out."
         ) from error

@@ -81,8 +81,8 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
         wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
         problems += _accumulation(cfg, model)
-        names = part_names(cfg.get("activation_checkpointing"))
-        part("activation_checkpointing", lambda: recomputed_parts(model, names))
+        names = plain.get("activation_checkpointing")
+        part("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
@@ -33,6 +34,7 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
     Raises:
         UserError: something that was given is wrong; nothing has been written then.
+        RunError: a UserError about something else that failed; its traceback is in a file.
         KeyboardInterrupt: it was interrupted; the message says from where it can go on.
     """
     started = start_processes(options.launcher)
@@ -41,11 +43,13 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
         path = find_checkpoint(options)
         job, checkpoint = on_all_ranks(lambda: _begin(options, path))
         if options.dry_run:
-            with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+            # mmengine's Runner writes a log.
+            with tempfile.TemporaryDirectory() as folder, told_before():
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = choose_work_dir(options, path)
-        runner = Runner(job, work_dir, checkpoint, options.launcher)
+        with told_before():
+            runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
         return run(runner, job)
     finally:
@@ -55,6 +59,11 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
 def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
     """Read and build everything, the same on all processes; nothing is written."""
+    with told_before():
+        return _build(options, path)
+
+
+def _build(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
     cfg = options.read()
     checkpoint = None if path is None else load_run(path)
     seed = choose_seed(options.seed, checkpoint)
@@ -68,14 +77,15 @@ def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
-    if runner.rank == 0:
-        print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.model, job.dataset, work_dir / "views.png")
-    try:
-        runner.train()
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(_what_is_left(work_dir)) from error
-    return write_outputs(runner, job) if runner.rank == 0 else None
+    with told_while_running(runner, lambda: _what_is_left(work_dir)):
+        if runner.rank == 0:
+            print(opening(job, str(work_dir)), flush=True)
+            write_views(runner.model, job.dataset, work_dir / "views.png")
+        try:
+            runner.train()
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(_what_is_left(work_dir)) from error
+        return write_outputs(runner, job) if runner.rank == 0 else None
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:

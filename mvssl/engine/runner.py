@@ -59,6 +59,7 @@ class Runner(MMRunner):
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
+        calling: the method of a hook that is running, for the message where it fails.
         seconds: that the run took so far, evaluation and the time before a resume included.
     """
 
@@ -80,6 +81,7 @@ class Runner(MMRunner):
         self.epoch_means: dict[str, float] = {}
         self.checkpoint = checkpoint
         self.train_set = job.dataset
+        self.calling: str | None = None
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()
@@ -150,7 +152,9 @@ class Runner(MMRunner):
         for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
+                self.calling = f"{type(hook).__name__}.{fn_name}"
                 method(self, **arguments)
+        self.calling = None
 
     @property
     def position(self) -> int:

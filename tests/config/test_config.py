@@ -177,7 +177,8 @@ def test_without_labels_evaluators_that_need_them_drop_out(tmp_path: Path) -> No
         assert with_labels.evaluation.test.root == str(tmp_path)
         bad = {**cfg.to_dict()["evaluation"], "evaluators": {"x": {"type": "Ticks", "ticks": "2"}}}
         assert texts({**cfg.to_dict(), "evaluation": bad}) == [
-            "evaluation.evaluators.x.ticks: Ticks takes a whole number here, got '2'; leave out the quotes."
+            "evaluation.evaluators.x.ticks: Ticks takes a whole number here, got '2'; leave out "
+            "the quotes."
         ]
     assert active_evaluators(load_config(DIGITS, data=tmp_path)) == {}
 
