@@ -123,9 +123,9 @@ class Registry(MMRegistry):
         return sorted(names)
 
     def _miss(self, name: str) -> str:
-        # Own names come first: mmengine's parents hold hundreds (all of torch's optimisers, say).
         own, known = sorted(self.module_dict), self.known_names()
-        hint = near_names(name, known, f"; it holds {either(own or known)}.")
+        listed = [*own, *(one for one in known if one not in own)]
+        hint = near_names(name, known, f"; it holds {either(listed, 20)}.")
         return (
             f"'{name}' is not in the registry {self.name}{hint} To add your own, decorate it "
             f"with @{self.name}.register_module() (from mvssl.registry) and list its module in "

@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Sequence
 
+from mvssl.parser import Parser, whole_number
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Pretrain a backbone without labels, from a config.",
         allow_abbrev=False,  # half a name may be another option's
         epilog="Example: python tools/train.py configs/photos/byol_er_vit.py --data ~/Pictures",
@@ -42,7 +44,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="default: 0, or that of the run which is resumed",
     )

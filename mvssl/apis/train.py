@@ -14,7 +14,7 @@ from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
 from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
-from mvssl.config.read import check_file
+from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.loaders import seed_everything

@@ -9,18 +9,17 @@ from typing import Any, NamedTuple
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
-from mvssl.config.kinds import parameters_of, unquoted, wrong_kind
+from mvssl.config.components import takes_anything, target_of
+from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
 from mvssl.errors import UserError, near_names, shown
+from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
 
 __all__ = [
     "Problem",
-    "accepted_arguments",
     "check_config",
     "complain",
-    "needs_type",
-    "takes_text",
 ]
 
 
@@ -47,9 +46,10 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
     for name, value in cfg.items():
         kind, told = KINDS.get(name, (object, ""))
         if name not in TOP_LEVEL and not name.startswith("_"):
+            near = near_names(name, TOP_LEVEL, "") or elsewhere(cfg, name) or "."
             text = (
-                f"'{name}' is no name that a config knows (a helper of your own starts with "
-                f"'_'){near_names(name, TOP_LEVEL)}"
+                f"'{name}' is no name that a config knows (a helper of your own starts with '_')"
+                f"{near}"
             )
             problems.append(Problem(name, text))
         elif value is not None and not isinstance(value, kind):
@@ -81,40 +81,6 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
 
 
-def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
-    """Names that the component at path ``where`` takes; None where that may be anything: outside
-    of components, for a constructor with ``**kwargs``, and where the type is not known.
-    """
-    slot, parameters = slot_of(where), _parameters_at(where, node)
-    if slot is None or parameters is None or _takes_anything(parameters):
-        return None
-    return {"type", *slot.extra, *parameters}
-
-
-def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
-    """Whether argument ``key`` of the component at path ``where`` is a text and nothing else."""
-    parameter = (_parameters_at(where, node) or {}).get(key)
-    return parameter is not None and parameter.annotation in ("str", str)
-
-
-def _parameters_at(where: str, node: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
-    """Of the component at a path; None where there is none, or its type is not known."""
-    slot = slot_of(where)
-    if slot is None:
-        return None
-    try:
-        target = _target(node, slot)
-    except UserError:
-        return None
-    return None if target is None else parameters_of(target)
-
-
-def needs_type(where: str) -> bool:
-    """Whether path ``where`` is that of a component which must say its type."""
-    slot = slot_of(where)
-    return slot is not None and slot.default is None
-
-
 def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Everything below ``node`` with its dotted path, outermost first."""
     if where:
@@ -130,19 +96,9 @@ def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
             yield from _nodes(inner, f"{where}.{key}" if where else str(key))
 
 
-def _target(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
-    """The class or function of a component, None where the config does not say."""
-    named = node.get("type", slot.default)
-    if not isinstance(named, str):
-        return named
-    if slot.registry is None:
-        raise UserError(f"it is always the same, so it takes no type (found '{named}').")
-    return slot.registry.find(named)
-
-
 def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[str]:
     try:
-        target = _target(node, slot)
+        target = target_of(node, slot)
     except UserError as error:
         return [f"{where}: {error}"]
     if target is None:
@@ -158,7 +114,7 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
             f"docs/custom_component.md."
         )
     parameters = parameters_of(target)
-    if _takes_anything(parameters):
+    if takes_anything(parameters):
         return problems  # a component from elsewhere that takes anything
     name = target.__name__
     for key in node:
@@ -217,7 +173,3 @@ def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]
             "such as dict(type='MultiViewPreprocessor', views='byol', size=224)."
         ]
     return []
-
-
-def _takes_anything(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

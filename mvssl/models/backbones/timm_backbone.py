@@ -6,11 +6,13 @@ import inspect
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError, near_names, shown
+from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
 from mvssl.registry import BACKBONES
 
@@ -100,12 +102,35 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
-    except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+    except Exception as error:  # timm's models check little themselves
+        told = _wrong_kinds(name, model_args)
+        if told:
+            raise UserError(" ".join(told)) from error
         what = "load pretrained weights for" if pretrained else "build"
         raise UserError(
             f"timm cannot {what} '{name}' with model_args {model_args}: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def _wrong_kinds(name: str, model_args: dict[str, Any]) -> list[str]:
+    """Arguments of a model that are of another kind than its class takes."""
+    try:
+        with torch.device("meta"):
+            parameters = parameters_of(type(timm.create_model(name, num_classes=0)))
+    except Exception:  # not every model can be made there
+        return []
+    found = {
+        key: wrong_kind(value, parameters[key])
+        for key, value in model_args.items()
+        if key in parameters
+    }
+    return [
+        f"model.backbone.model_args.{key}: {name} takes {told} here, got "
+        f"{shown(model_args[key])}{unquoted(model_args[key])}."
+        for key, told in found.items()
+        if told is not None
+    ]
 
 
 def _global_pool(model: nn.Module) -> str:
