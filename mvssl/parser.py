@@ -22,7 +22,9 @@ class Parser(argparse.ArgumentParser):
 
     def _told(self, message: str) -> str:
         unknown = re.fullmatch(r"unrecognized arguments: (.*)", message, re.DOTALL)
-        choice = re.match(r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
+        choice = re.match(
+            r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", message
+        )
         if unknown:
             return self._unknown(unknown[1].split())
         if choice:
@@ -41,7 +43,9 @@ class Parser(argparse.ArgumentParser):
                 return f"'{pair}' stands alone: values of the config follow --cfg-options."
             return f"'{words[0]}' is too much: one CONFIG is given, and options begin with --."
         name = options[0].partition("=")[0]
-        near = near_names(name, self._option_string_actions, f"; {self.prog} --help shows them all.")
+        near = near_names(
+            name, self._option_string_actions, f"; {self.prog} --help shows them all."
+        )
         return f"there is no option {name}{near}"
 
 

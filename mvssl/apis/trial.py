@@ -74,9 +74,7 @@ def _advice(backbone: nn.Module, side: int, size: int) -> str:
     if side == size and given.get("img_size") != side:
         return f"give a ViT img_size={side} in its model_args, or choose views of another size"
     if side != size and not dynamic:
-        return (
-            "give a ViT dynamic_img_size=True in its model_args, or choose views of another size"
-        )
+        return "give a ViT dynamic_img_size=True in its model_args, or choose views of another size"
     return "choose views of another size, or another backbone"
 
 

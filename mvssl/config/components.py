@@ -64,4 +64,5 @@ def target_of(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
 
 
 def takes_anything(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether there is a ``**kwargs`` among them."""
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

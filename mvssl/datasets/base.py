@@ -83,6 +83,10 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def path(self, index: int) -> str:
         """Where sample ``index`` comes from, for messages."""
 
+    def names(self) -> list[str]:
+        """A name for every sample, by which a resumed run knows its images again."""
+        return [self.path(index) for index in range(len(self))]
+
     @abstractmethod
     def describe(self) -> str:
         """One line for a user: name, split, size, classes."""

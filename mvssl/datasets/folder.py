@@ -91,6 +91,10 @@ class ImageFolder(ImageDataset):
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
 
+    def names(self) -> list[str]:
+        # Below the root, so that the folder may move.
+        return list(self._files)
+
     def describe(self) -> str:
         return self._summary(str(self.root), self.split) + self._note
 

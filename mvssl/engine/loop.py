@@ -104,6 +104,20 @@ class TrainLoop(BaseLoop):
         self.monitor: Monitor | None = None
         self.stop_training = False
 
+    def start_at(self, epoch: int, iteration: int, images: int = 0) -> None:
+        """Go on where a run was.
+
+        Args:
+            epoch: whole epochs that are over.
+            iteration: iterations that were taken, of whatever batch.
+            images: of the epoch under way that were trained on, over all processes; whole batches
+                of them are over.
+        """
+        sampler = self.dataloader.sampler
+        steps = min(images // sampler.batch_size, len(self.dataloader) - 1) if images else 0
+        self.epoch, self.iter = epoch, iteration
+        self.skew = iteration - epoch * len(self.dataloader) - steps
+
     @property
     def length(self) -> int:
         """Iterations of a whole run with the present batch: what schedules go by."""

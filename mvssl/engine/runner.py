@@ -25,6 +25,7 @@ from mvssl.engine.job import Job
 from mvssl.engine.loaders import seed_everything
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.recompute import part_names, recompute
+from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError
 from mvssl.models import MultiView
@@ -34,6 +35,8 @@ __all__ = ["Runner"]
 
 # Of mmengine's run-time notes those that a resumed run needs: which checkpoints it may delete.
 SAVED_INFO = ("keep_ckpt_ids",)
+# Parts of a config from which rates follow.
+COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -82,6 +85,7 @@ class Runner(MMRunner):
         self.checkpoint = checkpoint
         self.train_set = job.dataset
         self.calling: str | None = None
+        self.stored, self.changed = job.stored, job.changed
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()
@@ -226,9 +230,11 @@ class Runner(MMRunner):
         content: dict[str, Any] = {
             "meta": {
                 **(meta or {}),
+                **self.stored,
                 "epoch": self.epoch + 1 if by_epoch else self.epoch,
                 "iter": self.iter if by_epoch else self.iter + 1,
                 "max_epochs": self.max_epochs,
+                "steps_per_epoch": len(self.train_dataloader),
                 "seed": self.seed,
                 "config": self.cfg.pretty_text,
                 "epoch_means": self.epoch_means,
@@ -278,14 +284,10 @@ class Runner(MMRunner):
         """
         content, meta = checkpoint.content, checkpoint.content["meta"]
         self._take_weights(content, checkpoint.path)
-        self.train_loop.epoch, self.train_loop.iter = meta["epoch"], meta["iter"]
+        self.train_loop.start_at(meta["epoch"], meta["iter"], meta.get("epoch_images", 0))
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
-        self.optim_wrapper.load_state_dict(content["optimizer"])
-        for scheduler, state in zip(
-            self.param_schedulers or [], content.get("param_schedulers", []), strict=True
-        ):
-            scheduler.load_state_dict(state)
+        self._restore_optimizer(checkpoint)
         self.history.load_state_dict(content["history"])
         for name, (values, counts) in content.get("message_hub", {}).items():
             buffer = HistoryBuffer(values.numpy(), counts.numpy())
@@ -294,3 +296,18 @@ class Runner(MMRunner):
             if name in content.get("runtime_info", {}):
                 self.message_hub.update_info(name, content["runtime_info"][name])
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
+
+    def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
+        """Its state; rates and other options from the present config where that differs."""
+        content, meta = checkpoint.content, checkpoint.content["meta"]
+        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
+        differs = any(path.startswith(COURSE) for path in self.changed)
+        course = (meta["max_epochs"], meta["steps_per_epoch"])
+        again = differs or course != (self.max_epochs, steps)
+        if again:
+            replay(schedulers, self.position, steps)
+        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
+        if not again:
+            states = content.get("param_schedulers", [])
+            for scheduler, state in zip(schedulers, states, strict=True):
+                scheduler.load_state_dict(state)

@@ -5,7 +5,7 @@ Everything here is saved in checkpoints and equal on all processes, bit for bit.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +100,8 @@ class MemoryBank(nn.Module):
         channels: D.
         momentum: the fraction of an entry that is kept when its image is seen.
     """
+
+    keyed_by_image: ClassVar[bool] = True
 
     data: Tensor
 
