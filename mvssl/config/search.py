@@ -16,18 +16,16 @@ def elsewhere(cfg: Mapping[str, Any], name: str) -> str | None:
     """End of a sentence about a name in a wrong place: the full paths of that name, or of one much
     like it; None where there is none.
     """
-    places = list(dict.fromkeys(_paths(cfg)))
+    places = [path for path in dict.fromkeys(_paths(cfg)) if "." in path]
     ends = {path: path.rpartition(".")[2] for path in places}
-    found = [path for path in places if ends[path] == name]
-    if not found:
-        # epochs: max_epochs; weightdecay: weight_decay
-        found = [path for path in places if name in ends[path].split("_") and "." in path]
+    # epochs may mean max_epochs.
+    found = [path for path in places if name in (ends[path], *ends[path].split("_"))]
     if not found:
         near = difflib.get_close_matches(name, set(ends.values()), n=1, cutoff=0.8)
         found = [path for path in places if ends[path] in near]
     # What a run is made of comes before what only looks at it.
     first = ("train", "optim_wrapper", "model", "param_scheduler")
-    found.sort(key=lambda path: (not path.startswith(first), path.count(".")))
+    found.sort(key=lambda path: (not path.startswith(first), ends[path] != name, path.count(".")))
     return f"; did you mean {either(found[:3])}?" if found else None
 
 
