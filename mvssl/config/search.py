@@ -11,6 +11,8 @@ from mvssl.errors import either
 
 __all__ = ["elsewhere"]
 
+FIRST = ("train", "optim_wrapper", "model", "param_scheduler")
+
 
 def elsewhere(cfg: Mapping[str, Any], name: str) -> str | None:
     """End of a sentence about a name in a wrong place: the full paths of that name, or of one much
@@ -23,10 +25,13 @@ def elsewhere(cfg: Mapping[str, Any], name: str) -> str | None:
     if not found:
         near = difflib.get_close_matches(name, set(ends.values()), n=1, cutoff=0.8)
         found = [path for path in places if ends[path] in near]
-    # What a run is made of comes before what only looks at it.
-    first = ("train", "optim_wrapper", "model", "param_scheduler")
-    found.sort(key=lambda path: (not path.startswith(first), ends[path] != name, path.count(".")))
+    found.sort(key=lambda path: (_rank(path), ends[path] != name, path.count(".")))
     return f"; did you mean {either(found[:3])}?" if found else None
+
+
+def _rank(path: str) -> int:
+    """What a run is made of comes before what only looks at it."""
+    return next((n for n, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
 
 
 def _paths(node: Any, where: str = "") -> Iterator[str]:
