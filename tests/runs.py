@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ class StubRun:
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("mvssl.tests"))
     message_hub: MessageHub = field(default_factory=lambda: MessageHub("test"))
     messages: list[str] = field(default_factory=list)
+    saved: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,16 @@ class StubRun:
 
     def console_message(self, text: str) -> None:
         self.messages.append(text)
+
+    def save_mid_epoch(self) -> Path:
+        return self._saved(f"iter_{self.iter + 1}.pth")
+
+    def save_epoch(self) -> Path:
+        return self._saved(f"epoch_{self.epoch + 1}.pth")
+
+    def _saved(self, name: str) -> Path:
+        self.saved.append(name)
+        return Path(self.work_dir) / name
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         self.called.append(fn_name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.visualization import Visualizer
 
-from mvssl.errors import UserError
+from mvssl.errors import UserError, shown
 from mvssl.registry import VISBACKENDS, VISUALIZERS
 
 __all__ = ["try_visualizer"]
@@ -40,8 +40,11 @@ def try_visualizer(cfg: Mapping[str, Any] | None) -> None:
     given = cfg.get("vis_backends") or []
     seen = set()
     for number, backend in enumerate([given] if isinstance(given, Mapping) else given):
-        if not isinstance(backend, Mapping):
-            continue
+        if not isinstance(backend, Mapping) or "type" not in backend:
+            raise UserError(
+                f"visualizer.vis_backends.{number} is a dict with a type, such as "
+                f"dict(type='TensorboardVisBackend'), got {shown(backend)}."
+            )
         _check_package(f"visualizer.vis_backends.{number}", backend.get("type"))
         name = str(backend.get("name") or backend.get("type"))
         if name in seen:

@@ -62,7 +62,7 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         return None if {where, *also} & broken else attempt(where, build, problems)
 
     part("log_level", lambda: check_log_level(plain.get("log_level", "INFO")))
-    part("default_scope", lambda: check_scope(plain.get("default_scope") or "mvssl"))
+    part("default_scope", lambda: check_scope(plain.get("default_scope")))
     part("env_cfg", lambda: Environment(**(plain.get("env_cfg") or {})))
     part("compile", lambda: check_compile(plain.get("compile")))
     part("visualizer", lambda: try_visualizer(plain.get("visualizer")))
@@ -80,7 +80,8 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     if model is not None:
         hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
         wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
-        problems += _accumulation(cfg, model)
+        if not {"optim_wrapper", "train_cfg"} & broken:
+            problems += _accumulation(cfg, model)
         names = plain.get("activation_checkpointing")
         part("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
         problems += bind_schedules(model, wrapper, hooks)

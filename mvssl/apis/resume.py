@@ -30,6 +30,7 @@ __all__ = ["adopt", "compare_config", "compare_data", "compare_run", "described"
 # What the ``meta`` of a checkpoint must hold, and its options.
 KINDS: dict[str, type | UnionType] = {
     "epoch": int,
+    "epoch_images": int,
     "epoch_means": Mapping,
     "iter": int,
     "max_epochs": int,
@@ -37,6 +38,7 @@ KINDS: dict[str, type | UnionType] = {
     "options": Mapping,
     "seconds": int | float,
     "steps_per_epoch": int,
+    "stop_training": bool,
     "values": Mapping,
 }
 OPTIONS: dict[str, type | UnionType] = {

@@ -18,7 +18,7 @@ from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, lo
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
-from mvssl.engine.loaders import seed_everything
+from mvssl.engine.generators import seed_everything
 from mvssl.errors import UserError
 from mvssl.launch import start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views

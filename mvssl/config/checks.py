@@ -6,13 +6,12 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.components import takes_anything, target_of
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import UserError, near_names, shown
+from mvssl.errors import LIST_ITEM, UserError, near_names, shown
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
 
@@ -77,7 +76,7 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
     if len(found) == 1:
         raise UserError(f"{where}: {next(iter(found))}") from cause
     if found:
-        listed = "".join(f"\n  - {text}" for text in found)
+        listed = "".join(f"{LIST_ITEM}{text}" for text in found)
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
 
 
@@ -114,11 +113,12 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
             f"docs/custom_component.md."
         )
     parameters = parameters_of(target)
-    if takes_anything(parameters):
-        return problems  # a component from elsewhere that takes anything
+    anything = takes_anything(parameters)  # as a component from elsewhere may
     name = target.__name__
     for key in node:
-        if key not in parameters and key not in ("type", "_delete_", "_scope_", *slot.extra):
+        if key in ("type", "_delete_", "_scope_", *slot.extra):
+            continue
+        if key not in parameters and not anything:
             problems.append(
                 f"{where}.{key}: {name} takes no '{key}'{near_names(key, parameters)} If it was "
                 f"inherited from a base config, did you forget _delete_=True?"
@@ -130,6 +130,7 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         key
         for key, p in parameters.items()
         if p.default is inspect.Parameter.empty
+        and not anything
         and key not in slot.filled
         and (key not in node or _absent(node[key], f"{where}.{key}", p))
     ]
@@ -161,11 +162,6 @@ def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]
                 "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
                 "max_epochs."
             ]
-    if isinstance(target, type) and issubclass(target, CheckpointHook) and not by_epoch:
-        return [
-            f"{where}: a run is resumed from the end of an epoch, so checkpoints are written "
-            f"there: leave by_epoch out."
-        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in parameters_of(target):
         return [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mvssl.config.slots import Slot, slot_of
-from mvssl.errors import UserError
+from mvssl.errors import UserError, shown
 from mvssl.kinds import parameters_of
 
 __all__ = [
@@ -56,6 +56,8 @@ def needs_type(where: str) -> bool:
 def target_of(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
     """The class or function of a component, None where the config does not say."""
     named = node.get("type", slot.default)
+    if named is not None and not isinstance(named, str) and not callable(named):
+        raise UserError(f"type is the name of a component, got {shown(named)}.")
     if not isinstance(named, str):
         return named
     if slot.registry is None:

@@ -71,7 +71,7 @@ def check_log_level(level: Any) -> None:
 
 def check_scope(scope: Any) -> None:
     """Raises a UserError where ``default_scope`` is that of another package."""
-    if scope != "mvssl":
+    if scope not in (None, "mvssl"):
         raise UserError(
             f"default_scope is 'mvssl', got {shown(scope)}: leave it out. Names of another package "
             f"begin with its scope ('mmpretrain.ResNet'), and its module stands in custom_imports."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mvssl.errors import UserError
+from mvssl.errors import UserError, in_words
 from mvssl.registry import DATASETS
-from mvssl.views.draws import uniforms
+from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
@@ -43,7 +44,12 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
+        sample_seed: Set in a loader's workers, where from it, index and epoch the global
+            generators are seeded before a sample is made; None: they are left alone.
+        notes: What a user is told beside, when training begins.
     """
+
+    sample_seed: int | None = None
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._classes = classes
         self.size = size
         self.view_transform: ViewTransform | None = None
+        self.notes: list[str] = []
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -78,6 +85,10 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     @abstractmethod
     def read(self, index: int) -> NDArray[np.uint8] | None:
         """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
+
+    def fault(self, index: int) -> str:
+        """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
+        return "cannot be read as an image"
 
     @abstractmethod
     def path(self, index: int) -> str:
@@ -107,6 +118,8 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 f"{self.describe()}: images of different sizes do not make a batch. Set the data "
                 "set's size (such as size=224), or use the host engine for views."
             )
+        if self.sample_seed is not None:
+            _seed_generators(self.sample_seed, asked, epoch)
         image, index, replaced = self._read_or_replace(asked)
         self._check_image(image)
         sample: dict[str, Any] = {
@@ -123,22 +136,40 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     def _read_or_replace(self, asked: int) -> tuple[NDArray[np.uint8], int, int]:
         """The image that is shown for sample ``asked``, its index, and the sample it replaces."""
-        image = self.read(asked)
+        image = self._read(asked)
         if image is not None:
             return image, asked, -1
         zero = np.zeros(1, dtype=np.int64)
         draws = uniforms(_REPLACEMENT_SEED, zero, zero + asked, 0, _REPLACEMENT_TRIES)[0]
         for candidate in (draws * len(self)).astype(np.int64).tolist():
-            image = self.read(candidate)
+            image = self._read(candidate)
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
 
+    def _read(self, index: int) -> NDArray[np.uint8] | None:
+        try:
+            return self.read(index)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{type(self).__name__}.read fails on {self.path(index)}: {in_words(error)}; where "
+                f"an image cannot be read, it gives None."
+            ) from error
+
     def _check_image(self, image: object) -> None:
         found = type(image).__name__
         if isinstance(image, np.ndarray):
-            if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
-                return
+            plain = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+            if plain and image.size:
+                side = self.size if self.view_transform is None else None
+                if side is None or image.shape[:2] == (side, side):
+                    return
+                raise UserError(
+                    f"{type(self).__name__}.read gives an image of {image.shape[1]} x "
+                    f"{image.shape[0]} pixels, and the data set's size is {side}: resize it there."
+                )
             found = f"an array {image.shape} of {image.dtype}"
         raise UserError(
             f"{type(self).__name__}.read gives {found}, not an array (H, W, 3) of uint8, RGB: "
@@ -154,6 +185,14 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         size = f" {self.size}x{self.size}" if self.size else ""
         classes = f", {len(self._classes)} classes" if self._classes else ""
         return f"{name} ({split}): {len(self)} images{size}{classes}"
+
+
+def _seed_generators(seed: int, index: int, epoch: int) -> None:
+    """Seeds the global generators of Python, NumPy and torch's CPU."""
+    key = int(sample_keys(seed, np.array([epoch]), np.array([index]))[0])
+    random.seed(key)
+    np.random.seed(key % 2**32)
+    torch.default_generator.manual_seed(key % 2**63)  # torch.manual_seed would seed the GPUs too
 
 
 def check_split(split: str, test_fraction: float) -> None:

@@ -14,7 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mvssl.arguments import check_count
-from mvssl.distributed import average_gradients, is_distributed
+from mvssl.datasets.loading import watched_workers
+from mvssl.distributed import average_gradients, is_distributed, world_size
+from mvssl.engine.generators import seed_loader, set_generator_states
+from mvssl.engine.loaders import EpochSampler
 from mvssl.engine.micro_batch import (
     Piece,
     embed_pieces,
@@ -79,6 +82,11 @@ class TrainLoop(BaseLoop):
 
     Attributes:
         epoch, iter: how many are over.
+        epoch_images: of the epoch that is not over, over all processes: how many were trained on.
+            Before the first step of an epoch it is above 0 only in a run that was resumed within
+            the epoch, which goes on with the rest of its images; a hook's ``before_train_epoch``
+            then leaves what it did at the epoch's start as it is.
+        generators: states of a process's random number generators for an epoch that goes on.
         skew: iterations that were taken more than a run with the present batch would have; not 0
             where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
@@ -100,6 +108,8 @@ class TrainLoop(BaseLoop):
         self.micro_batch_size = micro_batch_size
         self.epoch = 0
         self.iter = 0
+        self.epoch_images = 0
+        self.generators: dict[str, Any] | None = None
         self.skew = 0
         self.monitor: Monitor | None = None
         self.stop_training = False
@@ -113,10 +123,8 @@ class TrainLoop(BaseLoop):
             images: of the epoch under way that were trained on, over all processes; whole batches
                 of them are over.
         """
-        sampler = self.dataloader.sampler
-        steps = min(images // sampler.batch_size, len(self.dataloader) - 1) if images else 0
-        self.epoch, self.iter = epoch, iteration
-        self.skew = iteration - epoch * len(self.dataloader) - steps
+        self.epoch, self.iter, self.epoch_images = epoch, iteration, images
+        self.skew = iteration - epoch * len(self.dataloader) - self._leave_out()
 
     @property
     def length(self) -> int:
@@ -135,26 +143,45 @@ class TrainLoop(BaseLoop):
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""
-        self.runner.call_hook("before_train")
-        while self.epoch < self.max_epochs and not self.stop_training:
-            self.run_epoch()
-        self.runner.call_hook("after_train")
+        with watched_workers():
+            self.runner.call_hook("before_train")
+            while self.epoch < self.max_epochs and not self.stop_training:
+                self.run_epoch()
+            self.runner.call_hook("after_train")
         model: nn.Module = self.runner.model
         return model
 
     def run_epoch(self) -> None:
-        """One pass over the loader."""
+        """One pass over the loader, or over what is left of it after a resume."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for number, batch in enumerate(self.dataloader):
+        for number, batch in enumerate(self.dataloader, self._begin_epoch()):
             self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
             outputs = self.step(batch)
+            self.epoch_images += (self.dataloader.batch_size or 1) * world_size()
             self.runner.call_hook(
                 "after_train_iter", batch_idx=number, data_batch=batch, outputs=outputs
             )
             self.iter += 1
         self.runner.call_hook("after_train_epoch")
         self.epoch += 1
+        self.epoch_images = 0
+
+    def _begin_epoch(self) -> int:
+        """How many steps of this epoch are over, and ready for the next one."""
+        seed_loader(self.dataloader)
+        states, self.generators = self.generators, None
+        if self.epoch_images and states is not None:
+            set_generator_states(states)
+        return self._leave_out()
+
+    def _leave_out(self) -> int:
+        """Have the sampler leave out images that were trained on; the steps that this saves."""
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, EpochSampler):
+            return 0
+        sampler.skip = self.epoch_images
+        return len(self.dataloader) - sampler.steps_left
 
     def step(self, batch: dict[str, Any]) -> dict[str, float | Tensor]:
         """One optimiser step on a loader's batch; its scalars, without gradient."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
@@ -96,7 +97,13 @@ def _own_batches(
     dataset: ImageDataset, batch_size: int, num_workers: int
 ) -> DataLoader[dict[str, Tensor]]:
     own = range(rank(), len(dataset), world_size())
-    return DataLoader(Subset(dataset, own), batch_size=batch_size, num_workers=num_workers)
+    return WatchedLoader(
+        Subset(dataset, own),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        timeout=TIMEOUT if num_workers else 0,
+        generator=torch.Generator(),  # measuring draws nothing from the one that training uses
+    )
 
 
 def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.features import interleave
 from mvssl.evaluation.network import evaluation_mode
@@ -41,7 +42,14 @@ def extract_record(
     own = Subset(shown, chosen[rank() :: world_size()])
     parts = []
     with evaluation_mode(model), torch.inference_mode():
-        for batch in DataLoader(own, batch_size=batch_size, num_workers=num_workers):
+        # A generator of its own: measuring draws nothing from the one that training uses.
+        for batch in WatchedLoader(
+            own,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            timeout=TIMEOUT if num_workers else 0,
+            generator=torch.Generator(),
+        ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))
     shares = all_gather_object(join_records(parts) if parts else None)

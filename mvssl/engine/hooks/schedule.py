@@ -194,13 +194,22 @@ class ScheduleHook(Hook):
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
         self.bind(runner.model, runner.optim_wrapper.optimizer)
 
+    def before_train(self, runner: Run) -> None:
+        # A resumed run may measure before it steps, with what its last step set.
+        if runner.iter:
+            self._set(runner, 1)
+
     def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
+        runner.scalars.add({self.name: float(self._set(runner))})
+
+    def _set(self, runner: Run, before: int = 0) -> Value:
+        """Set what belongs to the step so many before this one; the first of the values."""
         shape, length = SHAPES[self.shape], self._length(runner)
-        step = runner.position if self.iters is None else runner.iter
+        step = (runner.position if self.iters is None else runner.iter) - before
         values = [shape(bound.start, self.end, step, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
-        runner.scalars.add({self.name: float(values[0])})
+        return values[0]
 
     def _length(self, runner: Run) -> int:
         if self.iters is not None:
