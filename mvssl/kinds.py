@@ -7,6 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -27,7 +28,8 @@ DICTS = (dict, collections.abc.Mapping)
 UNIONS = (Union, types.UnionType)
 
 
-def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+@lru_cache(maxsize=1024)
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Arguments of a class or function by name, but ``*args``; annotations as objects where they
     can be resolved.
     """

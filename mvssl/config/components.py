@@ -35,7 +35,7 @@ def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
     return parameter is not None and parameter.annotation in ("str", str)
 
 
-def _parameters_at(where: str, node: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
+def _parameters_at(where: str, node: Mapping[str, Any]) -> Mapping[str, inspect.Parameter] | None:
     """Of the component at a path; None where there is none, or its type is not known."""
     slot = slot_of(where)
     if slot is None:

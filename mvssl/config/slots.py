@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -148,6 +149,7 @@ SLOTS = (
 )
 
 
+@lru_cache(maxsize=4096)
 def slot_of(where: str) -> Slot | None:
     """The place at a dotted path, None where there is no component."""
     return next((slot for slot in SLOTS if re.fullmatch(slot.pattern, where)), None)
