@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine.loop import total_loss
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError, in_words, shown
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
@@ -75,6 +75,8 @@ def _advice(backbone: nn.Module, side: int, size: int) -> str:
         return f"give a ViT img_size={side} in its model_args, or choose views of another size"
     if side != size and not dynamic:
         return "give a ViT dynamic_img_size=True in its model_args, or choose views of another size"
+    if given:
+        return f"look at its model_args ({shown(given)}), or choose views of another size"
     return "choose views of another size, or another backbone"
 
 

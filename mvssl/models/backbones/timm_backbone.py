@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -103,9 +104,9 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
         near = near_names(name, timm.list_models(), "; timm.list_models() shows them all.")
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
     except Exception as error:  # timm's models check little themselves
-        told = _wrong_kinds(name, model_args)
+        told = _wrong_kinds(name, model_args, _parameters(name))
         if told:
             raise UserError(" ".join(told)) from error
         what = "load pretrained weights for" if pretrained else "build"
@@ -113,15 +114,29 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
             f"timm cannot {what} '{name}' with model_args {model_args}: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
+    # What was built may have been given nonsense, such as 'no', which is true.
+    taken = parameters_of(type(model))
+    sure = {key: one for key, one in taken.items() if one.annotation in (int, float, bool, str)}
+    given = {key: value for key, value in model_args.items() if value is not None}
+    told = _wrong_kinds(name, given, sure)  # None is left out by timm
+    if told:
+        raise UserError(" ".join(told))
+    return model
 
 
-def _wrong_kinds(name: str, model_args: dict[str, Any]) -> list[str]:
-    """Arguments of a model that are of another kind than its class takes."""
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    """Arguments of the class of a model; none where it cannot be made without weights."""
     try:
         with torch.device("meta"):
-            parameters = parameters_of(type(timm.create_model(name, num_classes=0)))
-    except Exception:  # not every model can be made there
-        return []
+            return parameters_of(type(timm.create_model(name, num_classes=0)))
+    except Exception:
+        return {}
+
+
+def _wrong_kinds(
+    name: str, model_args: dict[str, Any], parameters: Mapping[str, inspect.Parameter]
+) -> list[str]:
+    """Arguments of a model that are of another kind than its class takes."""
     found = {
         key: wrong_kind(value, parameters[key])
         for key, value in model_args.items()
