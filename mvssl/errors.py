@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import ClassVar
 
 __all__ = [
     "LIST_ITEM",
     "ComponentError",
+    "DamageError",
     "RunError",
     "UserError",
     "either",
@@ -48,6 +50,17 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class DamageError(UserError):
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+            f"torch.save wrote."
+        )
 
 
 class ComponentError(UserError):

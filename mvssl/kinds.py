@@ -28,11 +28,16 @@ DICTS = (dict, collections.abc.Mapping)
 UNIONS = (Union, types.UnionType)
 
 
-@lru_cache(maxsize=1024)
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Arguments of a class or function by name, but ``*args``; annotations as objects where they
     can be resolved.
     """
+    hashable: Any = target
+    return _parameters_of(hashable)
+
+
+@lru_cache(maxsize=1024)
+def _parameters_of(target: Any) -> Mapping[str, inspect.Parameter]:
     try:
         signature = inspect.signature(target, eval_str=True)
     except Exception:  # an annotation may name what is imported for type checkers alone

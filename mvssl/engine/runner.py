@@ -26,6 +26,7 @@ from mvssl.engine.job import Job
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
 from mvssl.engine.recompute import part_names, recompute
+from mvssl.engine.records import Forgiving, TensorboardVisBackend
 from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
 from mvssl.errors import UserError, in_words
@@ -88,6 +89,7 @@ class Runner(MMRunner):
         self.train_set = job.dataset
         self.calling: str | None = None
         self.stored, self.changed = job.stored, job.changed
+        self._curves_file = Forgiving("what the visualizer shows")
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()
@@ -137,7 +139,13 @@ class Runner(MMRunner):
             if type(handler) is logging.StreamHandler:
                 # mmengine's warnings are about its own insides; what a user must read is printed.
                 handler.setLevel(logging.ERROR)
+        Forgiving("train.log").watch(logger)
         return logger
+
+    def dump_config(self) -> None:
+        if self.rank == 0:
+            path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
+            write_bytes_atomically(path, self.cfg.pretty_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -193,7 +201,7 @@ class Runner(MMRunner):
             for hook in self.hooks:
                 if isinstance(hook, ProgressHook):
                     hook.stop()
-            self.visualizer.close()
+            self._curves_file.attempt(self.visualizer.close)
             self._seconds_before, self._since = self.seconds, None
 
     def make_ready(self) -> None:
@@ -207,7 +215,7 @@ class Runner(MMRunner):
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
         self.history.add(step, scalars)
         if self.rank == 0:
-            self.visualizer.add_scalars(scalars, step)
+            self._curves_file.attempt(self.visualizer.add_scalars, scalars, step)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
@@ -336,6 +344,9 @@ class Runner(MMRunner):
         for name, (values, counts) in content.get("message_hub", {}).items():
             buffer = HistoryBuffer(values.numpy(), counts.numpy())
             self.message_hub.log_scalars[name] = buffer
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend) and self.rank == 0:
+                self._curves_file.attempt(backend.take_back, self.train_loop.iter + 1)
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:

@@ -351,7 +351,7 @@ def _checkpoint(**content: Any) -> dict[str, Any]:
         (_checkpoint(state_dict={"neck.w": torch.ones(2)}), "are not this model's (missing: "),
         (
             {"state_dict": {}, "meta": 3, "optimizer": {}, "history": {}},
-            "of its meta epoch, epoch_means, iter, max_epochs, names, options, seconds,",
+            "of its meta epoch, epoch_images, epoch_means, iter, max_epochs, names, options,",
         ),
     ],
     ids=["no checkpoint", "weights alone", "another model", "meta of another kind"],
@@ -374,8 +374,10 @@ def test_a_checkpoint_that_is_not_this_runs(
         if content.get("meta") == {}:
             options = TrainOptions(str(config))
             run_so_far = {"epoch": 1, "iter": 5, "max_epochs": 2, "steps_per_epoch": 5}
-            more = {"epoch_means": {}, "seconds": 1.0, **described(options, prepared(options))}
-            content = {**content, "meta": {**run_so_far, **more}}
+            rest = {"epoch_images": 0, "epoch_means": {}, "seconds": 1.0}
+            rest |= {"stop_training": False, "world_size": 1}
+            its_own = described(options, prepared(options))
+            content = {**content, "meta": {**run_so_far, **rest, **its_own}}
         torch.save(content, file)
     (run / "views.png").write_text("an earlier result")
     argv = (config, "--resume", file, "--work-dir", tmp_path / place)
