@@ -1,4 +1,4 @@
-"""The one exception that the command lines turn into a sentence and exit status 2."""
+"""The exceptions that the command lines turn into a sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ __all__ = [
     "LIST_ITEM",
     "ComponentError",
     "DamageError",
+    "Interrupted",
+    "LostProcessError",
     "RunError",
     "UserError",
     "either",
@@ -75,6 +77,23 @@ class RunError(UserError):
     """
 
     exit_status = 1
+
+
+class LostProcessError(UserError):
+    """Another process of a run has gone, or does not answer; why, only that one can say."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run: the message says what is saved and how to go on.
+
+    Args:
+        number: of the signal; the exit status is 128 more.
+        told: the message.
+    """
+
+    def __init__(self, number: int, told: str) -> None:
+        super().__init__(told)
+        self.number = number
 
 
 def in_words(error: BaseException) -> str:

@@ -78,9 +78,10 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 LAYERS = [
     {"version", "errors", "arguments", "kinds", "parser"},
     {"files", "checksum", "intake", "pickles", "schedules"},
+    {"command", "console", "signals", "telling", "spawn"},
     {"registry", "distributed", "information", "opencv"},
     {"views"},
-    {"datasets", "checkpoint", "launch"},
+    {"datasets", "checkpoint", "arrival", "launch"},
     {"models"},
     {"evaluation"},
     {"engine"},

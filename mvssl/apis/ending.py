@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.utils.checkpoint import CheckpointError
 
 from mvssl.engine import Runner
 from mvssl.engine.compiled import compile_fault
 from mvssl.errors import RunError, UserError, in_words
+from mvssl.launch import lost_processes_told
 
 __all__ = ["told_before", "told_while_running"]
 
@@ -28,7 +30,8 @@ def told_before() -> Iterator[None]:
         UserError: whatever is raised inside, but for interruptions.
     """
     try:
-        yield
+        with lost_processes_told():
+            yield
     except UserError:
         raise
     except Exception as error:
@@ -49,7 +52,8 @@ def told_while_running(runner: Runner, remains: Callable[[], str]) -> Iterator[N
         UserError: whatever is raised inside, but for interruptions.
     """
     try:
-        yield
+        with lost_processes_told():
+            yield
     except UserError:
         raise
     except Exception as error:
@@ -69,6 +73,11 @@ def _known(error: Exception) -> UserError | None:
     """The sentence of a fault that has a remedy."""
     if _is_out_of_memory(error):
         return RunError(f"There is not enough memory ({in_words(error)[:200]}): {MEMORY}.")
+    if isinstance(error, CheckpointError):
+        return UserError(
+            f"activation_checkpointing: a part computes something else the second time "
+            f"({in_words(error)[:200]}): name other parts, or leave it out."
+        )
     return compile_fault(error)
 
 

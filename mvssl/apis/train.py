@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mvssl import signals
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
@@ -23,11 +25,12 @@ from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
-from mvssl.errors import UserError
+from mvssl.errors import Interrupted, UserError
 from mvssl.files import WriteError
-from mvssl.launch import start_processes, stop_processes
+from mvssl.launch import lost_processes_told, start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
+from mvssl.signals import Phase, SignalWatch
 
 __all__ = ["TrainOptions", "train"]
 
@@ -44,27 +47,37 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
     Raises:
         UserError: something that was given is wrong; nothing has been written then.
         RunError: a UserError about something else that failed; its traceback is in a file.
-        KeyboardInterrupt: it was interrupted; the message says from where it can go on.
+        Interrupted: a signal has ended it; the message says how to go on.
+        KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
-    started = start_processes(options.launcher)
-    try:
-        on_all_ranks(lambda: check_file(options.config))  # told before all else
-        with WorkDir(options) as place:
-            checkpoint = place.find_checkpoint()
-            job = on_all_ranks(partial(_begin, options, checkpoint))
-            if options.dry_run:
-                # mmengine's Runner writes a log.
-                with tempfile.TemporaryDirectory() as folder, told_before():
-                    show_plan(Runner(job, folder, launcher=options.launcher), job)
-                return None
-            work_dir = place.make(checkpoint)
-            with told_before(), _telling_what_is_left(work_dir):
-                runner = Runner(job, work_dir, checkpoint, options.launcher)
-            del checkpoint  # the runner lets go of it when it has been read
-            return run(runner, job)
-    finally:
-        if started:
-            stop_processes()
+    with signals.watching() as watch:
+        started = start_processes(options.launcher)
+        try:
+            with lost_processes_told():
+                return _train(options, watch)
+        finally:
+            watch.phase = Phase.LEAVING
+            if started:
+                stop_processes()
+
+
+def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
+    on_all_ranks(lambda: check_file(options.config))  # told before all else
+    with WorkDir(options) as place:
+        checkpoint = place.find_checkpoint()
+        job = on_all_ranks(partial(_begin, options, checkpoint))
+        if options.dry_run:
+            # mmengine's Runner writes a log.
+            with tempfile.TemporaryDirectory() as folder, told_before():
+                watch.cleanups.append(lambda: shutil.rmtree(folder))
+                show_plan(Runner(job, folder, launcher=options.launcher), job)
+            return None
+        work_dir = place.make(checkpoint)
+        watch.remains = lambda: _what_is_left(work_dir)
+        with told_before(), _telling_what_is_left(work_dir):
+            runner = Runner(job, work_dir, checkpoint, options.launcher)
+        del checkpoint  # the runner lets go of it when it has been read
+        return run(runner, job)
 
 
 def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
@@ -118,6 +131,8 @@ def _telling_what_is_left(work_dir: Path) -> Iterator[None]:
     """Where the run is interrupted, or its folder cannot be written, say what was saved."""
     try:
         yield
+    except Interrupted:
+        raise
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
     except WriteError as error:

@@ -15,6 +15,7 @@ from mvssl.datasets.base import ImageDataset
 from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
+from mvssl.signals import leave_workers_alone
 
 __all__ = ["REPEAT", "EpochSampler", "build_loader"]
 
@@ -152,15 +153,16 @@ def build_loader(
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),
-        worker_init_fn=partial(_seed_samples, seed),
+        worker_init_fn=partial(_begin_worker, seed),
     )
 
 
-def _seed_samples(seed: int, _: int) -> None:
-    """Let the data set of a worker seed what draws from global generators in it, per sample.
+def _begin_worker(seed: int, _: int) -> None:
+    """Leave signals to the process that trains, and seed what draws globally per sample.
 
     Which worker makes a sample, and after which others, is another thing in a run that is resumed.
     """
+    leave_workers_alone()
     info = get_worker_info()
     if info is not None and isinstance(info.dataset, ImageDataset):
         info.dataset.sample_seed = seed

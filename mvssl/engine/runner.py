@@ -21,7 +21,7 @@ from mvssl.distributed import broadcast_, on_first_rank, world_size
 from mvssl.engine.compiled import compile_embed
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook
+from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
@@ -114,6 +114,7 @@ class Runner(MMRunner):
             experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
             cfg=job.cfg,
         )
+        self.register_hook(StopHook())
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property

@@ -17,6 +17,7 @@ from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
+from mvssl.signals import leave_workers_alone
 
 __all__ = [
     "Features",
@@ -101,6 +102,7 @@ def _own_batches(
         Subset(dataset, own),
         batch_size=batch_size,
         num_workers=num_workers,
+        worker_init_fn=leave_workers_alone,
         timeout=TIMEOUT if num_workers else 0,
         generator=torch.Generator(),  # measuring draws nothing from the one that training uses
     )

@@ -18,6 +18,7 @@ from mvssl.evaluation.features import interleave
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.record import Embeddings
+from mvssl.signals import leave_workers_alone
 from mvssl.views import Preprocessor
 
 __all__ = ["extract_record", "join_records", "spread"]
@@ -49,6 +50,7 @@ def extract_record(
             num_workers=num_workers,
             timeout=TIMEOUT if num_workers else 0,
             generator=torch.Generator(),
+            worker_init_fn=leave_workers_alone,
         ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))

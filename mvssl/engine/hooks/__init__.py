@@ -11,6 +11,7 @@ from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.hooks.progress import ProgressHook
 from mvssl.engine.hooks.scalars import RunInfoHook, ScalarsHook
 from mvssl.engine.hooks.schedule import ScheduleHook
+from mvssl.engine.hooks.stop import StopHook
 from mvssl.engine.hooks.teacher import TeacherHook
 from mvssl.registry import HOOKS
 
@@ -25,6 +26,7 @@ __all__ = [
     "RunInfoHook",
     "ScalarsHook",
     "ScheduleHook",
+    "StopHook",
     "TeacherHook",
 ]
 
