@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def load_config(
 
 def _read(path: Path) -> Config:
     try:
-        return Config.fromfile(str(path))
+        return _from_file(path)
     except SystemExit as error:
         raise UserError(f"Config {path} ends the program (sys.exit): take that out.") from error
     # A config is a program: anything can go wrong in it.
@@ -82,6 +83,15 @@ def _read(path: Path) -> Config:
                 f"with PYTHONPATH=FOLDER, the folder that holds your modules."
             ) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
+
+
+def _from_file(path: Path) -> Config:
+    try:
+        return Config.fromfile(str(path))
+    except (Exception, SystemExit) as error:
+        # mmengine's hold a temporary file open, for as long as the error is kept.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def without_delete(head: Mapping[str, Any]) -> dict[str, Any]:
