@@ -17,19 +17,20 @@ from torch import nn
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, on_first_rank, world_size
+from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
 from mvssl.engine.compiled import compile_embed
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
+from mvssl.engine.log import LOG, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.records import Forgiving, TensorboardVisBackend
 from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError, in_words, printable
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
@@ -92,6 +93,8 @@ class Runner(MMRunner):
         self._curves_file = Forgiving("what the visualizer shows")
         self._seconds_before = 0.0
         self._since: float | None = None
+        if rank() == 0:  # mmengine opens these by their names
+            own_files(work_dir, (LOG, checkpoints.LATEST))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -134,13 +137,14 @@ class Runner(MMRunner):
     def build_logger(
         self, log_level: int | str = "INFO", log_file: str | None = None, **arguments: Any
     ) -> MMLogger:
-        log_file = log_file or str(Path(self.work_dir) / "train.log")
+        log_file = log_file or str(Path(self.work_dir) / LOG)
         logger = super().build_logger(log_level, log_file, **arguments)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 # mmengine's warnings are about its own insides; what a user must read is printed.
                 handler.setLevel(logging.ERROR)
-        Forgiving("train.log").watch(logger)
+        logger.addFilter(PrintableRecords())
+        Forgiving(LOG).watch(logger)
         return logger
 
     def dump_config(self) -> None:
@@ -220,6 +224,7 @@ class Runner(MMRunner):
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
+        text = "\n".join(map(printable, text.split("\n")))
         self.logger.info(text)
         for hook in self.hooks:
             if isinstance(hook, ProgressHook):

@@ -101,7 +101,8 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     plot_curves(
         runner.history,
         folder / "curves.png",
-        steps_per_epoch=len(runner.train_dataloader),
+        # The mean, where the batch was another one before a resume.
+        steps_per_epoch=runner.iter / max(runner.epoch, 1) or len(runner.train_dataloader),
         results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
     means = runner.epoch_means
