@@ -23,13 +23,21 @@ __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missi
 
 
 # Hooks that mmengine adds where a config does not say otherwise.
-MMENGINES = ("checkpoint", "logger", "param_scheduler", "runtime_info", "sampler_seed", "timer")
+# Here they are what _base_/runtime.py has.
+MMENGINES: Mapping[str, Mapping[str, Any] | None] = {
+    "runtime_info": {"type": "RunInfoHook"},
+    "timer": None,
+    "sampler_seed": {"type": "DistSamplerSeedHook"},
+    "logger": None,
+    "param_scheduler": {"type": "ParamSchedulerHook"},
+    "checkpoint": {"type": "CheckpointHook", "interval": 10, "max_keep_ckpts": 2},
+}
 
 
 def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
     """``default_hooks`` by their names."""
-    hooks = (cfg.get("default_hooks") or {}).items()
-    built = {name: None if hook is None else _build_hook(name, hook) for name, hook in hooks}
+    hooks = {**MMENGINES, **(cfg.get("default_hooks") or {})}
+    built = {name: hook and _build_hook(name, hook) for name, hook in hooks.items()}
     # None tells mmengine to leave out one of its own; of others it would try to make a hook.
     return {name: hook for name, hook in built.items() if hook is not None or name in MMENGINES}
 

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 
+from mvssl.apis.hook_faults import hook_faults, hook_notes
 from mvssl.apis.hooks import (
     bind_schedules,
     build_custom_hooks,
     build_default_hooks,
     missing_hooks,
 )
+from mvssl.apis.least_batch import check_least_batch
+from mvssl.apis.lengths import length_notes
 from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import check_count
@@ -36,6 +39,8 @@ from mvssl.registry import DATASETS, HEADS, MODELS
 __all__ = ["prepare"]
 
 T = TypeVar("T")
+
+COUNTS = "accumulative_counts"
 
 # Images of a data set that could not be built: enough for any number of clusters.
 STAND_IN_SAMPLES = 2**16
@@ -87,15 +92,18 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)
+            problems += hook_faults(hooks, bool(cfg.get("param_scheduler")))
     if dataset and loader and model and wrapper and not problems:
         batch_size = plain["train_dataloader"]["batch_size"]
+        micro = plain["train_cfg"].get("micro_batch_size")
         schedulers = part("param_scheduler", lambda: _build_schedulers(plain, wrapper, len(loader)))
-        part("model.head", lambda: model.head.check_batch(batch_size))
+        part("model", lambda: check_least_batch(model, batch_size, micro))
         model.data_preprocessor.seed = seed
         dataset.view_transform = model.data_preprocessor.host_transform()
         part("train_dataloader", lambda: try_sample(model, dataset, batch_size))
+        part("optim_wrapper", lambda: _check_updates(plain, len(loader)))
     complain(config, problems)
-    return Job(
+    built = Job(
         config=config,
         cfg=cfg,
         seed=seed,
@@ -106,6 +114,8 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         default_hooks=_built(default),
         custom_hooks=_built(custom),
     )
+    built.notes += [*hook_notes(built.hooks), *length_notes(built)]
+    return built
 
 
 def _built(part: T | None) -> T:
@@ -158,6 +168,8 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     problems: list[Problem] = []
+    epochs: Any = (cfg.get("train_cfg") or {}).get("max_epochs")
+    attempt("train_cfg", lambda: check_count("train_cfg", max_epochs=epochs), problems)
     if micro is not None:
         attempt("train_cfg", lambda: check_count("train_cfg", micro_batch_size=micro), problems)
     told = None
@@ -175,6 +187,16 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
             f"train_cfg.micro_batch_size."
         )
     return problems if told is None else [*problems, Problem("optim_wrapper", told)]
+
+
+def _check_updates(cfg: dict[str, Any], steps: int) -> None:
+    """That gradients are not added up over more small batches than the run has."""
+    total, counts = steps * cfg["train_cfg"]["max_epochs"], cfg["optim_wrapper"].get(COUNTS, 1)
+    if counts > total:
+        raise UserError(
+            f"optim_wrapper.{COUNTS} is {counts}, and the run has {total} small batches in all: "
+            f"lower it, or raise train_cfg.max_epochs."
+        )
 
 
 def _build_schedulers(

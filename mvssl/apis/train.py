@@ -105,7 +105,7 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     return replace(
         job,
         objective=options.objective or "native",
-        notes=[*notes, *remarks],
+        notes=[*notes, *job.notes, *remarks],
         evaluation_note=why,
         stored=described(options, job),
         changed=changed,

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.hooks import Hook, RuntimeInfoHook
 
+from mvssl.arguments import check_count
 from mvssl.distributed import world_size
 from mvssl.engine.history import format_scalar
 from mvssl.engine.run import Run
@@ -43,6 +44,7 @@ class ScalarsHook(Hook):
     priority = "BELOW_NORMAL"
 
     def __init__(self, interval: int = 10) -> None:
+        check_count("ScalarsHook", interval=interval)
         self.interval = interval
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = 0.0

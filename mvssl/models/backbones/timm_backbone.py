@@ -15,6 +15,7 @@ from mvssl.checkpoint import load_weights_strictly, read_weights
 from mvssl.errors import UserError, near_names, shown
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
+from mvssl.models.backbones.sizes import check_model_args, check_patches
 from mvssl.registry import BACKBONES
 
 __all__ = ["TimmBackbone"]
@@ -55,11 +56,13 @@ class TimmBackbone(Backbone):
     ) -> None:
         super().__init__()
         check_choice("TimmBackbone", "stem", stem, STEMS)
+        check_model_args("TimmBackbone", model_args or {})
         self.name = name
         self.model_args = dict(model_args or {})
         self.in_channels = int(self.model_args.get("in_chans", 3))
         self.stem = stem
         self.model = _create(name, self.model_args, pretrained)
+        check_patches("TimmBackbone", self.model)
         if stem == "cifar":
             _adapt_stem(self.model, name)
         # Some models (MobileNetV3, ...) have a layer between pooling and the classifier.
