@@ -9,6 +9,7 @@ from typing import ClassVar
 
 __all__ = [
     "LIST_ITEM",
+    "CollapseError",
     "ComponentError",
     "DamageError",
     "Interrupted",
@@ -52,6 +53,14 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class CollapseError(UserError):
+    """A run was saved and ended, since what it learns has collapsed, and it was told to
+    (``DoctorHook`` with ``on_collapse='stop'``).
+    """
+
+    exit_status = 3
 
 
 class DamageError(UserError):

@@ -69,7 +69,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 1 a failure, 2 bad input, 128 + its number a signal."""
+    """Run the command line: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal."""
     args = parse(argv)
     try:
         # Imported here so that --help and typing mistakes answer at once.
