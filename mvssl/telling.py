@@ -15,6 +15,9 @@ __all__ = ["ERROR_FILE", "tell"]
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable: where ``torchrun`` looks for the cause of a failure."""
 
+ENDING_S = 4.0
+"""Seconds in which a process that has spoken ends, and its launcher the others."""
+
 
 def tell(error: BaseException, first: bool) -> None:
     """Say why this process ends.
@@ -32,7 +35,7 @@ def tell(error: BaseException, first: bool) -> None:
     if COMMAND in os.environ and not interrupted:
         return  # tools/dist_train.sh reads the files of all, and speaks once
     if lost or not first:
-        time.sleep(2 if lost else 1)
+        time.sleep(2 * ENDING_S if lost else ENDING_S)
     if first or not interrupted:
         told = str(error) if interrupted else f"error: {error}"
         print(told, file=sys.stderr, flush=True)
