@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from typing import ClassVar
 
 __all__ = [
     "LIST_ITEM",
+    "CollapseError",
     "ComponentError",
     "DamageError",
     "Interrupted",
@@ -40,10 +42,23 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``. Of what it quotes (names of files, say) only what can be printed
     is shown as it is; it has several lines only where it lists several faults.
+
+    Attributes:
+        exit_status: of a command line that ends with it.
     """
+
+    exit_status: ClassVar[int] = 2
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class CollapseError(UserError):
+    """A run was saved and ended, since what it learns has collapsed, and it was told to
+    (``DoctorHook`` with ``on_collapse='stop'``).
+    """
+
+    exit_status = 3
 
 
 class DamageError(UserError):

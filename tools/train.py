@@ -67,7 +67,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 bad input, 128 + its number a signal."""
+    """Run the command line; 0 is success, 2 bad input, 3 a collapse, 128 + its number a signal."""
     args = parse(argv)
     try:
         # Imported here so that --help and typing mistakes answer at once.
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         train(TrainOptions(**options))
     except UserError as error:
         tell(error, is_first())
-        return 2
+        return error.exit_status
     except Interrupted as error:
         tell(error, is_first())
         return 128 + error.number

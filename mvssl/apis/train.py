@@ -19,7 +19,7 @@ from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
 from mvssl.apis.workdir import WorkDir
-from mvssl.checkpoint import RunCheckpoint, check_weights, intact_checkpoint
+from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
 from mvssl.config.read import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
@@ -93,6 +93,7 @@ def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
         notes = [*compare_run(job, checkpoint), *notes]
         notes += compare_data(job.dataset, job.model, checkpoint)
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
+        check_optimizer(job.optim_wrapper.optimizer, checkpoint)
     remarks, why = _remarks(options, cfg)
     return replace(
         job,

@@ -235,6 +235,14 @@ class Runner(MMRunner):
         if self.rank == 0:
             self._curves_file.attempt(self.visualizer.add_scalars, scalars, step)
 
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
+        if self.rank != 0:
+            return
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend):
+                backend.experiment.add_text(name, text, step)
+
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
         text = "\n".join(map(printable, text.split("\n")))
