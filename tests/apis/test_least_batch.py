@@ -58,15 +58,15 @@ def test_what_looks_at_each_image_takes_one(cfg: dict[str, Any]) -> None:
 def test_a_head_of_one_s_own_says_how_many() -> None:
     head: Head = HEADS.build(COSINE)
     head.min_batch = 4
-    with pytest.raises(
-        UserError, match=r"at least 4, .* set train_dataloader.batch_size=4 or more"
-    ):
+    with pytest.raises(UserError, match=r"at least 4, .* set train_dataloader.*=4 or more"):
         head.check_batch(3)
 
 
 def test_batch_norm_of_one_image_is_named() -> None:
     model = small_model(COSINE)
-    with pytest.raises(UserError, match=r"model\.neck\.layers\.1: .* batch_size=1 gives 1"):
+    with pytest.raises(
+        UserError, match=r"model\.neck\.layers\.1: .*batch_size=1 gives 1: raise it"
+    ):
         check_least_batch(model, 1, None)
     check_least_batch(model, 2, None)
     check_least_batch(small_model(COSINE, neck=NO_NORM), 1, None)
