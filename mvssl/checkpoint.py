@@ -166,7 +166,10 @@ def _pointed_to(folder: Path) -> Path | None:
     pointer = folder / LATEST
     try:
         # Of a pipe, reading would wait for ever.
-        text = pointer.read_bytes()[:4096].decode() if pointer.is_file() else ""
+        text = ""
+        if pointer.is_file():
+            with open(pointer, "rb") as file:
+                text = file.read(4096).decode()
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None
