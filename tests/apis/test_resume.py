@@ -13,8 +13,11 @@ import torch
 from mmengine.hooks import Hook
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from timm.layers import DropPath
+from torch import nn
 
 from mvssl.apis import TrainOptions
+from mvssl.apis.resume import draws_in_training
 from mvssl.apis.train import train
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
@@ -53,6 +56,21 @@ class StopAfterHook(Hook):
 
     def after_train_epoch(self, runner: Any) -> None:
         if runner.epoch + 1 == self.epoch:
+            raise KeyboardInterrupt
+
+
+@HOOKS.register_module(force=True)
+class StopWithinHook(Hook):
+    """Saves after a step, and then Ctrl-C."""
+
+    priority = "LOWEST"
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 == self.step:
+            runner.save_mid_epoch()
             raise KeyboardInterrupt
 
 
@@ -261,6 +279,25 @@ def test_with_another_batch_schedules_go_on_at_the_same_fraction(
     assert rates(folder, 5)[10:] == rates(tmp_path / "longer", 5)[8:]
 
 
+@pytest.mark.parametrize(("batch", "before", "left"), [(4, 8, 4), (12, 3, 1), (24, 2, 0)])
+def test_within_an_epoch_the_images_that_were_seen_are_left_out_of_other_batches(
+    place: Path, tmp_path: Path, batch: int, before: int, left: int
+) -> None:
+    """One step of the second epoch, with a batch of 8, is over."""
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    config = write(tmp_path, "custom_hooks = [dict(type='StopWithinHook', step=4)]")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, folder, data=str(place / "a"), values={EPOCHS: 3})
+    write(tmp_path)
+    run(config, folder, True, values={BATCH: batch})
+    run(config, whole, data=str(place / "a"), values={BATCH: batch, EPOCHS: 3})
+    per_epoch = 24 // batch
+    ours, theirs = rates(folder, 3), rates(whole, 3)
+    assert len(ours) == 4 + left + per_epoch
+    assert ours[4 : 4 + left] == theirs[before : before + left]
+    assert ours[4 + left :] == theirs[2 * per_epoch :]
+
+
 @pytest.mark.parametrize("more", [EPOCHWISE, POLY])
 def test_mmengines_schedules_resumed_unchanged_are_those_of_a_run_that_never_stopped(
     place: Path, tmp_path: Path, more: str
@@ -359,3 +396,17 @@ def test_another_number_of_processes_goes_on(
         np.testing.assert_allclose(
             series, curves(copy / "epoch_3.pth")[name], rtol=1e-4, atol=1e-5, err_msg=name
         )
+
+
+@pytest.mark.parametrize(
+    ("part", "draws"),
+    [
+        (nn.Dropout(0.1), True),
+        (nn.Dropout(0.0), False),
+        (DropPath(0.2), True),
+        (DropPath(0.0), False),
+        (nn.Linear(2, 2), False),
+    ],
+)
+def test_what_draws_on_each_process_is_known(part: nn.Module, draws: bool) -> None:
+    assert draws_in_training(nn.Sequential(nn.Identity(), part)) is draws
