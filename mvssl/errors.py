@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from typing import ClassVar
 
 __all__ = [
     "LIST_ITEM",
+    "CollapseError",
     "ComponentError",
     "DamageError",
     "Interrupted",
     "LostProcessError",
+    "RunError",
     "UserError",
     "either",
     "in_words",
     "near_names",
     "printable",
+    "shown",
 ]
 
 
@@ -40,10 +44,23 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``. Of what it quotes (names of files, say) only what can be printed
     is shown as it is; it has several lines only where it lists several faults.
+
+    Attributes:
+        exit_status: of a command line that ends with it.
     """
+
+    exit_status: ClassVar[int] = 2
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class CollapseError(UserError):
+    """A run was saved and ended, since what it learns has collapsed, and it was told to
+    (``DoctorHook`` with ``on_collapse='stop'``).
+    """
+
+    exit_status = 3
 
 
 class DamageError(UserError):
@@ -61,6 +78,14 @@ class ComponentError(UserError):
     """A component could not be built: ``Name: what it raised``. It does not know its place in the
     config, which whoever builds it puts before.
     """
+
+
+class RunError(UserError):
+    """A run ended by something that is no fault of what was given, as far as can be told: an error
+    in a part of the user's own or of mvssl, or want of memory. ``__cause__`` is what was raised.
+    """
+
+    exit_status = 1
 
 
 class LostProcessError(UserError):
@@ -82,10 +107,19 @@ class Interrupted(KeyboardInterrupt):
 
 def in_words(error: BaseException) -> str:
     """What an exception says, on one line, with its kind where the text alone says too little."""
-    text = " ".join(str(error).split())
+    lines = str(error).strip().split("\n")
+    if "Original Traceback (most recent call last):" in map(str.strip, lines):
+        return " ".join(lines[-1].split())  # of a loader's worker: its last line is the exception
+    text = " ".join(" ".join(lines).split())
     if text and isinstance(error, ValueError | AssertionError):
         return text
     return f"{type(error).__name__}: {text or 'no message'}"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a sentence: one line, and of a long one its beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:

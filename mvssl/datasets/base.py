@@ -11,12 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from mvssl.arguments import is_integer, is_number
 from mvssl.errors import UserError, in_words
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
+
+MOST_SIDE: Final = 2**15
+"""Side of an image, beyond which a batch fits in no memory."""
 
 _REPLACEMENT_TRIES = 20
 _REPLACEMENT_SEED = 0x5EED
@@ -199,11 +203,11 @@ def check_split(split: str, test_fraction: float) -> None:
     """Raises a UserError unless ``split`` is known and ``test_fraction`` lies between 0 and 1."""
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(map(repr, SPLITS))}, not {split!r}.")
-    if not 0 < test_fraction < 1:
+    if not (is_number(test_fraction) and 1e-6 <= test_fraction < 1):
         raise UserError(f"test_fraction must lie between 0 and 1, not {test_fraction!r}.")
 
 
 def check_size(size: int | None) -> None:
     """Raises a UserError unless ``size`` is a number of pixels or None."""
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+    if size is not None and not (is_integer(size) and 1 <= size <= MOST_SIDE):
         raise UserError(f"size must be a number of pixels, not {size!r}.")

@@ -10,17 +10,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
-from mvssl.arguments import check_not_negative
+from mvssl.arguments import check_count, check_not_negative, is_integer
 from mvssl.datasets.base import ImageDataset
 from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 from mvssl.signals import leave_workers_alone
 
-__all__ = ["REPEAT", "EpochSampler", "build_loader"]
+__all__ = ["MOST_WORKERS", "REPEAT", "EpochSampler", "build_loader"]
 
 REPEAT = 2**20
 """Step between the key epochs of a sample that comes up several times in an epoch."""
+
+
+MOST_WORKERS = 1024
+"""Of a loader: far more than a machine has cores for."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -126,10 +130,9 @@ def build_loader(
     Raises:
         UserError: the batch does not divide among the processes, or exceeds the data set.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if not is_integer(batch_size) or batch_size < 1:
         raise UserError(f"train_dataloader.batch_size is a positive number, got {batch_size!r}.")
-    if num_workers < 0:
-        raise UserError(f"train_dataloader.num_workers is at least 0, got {num_workers}.")
+    check_count("train_dataloader", 0, MOST_WORKERS, num_workers=num_workers)
     check_not_negative("train_dataloader", timeout=timeout)
     if batch_size > len(dataset):
         raise UserError(

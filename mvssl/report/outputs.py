@@ -17,7 +17,7 @@ import mvssl
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
-from mvssl.engine.hooks import EvaluationHook
+from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
@@ -106,11 +106,13 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
     means = runner.epoch_means
+    doctors = [hook for hook in job.hooks if isinstance(hook, DoctorHook)]
     summary: dict[str, Any] = {
         **{name: value for hook in hooks for name, value in _results(hook).items()},
         "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
         "evaluation_note": None if evaluators else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
+        "health": doctors[0].results() if doctors else None,
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
         "images": len(job.dataset),

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mvssl.engine.hooks.checkpoint import CheckpointHook
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
+from mvssl.engine.hooks.doctor import DoctorHook
 from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.hooks.freeze import FreezeHook
 from mvssl.engine.hooks.information import InformationHook
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointHook",
     "ClusteringHook",
     "DataFaultHook",
+    "DoctorHook",
     "EvaluationHook",
     "FreezeHook",
     "InformationHook",
