@@ -28,9 +28,11 @@ from mvssl.checksum import fault_of, write_with_checksum
 from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
+from mvssl.run_content import fault_of_optimizer, faults_of_run
 
 __all__ = [
     "RunCheckpoint",
+    "check_optimizer",
     "check_weights",
     "checkpoints_in",
     "intact_checkpoint",
@@ -164,7 +166,10 @@ def _pointed_to(folder: Path) -> Path | None:
     pointer = folder / LATEST
     try:
         # Of a pipe, reading would wait for ever.
-        text = pointer.read_bytes()[:4096].decode() if pointer.is_file() else ""
+        text = ""
+        if pointer.is_file():
+            with open(pointer, "rb") as file:
+                text = file.read(4096).decode()
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None
@@ -203,7 +208,7 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
     """Open a checkpoint from which a run can go on.
 
     Raises:
-        UserError: as :func:`load_checkpoint`; or it lacks parts.
+        UserError: as :func:`load_checkpoint`; or it lacks parts, or a part is of another kind.
     """
     content = load_checkpoint(path)
     missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
@@ -212,7 +217,27 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "
             f"epoch_*.pth file that mvssl wrote, or load its weights by model.backbone.checkpoint."
         )
+    faults = faults_of_run(content)
+    if faults:
+        raise UserError(
+            f"{path} cannot be resumed, {'; '.join(faults)}: give an epoch_*.pth file that mvssl "
+            f"wrote, or load its weights by model.backbone.checkpoint."
+        )
     return RunCheckpoint(Path(path), content)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, checkpoint: RunCheckpoint) -> None:
+    """That an optimiser can go on from where that of a checkpoint was.
+
+    Raises:
+        UserError: it is of other parameters.
+    """
+    fault = fault_of_optimizer(checkpoint.content["optimizer"], optimizer)
+    if fault is not None:
+        raise UserError(
+            f"{checkpoint.path} cannot be resumed, its optimizer {fault}: resume with the config "
+            f"that wrote it, or start a new run."
+        )
 
 
 def load_weights_strictly(

@@ -42,7 +42,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     before = sys.exc_info()[1]
     try:
-        with open(temporary, "wb") as file:
+        # A new file, not what a link of this name leads to.
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

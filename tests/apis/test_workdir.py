@@ -30,7 +30,8 @@ def save(path: str | Path, epoch: int = 1, steps: int = 10) -> Path:
     """A checkpoint of a run with so many steps an epoch."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     meta = {"epoch": epoch, "iter": epoch * steps}
-    content = {"state_dict": {}, "meta": meta, "optimizer": {}, "history": {"series": {}}}
+    optimizer: dict[str, object] = {"state": {}, "param_groups": []}
+    content = {"state_dict": {}, "meta": meta, "optimizer": optimizer, "history": {"series": {}}}
     save_checkpoint({**content, "filling": torch.randn(500)}, path)
     return Path(path)
 

@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from mvssl.config.checks import (
-    Problem,
-    accepted_arguments,
-    check_config,
-    complain,
-)
+from mvssl.config.checks import Problem, check_config, complain
+from mvssl.config.components import accepted_arguments
 from mvssl.config.evaluation import active_evaluators
 from mvssl.config.read import load_config, parse_options, without_delete
 from mvssl.errors import UserError
@@ -177,7 +173,8 @@ def test_without_labels_evaluators_that_need_them_drop_out(tmp_path: Path) -> No
         assert with_labels.evaluation.test.root == str(tmp_path)
         bad = {**cfg.to_dict()["evaluation"], "evaluators": {"x": {"type": "Ticks", "ticks": "2"}}}
         assert texts({**cfg.to_dict(), "evaluation": bad}) == [
-            "evaluation.evaluators.x.ticks: Ticks takes a whole number here, got '2'."
+            "evaluation.evaluators.x.ticks: Ticks takes a whole number here, got '2'; leave out "
+            "the quotes."
         ]
     assert active_evaluators(load_config(DIGITS, data=tmp_path)) == {}
 
@@ -356,8 +353,8 @@ def test_a_place_in_a_list_that_is_not_there() -> None:
 
 
 def test_missing_parts_of_a_config_are_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.py").write_text("")
-    told = faults(tmp_path / "empty.py")
+    (tmp_path / "bare.py").write_text("log_level = 'INFO'\n")
+    told = faults(tmp_path / "bare.py")
     assert told == [
         f"'{name}' is missing."
         for name in ("model", "optim_wrapper", "train_cfg", "train_dataloader")

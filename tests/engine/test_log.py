@@ -12,6 +12,7 @@ from PIL import Image
 
 from mvssl.engine.log import PrintableRecords, own_files
 from mvssl.errors import UserError, printable
+from mvssl.files import write_bytes_atomically
 from tests.mini import train_cli, write_config
 
 PHOTOS = """
@@ -91,3 +92,14 @@ def test_a_run_on_files_of_evil_names_writes_its_own_log(
     assert "pipe\\n.jpg is a named pipe" in out.out
     assert victim.read_text() == "precious\n"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_output_is_not_written_through_a_link(tmp_path: Path) -> None:
+    victim, output = tmp_path / "victim", tmp_path / "summary.json"
+    victim.write_text("precious")
+    output.symlink_to(victim)
+    (tmp_path / f".summary.json.{os.getpid()}.tmp").symlink_to(victim)
+    write_bytes_atomically(output, b"new")
+    assert victim.read_text() == "precious"
+    assert output.read_text() == "new"
+    assert not output.is_symlink()
