@@ -50,6 +50,12 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
                 f"'{name}' is no name that a config knows (a helper of your own starts with '_')"
                 f"{near}"
             )
+            if name.startswith(("val_", "test_")):
+                text = (
+                    f"'{name}' is of a validation or test loop, which a run has not: held-out "
+                    f"images are measured by evaluation = dict(train=..., test=..., "
+                    f"evaluators=...)."
+                )
             problems.append(Problem(name, text))
         elif value is not None and not isinstance(value, kind):
             problems.append(Problem(name, f"{name} is {told}, got {shown(value)}."))

@@ -52,6 +52,7 @@ def test_a_missing_config(config: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 FAULTS: list[tuple[str, str]] = [
+    ("val_cfg = dict()", "held-out images are measured by evaluation = dict("),
     ("modle = dict()", r"'modle' is no name that a config knows"),
     ("model['head'] = dict(type='ErHaed')", "'ErHaed' is not in the registry HEADS; did you mean"),
     ("model['backbone']['name'] = 'vit_tyni_patch16_224'", "has no model 'vit_tyni_patch16_224'"),
