@@ -326,12 +326,12 @@ def on_all_ranks(action: Callable[[], T]) -> T:
         result = action()
     except UserError as error:
         own = error
-    told = all_gather_object(None if own is None else str(own))
-    first = next((text for text in told if text is not None), None)
-    if own is not None and first == str(own):
-        raise own  # with its kind
+    gathered = all_gather_object(None if own is None else (type(own), str(own)))
+    first = next((fault for fault in gathered if fault is not None), None)
     if first is not None:
-        raise UserError(first)
+        kind, text = first
+        # Its own knows what it was caused by.
+        raise own if own is not None and str(own) == text else kind(text)
     return cast(T, result)
 
 

@@ -14,11 +14,13 @@ __all__ = [
     "DamageError",
     "Interrupted",
     "LostProcessError",
+    "RunError",
     "UserError",
     "either",
     "in_words",
     "near_names",
     "printable",
+    "shown",
 ]
 
 
@@ -78,6 +80,14 @@ class ComponentError(UserError):
     """
 
 
+class RunError(UserError):
+    """A run ended by something that is no fault of what was given, as far as can be told: an error
+    in a part of the user's own or of mvssl, or want of memory. ``__cause__`` is what was raised.
+    """
+
+    exit_status = 1
+
+
 class LostProcessError(UserError):
     """Another process of a run has gone, or does not answer; why, only that one can say."""
 
@@ -97,10 +107,19 @@ class Interrupted(KeyboardInterrupt):
 
 def in_words(error: BaseException) -> str:
     """What an exception says, on one line, with its kind where the text alone says too little."""
-    text = " ".join(str(error).split())
+    lines = str(error).strip().split("\n")
+    if "Original Traceback (most recent call last):" in map(str.strip, lines):
+        return " ".join(lines[-1].split())  # of a loader's worker: its last line is the exception
+    text = " ".join(" ".join(lines).split())
     if text and isinstance(error, ValueError | AssertionError):
         return text
     return f"{type(error).__name__}: {text or 'no message'}"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a sentence: one line, and of a long one its beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:

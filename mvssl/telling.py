@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from mvssl.command import COMMAND
 from mvssl.errors import Interrupted, LostProcessError
@@ -14,6 +15,9 @@ __all__ = ["ERROR_FILE", "tell"]
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable: where ``torchrun`` looks for the cause of a failure."""
+
+ENDING_S = 2.0
+"""Seconds in which a process that has spoken ends, and its launcher the others."""
 
 
 def tell(error: BaseException, first: bool) -> None:
@@ -32,10 +36,24 @@ def tell(error: BaseException, first: bool) -> None:
     if COMMAND in os.environ and not interrupted:
         return  # tools/dist_train.sh reads the files of all, and speaks once
     if lost or not first:
-        time.sleep(2 if lost else 1)
+        time.sleep(2 * ENDING_S if lost else ENDING_S)
+        if not lost and _told_beside(str(error)):
+            return
     if first or not interrupted:
         told = str(error) if interrupted else f"error: {error}"
         print(told, file=sys.stderr, flush=True)
+
+
+def _told_beside(text: str) -> bool:
+    """Whether torchrun's first process on this machine, in a folder beside, has said the same."""
+    path = os.environ.get(ERROR_FILE)
+    if not path:
+        return False
+    try:
+        beside = (Path(path).parents[1] / "0" / Path(path).name).read_text(encoding="utf-8")
+        return bool(json.loads(beside)["message"]["message"] == text)
+    except (OSError, ValueError, KeyError, IndexError):
+        return False
 
 
 def _leave_in_file(text: str, interrupted: bool, lost: bool) -> None:

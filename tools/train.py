@@ -15,9 +15,11 @@ import argparse
 import re
 from collections.abc import Sequence
 
+from mvssl.parser import Parser, whole_number
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Pretrain a backbone without labels, from a config.",
         allow_abbrev=False,  # half a name may be another option's
         epilog="Example: python tools/train.py configs/photos/byol_er_vit.py --data ~/Pictures",
@@ -47,7 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="default: 0, or that of the run which is resumed",
     )
@@ -67,7 +69,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 bad input, 3 a collapse, 128 + its number a signal."""
+    """Run the command line: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal."""
     args = parse(argv)
     try:
         # Imported here so that --help and typing mistakes answer at once.

@@ -8,14 +8,16 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Priority
 
+from mvssl.arguments import is_integer
 from mvssl.config.checks import Problem
 from mvssl.config.evaluation import active_evaluators
 from mvssl.config.faults import as_user_error
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 from mvssl.models import MultiView
-from mvssl.registry import COMPONENT_ERRORS, HOOKS
+from mvssl.registry import HOOKS
 
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 
@@ -54,12 +56,25 @@ def _build_hook(name: str, hook: Mapping[str, Any]) -> Hook:
     try:
         arguments = {key: value for key, value in hook.items() if key != "priority"}
         built: Hook = HOOKS.build(arguments)
-    except COMPONENT_ERRORS as error:
+    except Exception as error:  # a component raises what it likes
         told = as_user_error(f"hook {name}", error)
         raise told from told.__cause__
     if "priority" in hook:
         built.priority = hook["priority"]
+    _check_priority(name, built.priority)
     return built
+
+
+def _check_priority(name: str, priority: Any) -> None:
+    if isinstance(priority, Priority) or (is_integer(priority) and 0 <= priority <= 100):
+        return
+    known = [level.name for level in Priority]
+    if not isinstance(priority, str) or priority.upper() not in known:
+        near = near_names(priority.upper(), known) if isinstance(priority, str) else "."
+        raise UserError(
+            f"hook {name}: priority is a whole number from 0 (first) to 100 or one of "
+            f"{', '.join(known)}, got {priority!r}{near}"
+        )
 
 
 def bind_schedules(

@@ -48,10 +48,8 @@ def check_least_batch(model: MultiView, batch_size: int, micro_batch_size: int |
 def _smallest_piece(batch_size: int, own: int, micro: int | None) -> tuple[int, str]:
     """Images of the smallest piece of a process's batch, and the end of a sentence about it."""
     if micro is None:
-        return own, (
-            f"train_dataloader.batch_size={batch_size} gives {own} to each of {world_size()} "
-            f"processes: raise it."
-        )
+        each = f" to each of {world_size()} processes" if world_size() > 1 else ""
+        return own, f"train_dataloader.batch_size={batch_size} gives {own}{each}: raise it."
     rest = own % micro
     if rest == 0:
         return micro, f"train_cfg.micro_batch_size={micro} lets {micro} through: raise it."

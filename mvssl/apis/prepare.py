@@ -19,16 +19,20 @@ from mvssl.apis.hooks import (
 )
 from mvssl.apis.least_batch import check_least_batch
 from mvssl.apis.lengths import length_notes
+from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
+from mvssl.config.settings import Environment, check_log_level, check_scope
 from mvssl.datasets import ImageDataset
+from mvssl.engine.compiled import check_compile
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
-from mvssl.errors import UserError, near_names
+from mvssl.engine.recompute import part_names, recomputed_parts
+from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import DATASETS, HEADS, MODELS
 
@@ -62,6 +66,11 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         """What ``build`` makes; None, and one problem more, where that fails."""
         return None if {where, *also} & broken else attempt(where, build, problems)
 
+    part("log_level", lambda: check_log_level(plain.get("log_level", "INFO")))
+    part("default_scope", lambda: check_scope(plain.get("default_scope")))
+    part("env_cfg", lambda: Environment(**(plain.get("env_cfg") or {})))
+    part("compile", lambda: check_compile(plain.get("compile")))
+    part("visualizer", lambda: try_visualizer(plain.get("visualizer")))
     dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
     loader = model = wrapper = schedulers = None
     if dataset is not None:
@@ -76,8 +85,10 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     if model is not None:
         hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
         wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
-        problems += _accumulation(cfg, model)
-        problems += _recomputed_parts(cfg, model)
+        if not {"optim_wrapper", "train_cfg"} & broken:
+            problems += _accumulation(cfg, model)
+        names = plain.get("activation_checkpointing")
+        part("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)
@@ -186,21 +197,6 @@ def _check_updates(cfg: dict[str, Any], steps: int) -> None:
             f"optim_wrapper.{COUNTS} is {counts}, and the run has {total} small batches in all: "
             f"lower it, or raise train_cfg.max_epochs."
         )
-
-
-def _recomputed_parts(cfg: Config, model: MultiView) -> list[Problem]:
-    """Names in ``activation_checkpointing`` that the model has not."""
-    names = cfg.get("activation_checkpointing") or []
-    known = {name for name, _ in model.named_modules() if name}
-    return [
-        Problem(
-            "activation_checkpointing",
-            f"activation_checkpointing: the model has no part '{name}'"
-            f"{near_names(str(name), known)}",
-        )
-        for name in ([names] if isinstance(names, str) else names)
-        if name not in known
-    ]
 
 
 def _build_schedulers(

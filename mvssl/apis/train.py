@@ -15,12 +15,13 @@ from typing import Any
 from mmengine.config import Config
 
 from mvssl import signals
+from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
 from mvssl.apis.workdir import WorkDir
 from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
-from mvssl.config.read import check_file
+from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
@@ -45,6 +46,7 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
     Raises:
         UserError: something that was given is wrong; nothing has been written then.
+        RunError: a UserError about something else that failed; its traceback is in a file.
         Interrupted: a signal has ended it; the message says how to go on.
         KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
@@ -65,20 +67,26 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
         checkpoint = place.find_checkpoint()
         job = on_all_ranks(partial(_begin, options, checkpoint))
         if options.dry_run:
-            with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+            # mmengine's Runner writes a log.
+            with tempfile.TemporaryDirectory() as folder, told_before():
                 watch.cleanups.append(lambda: shutil.rmtree(folder))
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = place.make(checkpoint)
         watch.remains = lambda: _what_is_left(work_dir)
-        with _telling_what_is_left(work_dir):
+        with told_before(), _telling_what_is_left(work_dir):
             runner = Runner(job, work_dir, checkpoint, options.launcher)
-            del checkpoint  # the runner lets go of it when it has been read
-            return run(runner, job)
+        del checkpoint  # the runner lets go of it when it has been read
+        return run(runner, job)
 
 
 def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     """Build everything, the same on all processes; nothing is written."""
+    with told_before():
+        return _build(options, checkpoint)
+
+
+def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     seed = choose_seed(options.seed, checkpoint)
     said, notes, changed = options, list[str](), frozenset[str]()
     if checkpoint is not None:
@@ -108,11 +116,15 @@ def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
-    if runner.rank == 0:
-        print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.model, job.dataset, work_dir / "views.png")
-    runner.train()
-    return write_outputs(runner, job) if runner.rank == 0 else None
+    with (
+        told_while_running(runner, lambda: _what_is_left(work_dir)),
+        _telling_what_is_left(work_dir),
+    ):
+        if runner.rank == 0:
+            print(opening(job, str(work_dir)), flush=True)
+            write_views(runner.model, job.dataset, work_dir / "views.png")
+        runner.train()
+        return write_outputs(runner, job) if runner.rank == 0 else None
 
 
 @contextmanager

@@ -154,8 +154,12 @@ def build_optim_wrapper(cfg: Mapping[str, Any], model: nn.Module) -> OptimWrappe
     """The optimiser of a model's parameters in mmengine's wrapper (precision, accumulation)."""
     wrapper = dict(cfg)
     check_optim_wrapper(wrapper)
+    named = wrapper.pop("constructor", None) or "DefaultOptimWrapperConstructor"
+    if not isinstance(named, str):
+        raise UserError(f"optim_wrapper.constructor is a name, got {named!r}.")
+    OPTIM_WRAPPER_CONSTRUCTORS.find(named)
     constructor = {
-        "type": wrapper.pop("constructor", "DefaultOptimWrapperConstructor"),
+        "type": named,
         "paramwise_cfg": wrapper.pop("paramwise_cfg", None),
         "optim_wrapper_cfg": wrapper,
     }

@@ -23,10 +23,10 @@ LEJEPA: dict[str, Any] = {
 }
 
 
-def job(lr: float = 1e-3, batch: int = 60) -> Job:
+def job() -> Job:
     """Six iterations an epoch, looked at once."""
-    optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": lr}}
-    built = small_job(LEJEPA, 1, batch, optim | {"constructor": "DecayGroups"})
+    optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 1e-3}}
+    built = small_job(LEJEPA, 1, 60, optim | {"constructor": "DecayGroups"})
     built.default_hooks |= {"checkpoint": None, "scalars": ScalarsHook(interval=10)}
     return built
 
@@ -113,9 +113,3 @@ def test_views_are_told_from_what_is_made_of_them(tmp_path: Path) -> None:
     text = told(tmp_path, built)
     assert "in iteration 1, is the views" in text
     assert "Look at model.data_preprocessor" in text
-
-
-def test_a_rate_that_is_too_high_ends_with_a_sentence(tmp_path: Path) -> None:
-    text = told(tmp_path, job(lr=1e30))
-    assert "at iteration 2" in text
-    assert "optimizer.lr" in text

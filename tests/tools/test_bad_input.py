@@ -52,6 +52,7 @@ def test_a_missing_config(config: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 FAULTS: list[tuple[str, str]] = [
+    ("val_cfg = dict()", "held-out images are measured by evaluation = dict("),
     ("modle = dict()", r"'modle' is no name that a config knows"),
     ("model['head'] = dict(type='ErHaed')", "'ErHaed' is not in the registry HEADS; did you mean"),
     ("model['backbone']['name'] = 'vit_tyni_patch16_224'", "has no model 'vit_tyni_patch16_224'"),
@@ -165,6 +166,98 @@ def test_an_unknown_option_of_the_command_line(config: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         train_cli(config, "--wrok-dir", "x")
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--wrok-dir", "x"], "there is no option --wrok-dir; did you mean '--work-dir'?"),
+        (["--objective", "ER"], "--objective is one of native, er, got 'ER'; did you mean 'er'?"),
+        (["--seed", "x"], "argument --seed: it is a whole number, got 'x'"),
+        (["lr=0.1"], "'lr=0.1' stands alone: values of the config follow --cfg-options."),
+        (["other.py"], "'other.py' is too much: one CONFIG is given"),
+    ],
+    ids=" ".join,
+)
+def test_a_slip_of_the_pen_on_the_command_line(
+    config: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train_cli(config, *words)
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"error: {told}")
+    assert text.count("\n") == 1
+
+
+def test_no_config_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train_cli("--cfg-options", "train_cfg.max_epochs=1", "configs/byol_vit.py")
+    assert caught.value.code == 2
+    assert "CONFIG first, before the options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("lr=0.1", "did you mean 'optim_wrapper.optimizer.lr'"),
+        ("epochs=5", "did you mean 'train_cfg.max_epochs'"),
+        ("batch_size=8", "did you mean 'train_dataloader.batch_size'"),
+        ("kappa=2", "did you mean 'model.head.kappa'"),
+        ("momentum=0.9", "did you mean 'model.teacher.momentum'"),
+        ("temperature=0.1", "'evaluation.evaluators.knn.temperature'"),
+        ("weight_decay=0.1", "did you mean 'optim_wrapper.optimizer.weight_decay'"),
+        ("model.kappa=2", "model has no 'kappa'; did you mean 'model.head.kappa'"),
+        ("optim_wrapper.optimizer.lr=fast", "optimizer.lr: AdamW takes a number here, got 'fast'."),
+        ("optim_wrapper.optimizer.lr='0.1'", "got '0.1'; leave out the quotes."),
+        ("optim_wrapper.optimizer.type=Nothing", "it holds 'LARS', 'ASGD'"),
+    ],
+)
+def test_the_full_path_and_the_kind_are_told(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    assert message in refused(capsys, tmp_path, config, "--cfg-options", option)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"_base_ = ['./chained.py']", "_base_ goes round in a circle (chained.py -> chained.py)"),
+        (b"_base_ = ['./second.py']", "goes round in a circle (chained.py -> second.py -> chained"),
+        (b"_base_ = ['./mini_byol_er_vi.py']", "is not there; did you mean"),
+        (b"_base_ = ['.']", "is a folder"),
+        (b"_base_ = 3", "_base_ is the path of a config or a list of such paths, got 3"),
+        (b"_base_ = ['a' + 'b']", "_base_ is written out"),
+        (b"\x89PNG\r\n\x1a\n", "is no text in UTF-8 (byte 0)"),
+        ("x = 'é'".encode("latin-1"), "is no text in UTF-8 (byte 5)"),
+        ("x = 1".encode("utf-16"), "is no text in UTF-8"),
+        (b"\xef\xbb\xbfx = 1", "begins with a byte order mark"),
+        (b"x = 1\0", "cannot be read: SyntaxError"),
+        (b"x = [1,\ny = 2", "cannot be read: SyntaxError in line"),
+        (b"\n# nothing yet\n", "is empty: begin with _base_"),
+        (b"import sys\nsys.exit(3)", "ends the program"),
+    ],
+    ids=lambda part: repr(part)[:30] if isinstance(part, bytes) else "",
+)
+def test_a_file_that_is_no_config(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    file = config.with_name("chained.py")
+    file.write_bytes(content)
+    config.with_name("second.py").write_text("_base_ = ['./chained.py']")
+    told = refused(capsys, tmp_path, file)
+    assert message in told
+    assert "chained.py" in told
+    assert told.count("\n") == 1
+
+
+def test_a_folder_is_no_config(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, tmp_path, config.parent)
+    assert f"{config.parent} is a folder: give one of its configs: '{config}'." in told
+    told = refused(capsys, tmp_path, "C:\\Users\\me\\config.py")
+    assert "write its path with / between folders" in told
 
 
 def test_an_objective_that_the_config_has_not(
@@ -413,4 +506,5 @@ def test_half_an_option_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as caught:
         train_cli(write_config(tmp_path), "--objectiv", "er")
     assert caught.value.code == 2
-    assert "unrecognized arguments: --objectiv er" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told == "error: there is no option --objectiv; did you mean '--objective'?\n"
