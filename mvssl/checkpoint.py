@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 LATEST = "last_checkpoint"
+# Parts without which no run can go on.
+NEEDED = {"state_dict", "meta", "optimizer", "history", "hooks", "random", "scalars", "gradients"}
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
         UserError: as :func:`load_checkpoint`; or it lacks parts, or a part is of another kind.
     """
     content = load_checkpoint(path)
-    missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
+    missing = NEEDED - set(content)
     if missing:
         raise UserError(
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "

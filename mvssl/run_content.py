@@ -11,17 +11,23 @@ from torch import Tensor
 
 __all__ = ["fault_of_optimizer", "faults_of_run"]
 
+MOST_COUNTED, MOST_SEED = 2**53, 2**32 - 1
 LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """State that torch's optimisers hold of each parameter, of its shape."""
 
 
 def faults_of_run(content: Mapping[str, Any]) -> list[str]:
     """What is wrong with the parts that are there, each by its name."""
-    return [
+    faults = [
         f"its {name} {fault}"
         for name, check in PARTS.items()
         if name in content and (fault := next(check(content[name]), None)) is not None
     ]
+    if not faults and {"history", "meta"} <= content.keys():
+        curves = [one["steps"] for one in content["history"]["series"].values()]
+        if any(len(steps) and steps[-1] > content["meta"]["iter"] for steps in curves):
+            faults.append("its history goes beyond the iteration of its meta")
+    return faults
 
 
 def _state_dict(part: Any) -> Iterator[str]:
@@ -43,9 +49,12 @@ def _meta(part: Any) -> Iterator[str]:
     least = {"epoch": 0, "iter": 0, "epoch_images": 0, "seed": 0}
     least |= {"max_epochs": 1, "steps_per_epoch": 1, "world_size": 1}
     for name, bound in least.items():
-        value = part.get(name, bound)
-        if type(value) is not int or value < bound:
-            yield f"has {name}={_shown(value)}, not a number from {bound} on"
+        value, most = part.get(name, bound), MOST_SEED if name == "seed" else MOST_COUNTED
+        if type(value) is not int or not bound <= value <= most:
+            yield f"has {name}={_shown(value)}, not a number from {bound} to {most}"
+    names = part.get("names")
+    if isinstance(names, Tensor) and (names.ndim != 1 or names.dtype != torch.int64):
+        yield "has names that are no whole numbers in a row"
     if not _is_number(seconds := part.get("seconds", 0.0)) or not 0 <= seconds < math.inf:
         yield f"has seconds={_shown(seconds)}, not a duration"
     means = part.get("epoch_means", {})
@@ -69,6 +78,13 @@ def _optimizer(part: Any) -> Iterator[str]:
             yield f"has no learning rate in group {number}"
     if not all(isinstance(one, Mapping) for one in state.values()):
         yield "has a state of another kind"
+        return
+    filled = [one for one in state.values() if one]
+    if any(one.keys() != filled[0].keys() for one in filled):
+        yield "has not the same state of all parameters"
+    steps = [one["step"] for one in filled if "step" in one]
+    if not all(_is_number(step) or _is_single(step) for step in steps):
+        yield "has a step that is no number"
 
 
 def _history(part: Any) -> Iterator[str]:
@@ -81,6 +97,8 @@ def _history(part: Any) -> Iterator[str]:
         steps, values = held.get("steps"), held.get("values")
         if not _is_curve(steps) or not _is_curve(values) or len(steps) != len(values):
             yield f"has no steps and values of equal length for {name!r}"
+        elif values.is_complex() or steps.is_complex():
+            yield f"has no real numbers for {name!r}"
         elif steps.is_floating_point() or bool((steps.diff() <= 0).any()):
             yield f"has steps for {name!r} that do not go up"
 
@@ -105,6 +123,13 @@ def _dict_of_dicts(part: Any) -> Iterator[str]:
         yield _kind(part, "a dict of dicts")
 
 
+def _doctor(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield _kind(part, "a dict of dicts")
+    elif not all(isinstance(part.get(name), Mapping) for name in ("start", "told")):
+        yield "has a start, or what was told, of another kind"
+
+
 PARTS: dict[str, Callable[[Any], Iterator[str]]] = {
     "state_dict": _state_dict,
     "meta": _meta,
@@ -116,6 +141,7 @@ PARTS: dict[str, Callable[[Any], Iterator[str]]] = {
     "scalars": _list_of_dicts,
     "gradients": _list_of_dicts,
     "hooks": _dict_of_dicts,
+    "doctor": _doctor,
 }
 
 
@@ -126,6 +152,14 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     if sizes[0] != sizes[1]:
         told = " and ".join(f"{sum(one)} parameters in {len(one)} groups" for one in sizes)
         return f"is of other parameters than those that are trained now ({told})"
+    for number, (group, now) in enumerate(zip(saved, own, strict=True)):
+        for name, value in now.items():
+            if name not in group:
+                return f"lacks {name} in group {number}"
+            if _is_number(value) != _is_number(group[name]) or _length(value) != _length(
+                group[name]
+            ):
+                return f"has {name}={_shown(group[name])} in group {number}"
     numbers = [number for group in saved for number in group["params"]]
     parameters = [parameter for group in own for parameter in group["params"]]
     for number, parameter in zip(numbers, parameters, strict=True):
@@ -138,8 +172,16 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     return None
 
 
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | tuple) else None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
 
 
 def _is_curve(value: Any) -> TypeGuard[Tensor]:

@@ -16,6 +16,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from mvssl.apis.adopted import adoptable
 from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import RunCheckpoint
 from mvssl.config.changes import Change, Rule, changes, plain_values
@@ -108,11 +109,12 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     """The options, with those that the run began with where nothing else is said now; a note.
 
     Raises:
-        UserError: the checkpoint does not say how its run began.
+        UserError: the checkpoint does not say how its run began, or says what no file may.
     """
     before = stored(checkpoint)["options"]
     given = before["cfg_options"]
     again = {path: value for path, value in given.items() if path not in options.cfg_options}
+    again = adoptable(again, checkpoint.path)
     words = [f"{path}={value}" for path, value in again.items()]
     taken: dict[str, Any] = {"cfg_options": {**again, **options.cfg_options}}
     words = ["--cfg-options", *words] if words else []

@@ -336,21 +336,26 @@ class Runner(MMRunner):
         Raises:
             UserError: it is of another model, or lacks something.
         """
+        self._take_weights(checkpoint.content, checkpoint.path)
+        try:
+            self._go_on_from(checkpoint)
+        except UserError:
+            raise
+        except CONTENT_ERRORS as error:
+            raise UserError(
+                f"{checkpoint.path} does not hold what a run goes on with ({in_words(error)}): "
+                f"give a file that this version wrote, or load its weights by "
+                f"model.backbone.checkpoint."
+            ) from error
+
+    def _go_on_from(self, checkpoint: RunCheckpoint) -> None:
         content, meta = checkpoint.content, checkpoint.content["meta"]
-        self._take_weights(content, checkpoint.path)
         loop = self.train_loop
         loop.start_at(meta["epoch"], meta["iter"], meta["epoch_images"])
         # At an epoch's end a hook had ended that run, and who resumes it wants it to go on.
         loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
-        try:
-            loop.generators = load_shares(content, self.model, self.scalars)
-            load_hook_states(self.hooks, content["hooks"])
-        except CONTENT_ERRORS as error:
-            raise UserError(
-                f"{checkpoint.path} does not hold what a run goes on with (generators, means and "
-                f"hooks: {in_words(error)}): give a file that this version wrote, or load its "
-                f"weights by model.backbone.checkpoint."
-            ) from error
+        loop.generators = load_shares(content, self.model, self.scalars)
+        load_hook_states(self.hooks, content["hooks"])
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
         self._restore_optimizer(checkpoint)
