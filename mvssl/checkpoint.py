@@ -169,7 +169,7 @@ def _pointed_to(folder: Path) -> Path | None:
         text = ""
         if pointer.is_file():
             with open(pointer, "rb") as file:
-                text = file.read(4096).decode()
+                text = os.fsdecode(file.read(4096))
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None
