@@ -11,7 +11,6 @@ import os
 import pickle
 import re
 import warnings
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from mvssl.errors import UserError
 from mvssl.files import write_atomically
+from mvssl.intake import check_file, check_torch_file
 
 __all__ = [
     "RunCheckpoint",
@@ -40,9 +40,6 @@ __all__ = [
 
 LATEST = "last_checkpoint"
 
-# What torch.load raises on files that are none of its own.
-DAMAGE = (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, IndexError, OSError)
-
 
 @dataclass(frozen=True)
 class RunCheckpoint:
@@ -57,20 +54,17 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     """Open a training checkpoint.
 
     Raises:
-        UserError: the file is missing, is no checkpoint, or holds objects whose loading would run
-            code.
+        UserError: the file is missing, is no checkpoint, holds objects whose loading would run
+            code, or unpacks to far more than its size.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"No checkpoint at {path}: give the path of a file that exists.")
+    check_torch_file(path)
     try:
         with warnings.catch_warnings():
             # Of a plain pickle torch says that it may not be read; below we say more.
             warnings.simplefilter("ignore", UserWarning)
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(_refusal(path, error)) from error
-    except (*DAMAGE, safetensors.SafetensorError) as error:
+    except Exception as error:  # of files that are none of its own torch raises nearly anything
         raise UserError(
             f"{path} is not a checkpoint, or it is damaged ({_first_line(error)}): give a file "
             f"that mvssl or torch.save wrote."
@@ -83,22 +77,12 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     return checkpoint
 
 
-def _refusal(path: Path, error: Exception) -> str:
-    # "Unsupported operand" is what torch says of bytes that are no pickle at all.
-    if "Unsupported operand" not in str(error) and "Unsupported" in str(error):
-        return (
-            f"{path} holds Python objects beside tensors and plain containers; loading it could "
-            f"run code, so it is refused: give a file that mvssl wrote, or weights alone."
-        )
-    return (
-        f"{path} is not a checkpoint, or it is damaged: give a file that mvssl or torch.save wrote."
-    )
-
-
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    # Some errors are a bare number, which tells nobody anything.
-    return text.splitlines()[0][:120] if any(c.isalpha() for c in text) else type(error).__name__
+    # Some errors are a bare number, which tells nobody anything; torch's advice on pickles is to
+    # open them all the same.
+    told = any(c.isalpha() for c in text) and not isinstance(error, pickle.UnpicklingError)
+    return text.splitlines()[0][:120] if told else type(error).__name__
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -228,8 +212,7 @@ def open_safetensors(
     Raises:
         UserError: the file is missing, or is no such file.
     """
-    if not Path(path).is_file():
-        raise UserError(f"No file at {path}: give the path of a file that exists.")
+    check_file(path)
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             names = list(file.keys())

@@ -165,6 +165,51 @@ def barrier() -> None:
         dist.barrier()
 
 
+class HostAgreement:
+    """What all ranks do after the same step, agreed upon while they compute.
+
+    A rank that alone saw a signal, or whose clock alone says that it is time to save, may not act
+    alone. So every rank calls :meth:`exchange` once in each step with its own number (0: nothing),
+    and learns the largest that any rank brought to the call *before*: the answer has travelled
+    over the CPU group during a whole step, so nobody waits for it, nor for the device. All ranks
+    get the same answer at the same step. One process gets its own number back at once.
+
+    ::
+
+        agreement = HostAgreement()
+        ...                                        # in after_train_iter, on every rank, always
+        if agreement.exchange(int(self.seen)):     # the same on every rank
+            runner.save_mid_epoch()
+        ...
+        agreement.settle()                         # after the last step, on every rank
+    """
+
+    def __init__(self) -> None:
+        self._pending: tuple[Any, Tensor] | None = None
+
+    def exchange(self, number: int) -> int:
+        """Bring ``number``; the largest that the ranks brought to the call before, at first 0."""
+        if world_size() == 1:
+            return number
+        before = self.settle()
+        brought = torch.tensor([number], dtype=torch.int64)
+        work = dist.all_reduce(brought, op=dist.ReduceOp.MAX, group=_host_group(), async_op=True)
+        self._pending = (work, brought)
+        return before
+
+    def settle(self) -> int:
+        """The answer to the last exchange, for which this waits; 0 where there is none left.
+
+        Every rank calls it after its last step, since a group cannot end with an exchange under
+        way.
+        """
+        if self._pending is None:
+            return 0
+        (work, brought), self._pending = self._pending, None
+        work.wait()
+        return int(brought)
+
+
 def mean_over_ranks(x: Tensor) -> Tensor:
     """The mean over ranks, differentiable: statistics of a batch that is spread over ranks.
 

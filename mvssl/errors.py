@@ -5,15 +5,41 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ComponentError", "UserError", "either", "in_words", "near_names"]
+__all__ = [
+    "LIST_ITEM",
+    "ComponentError",
+    "UserError",
+    "either",
+    "in_words",
+    "near_names",
+    "printable",
+]
+
+
+LIST_ITEM = "\n  - "
+"""Between the parts of a message that lists several faults."""
+
+
+def printable(text: str) -> str:
+    """``text`` on one line: what would break or steer it, or no terminal can show, as an escape.
+
+    Names of files may hold line breaks, a terminal's commands, and bytes that are no text.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 class UserError(ValueError):
     """Something the user gave is wrong: the message says what, where and what to do.
 
     Command lines print the message without a traceback and exit with status 2; in a notebook it
-    is an ordinary ``ValueError``.
+    is an ordinary ``ValueError``. Of what it quotes (names of files, say) only what can be printed
+    is shown as it is; it has several lines only where it lists several faults.
     """
+
+    def __str__(self) -> str:
+        return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
 
 
 class ComponentError(UserError):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ class StubRun:
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("mvssl.tests"))
     message_hub: MessageHub = field(default_factory=lambda: MessageHub("test"))
     messages: list[str] = field(default_factory=list)
+    saved: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,11 +78,29 @@ class StubRun:
     def max_iters(self) -> int:
         return self.train_loop.max_iters
 
+    @property
+    def position(self) -> int:
+        return self.iter
+
+    @property
+    def length(self) -> int:
+        return self.train_loop.length
+
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         self.history.add(step, scalars)
 
     def console_message(self, text: str) -> None:
         self.messages.append(text)
+
+    def save_mid_epoch(self) -> Path:
+        return self._saved(f"iter_{self.iter + 1}.pth")
+
+    def save_epoch(self) -> Path:
+        return self._saved(f"epoch_{self.epoch + 1}.pth")
+
+    def _saved(self, name: str) -> Path:
+        self.saved.append(name)
+        return Path(self.work_dir) / name
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         self.called.append(fn_name)

@@ -173,7 +173,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give the path of a file"):
+    with pytest.raises(UserError, match="is a folder, not a checkpoint"):
         checkpoints.load_checkpoint(tmp_path)
 
 

@@ -187,3 +187,21 @@ def test_pool_reports_failures_and_survives_them() -> None:
         assert pool(_report_identity, 1) == [(True, 1, 0)]
     finally:
         pool.close()
+
+
+def _agree(brought: list[list[int]]) -> list[int]:
+    agreement = distributed.HostAgreement()
+    own = brought[distributed.rank()]
+    return [*(agreement.exchange(number) for number in own), agreement.settle()]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_agree_one_step_later_on_the_largest_number(
+    run_distributed: GlooPool, world: int
+) -> None:
+    brought = [[0, 0, 0, 2], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]][:world]
+    assert run_distributed(_agree, world, brought) == [[0, 0, 1, 0, 2]] * world
+
+
+def test_one_process_agrees_with_itself_at_once() -> None:
+    assert _agree([[0, 3, 0]]) == [0, 3, 0, 0]

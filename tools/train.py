@@ -29,7 +29,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--objective",
         choices=("native", "er"),
-        default="native",
         help="er: put the config's er_head in the place of its head",
     )
     parser.add_argument(

@@ -7,7 +7,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=None,
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    checkpoint=dict(type='CheckpointHook', interval=10, interval_minutes=10, max_keep_ckpts=2),
     clustering=dict(type='ClusteringHook'),
     teacher=dict(type='TeacherHook'),
     freeze=dict(type='FreezeHook'),

@@ -24,7 +24,7 @@ class TrainOptions:
         work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
         data: folder of images that takes the place of the config's data.
         labels: whether sub-folders of ``data`` are classes (for evaluation alone).
-        objective: ``native`` or ``er``.
+        objective: ``native`` or ``er``; by default ``native``, or that of the run which is resumed.
         resume: ``True`` for the newest run, or the path of a checkpoint.
         seed: of weights, shuffling and views; by default 0, or that of the run which is resumed.
         amp: mixed precision (bfloat16 where the device has it).
@@ -37,7 +37,7 @@ class TrainOptions:
     work_dir: str | None = None
     data: str | None = None
     labels: bool = False
-    objective: str = "native"
+    objective: str | None = None
     resume: bool | str = False
     seed: int | None = None
     amp: bool = False
@@ -51,7 +51,8 @@ class TrainOptions:
         Raises:
             UserError: as :func:`mvssl.config.read.load_config`.
         """
-        cfg = load_config(self.config, self.objective, self.data, self.labels, self.cfg_options)
+        objective = self.objective or "native"
+        cfg = load_config(self.config, objective, self.data, self.labels, self.cfg_options)
         if self.amp and isinstance(cfg.get("optim_wrapper"), Mapping):
             cfg.optim_wrapper.type = _amp_wrapper()
         return cfg

@@ -11,12 +11,13 @@ from mmengine.config import Config
 
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
+from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
 from mvssl.apis.workdir import choose_work_dir, find_checkpoint
 from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
 from mvssl.config.read import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
-from mvssl.engine.loaders import seed_everything
+from mvssl.engine.generators import seed_everything
 from mvssl.errors import UserError
 from mvssl.launch import start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
@@ -55,14 +56,31 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
 def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
     """Read and build everything, the same on all processes; nothing is written."""
-    cfg = options.read()
     checkpoint = None if path is None else load_run(path)
     seed = choose_seed(options.seed, checkpoint)
+    said, notes, changed = options, list[str](), frozenset[str]()
+    if checkpoint is not None:
+        options, notes = adopt(said, checkpoint)
+    cfg = options.read()
+    if checkpoint is not None:
+        told, changed = compare_config(cfg.to_dict(), checkpoint, said)
+        notes += told
     seed_everything(seed)
     job = prepare(cfg, options.config, seed)
     if checkpoint is not None:
+        notes = [*compare_run(job, checkpoint), *notes]
+        notes += compare_data(job.dataset, job.model, checkpoint)
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
-    return replace(job, objective=options.objective, **_remarks(options, cfg)), checkpoint
+    remarks, why = _remarks(options, cfg)
+    job = replace(
+        job,
+        objective=options.objective or "native",
+        notes=[*notes, *remarks],
+        evaluation_note=why,
+        stored=described(options, job),
+        changed=changed,
+    )
+    return job, checkpoint
 
 
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
@@ -105,8 +123,8 @@ def _what_is_left(work_dir: Path) -> str:
     return f"--resume goes on from the last checkpoint, {last}"
 
 
-def _remarks(options: TrainOptions, cfg: Config) -> dict[str, Any]:
-    """What the console and the summary say beside."""
+def _remarks(options: TrainOptions, cfg: Config) -> tuple[list[str], str]:
+    """What the console says beside, and the summary where nothing is evaluated."""
     notes = []
     views = (cfg.model.get("data_preprocessor") or {}).get("views")
     if options.data is not None and views == "gentle":
@@ -124,4 +142,4 @@ def _remarks(options: TrainOptions, cfg: Config) -> dict[str, Any]:
         )
     why = "no labels (add --labels where sub-folders are classes)"
     why = why if unlabelled else "the config has no evaluators"
-    return {"notes": notes, "evaluation_note": f"not measured: {why}"}
+    return notes, f"not measured: {why}"

@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import UserError, near_names
+from mvssl.errors import LIST_ITEM, UserError, near_names
 from mvssl.registry import public_name
 
 __all__ = [
@@ -67,7 +66,7 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
     if len(found) == 1:
         raise UserError(f"{where}: {next(iter(found))}") from cause
     if found:
-        listed = "".join(f"\n  - {text}" for text in found)
+        listed = "".join(f"{LIST_ITEM}{text}" for text in found)
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
 
 
@@ -189,11 +188,6 @@ def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]
                 "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
                 "max_epochs."
             ]
-    if isinstance(target, type) and issubclass(target, CheckpointHook) and not by_epoch:
-        return [
-            f"{where}: a run is resumed from the end of an epoch, so checkpoints are written "
-            f"there: leave by_epoch out."
-        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in _parameters(target):
         return [

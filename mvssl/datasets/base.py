@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.views.draws import uniforms
+from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
@@ -43,7 +44,12 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
+        sample_seed: Set in a loader's workers, where from it, index and epoch the global
+            generators are seeded before a sample is made; None: they are left alone.
+        notes: What a user is told beside, when training begins.
     """
+
+    sample_seed: int | None = None
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         self._classes = classes
         self.size = size
         self.view_transform: ViewTransform | None = None
+        self.notes: list[str] = []
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -79,9 +86,17 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def read(self, index: int) -> NDArray[np.uint8] | None:
         """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
 
+    def fault(self, index: int) -> str:
+        """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
+        return "cannot be read as an image"
+
     @abstractmethod
     def path(self, index: int) -> str:
         """Where sample ``index`` comes from, for messages."""
+
+    def names(self) -> list[str]:
+        """A name for every sample, by which a resumed run knows its images again."""
+        return [self.path(index) for index in range(len(self))]
 
     @abstractmethod
     def describe(self) -> str:
@@ -103,6 +118,8 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 f"{self.describe()}: images of different sizes do not make a batch. Set the data "
                 "set's size (such as size=224), or use the host engine for views."
             )
+        if self.sample_seed is not None:
+            _seed_generators(self.sample_seed, asked, epoch)
         image, index, replaced = self._read_or_replace(asked)
         self._check_image(image)
         sample: dict[str, Any] = {
@@ -150,6 +167,14 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         size = f" {self.size}x{self.size}" if self.size else ""
         classes = f", {len(self._classes)} classes" if self._classes else ""
         return f"{name} ({split}): {len(self)} images{size}{classes}"
+
+
+def _seed_generators(seed: int, index: int, epoch: int) -> None:
+    """Seeds the global generators of Python, NumPy and torch's CPU."""
+    key = int(sample_keys(seed, np.array([epoch]), np.array([index]))[0])
+    random.seed(key)
+    np.random.seed(key % 2**32)
+    torch.default_generator.manual_seed(key % 2**63)  # torch.manual_seed would seed the GPUs too
 
 
 def check_split(split: str, test_fraction: float) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset, check_size, check_split
-from mvssl.datasets.images import ENDINGS, find_images, read_image
+from mvssl.datasets.images import MOST_BYTES, MOST_PIXELS, read_image, why_unreadable
+from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
@@ -38,6 +40,10 @@ class ImageFolder(ImageDataset):
         crop_pct: Share of the short side that the centre crop keeps.
         per_class: The most images of a class, the first by name, for a trial on a part of the data;
             with labels only.
+        max_pixels: An image with more is not decoded; another one takes its place.
+        max_bytes: A file that is larger is not read; likewise.
+
+    What training runs wrote below the folder (``work_dirs``, for one) is left out.
 
     Raises:
         UserError: The folder is missing or holds no image, its classes do not make a labelled
@@ -54,6 +60,8 @@ class ImageFolder(ImageDataset):
         size: int | None = None,
         crop_pct: float = 1.0,
         per_class: int | None = None,
+        max_pixels: int = MOST_PIXELS,
+        max_bytes: int = MOST_BYTES,
     ) -> None:
         check_split(split, test_fraction)
         check_size(size)
@@ -61,11 +69,14 @@ class ImageFolder(ImageDataset):
             raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
         if not 0 < crop_pct <= 1:
             raise UserError(f"crop_pct must be above 0 and at most 1, not {crop_pct!r}.")
+        check_count("ImageFolder", max_pixels=max_pixels, max_bytes=max_bytes)
         self.root = Path(root).expanduser()
         self.split = split
         self.crop_pct = crop_pct
         self.per_class = per_class
-        self._files = _find(self.root)
+        self._limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+        found = _find(self.root)
+        self._files = found.files
         self._note = ""
         numbers, classes = None, None
         if labels:
@@ -78,18 +89,26 @@ class ImageFolder(ImageDataset):
         elif per_class is not None:
             raise UserError(f"{self.root}: per_class={per_class} needs labels=True.")
         super().__init__(labels=numbers, classes=classes, size=size)
+        self.notes = _left_out(self.root, found)
 
     def __len__(self) -> int:
         return len(self._files)
 
     def read(self, index: int) -> NDArray[np.uint8] | None:
-        image = read_image(self.root / self._files[index])
+        image = read_image(self.root / self._files[index], **self._limits)
         if image is None or self.size is None:
             return image
         return _centre(image, self.size, self.crop_pct)
 
+    def fault(self, index: int) -> str:
+        return why_unreadable(self.root / self._files[index], **self._limits)
+
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
+
+    def names(self) -> list[str]:
+        # Below the root, so that the folder may move.
+        return list(self._files)
 
     def describe(self) -> str:
         return self._summary(str(self.root), self.split) + self._note
@@ -120,7 +139,7 @@ class ImageFolder(ImageDataset):
         return np.array(labels, dtype=np.int64), classes
 
 
-def _find(root: Path) -> list[str]:
+def _find(root: Path) -> Found:
     if not root.exists():
         raise UserError(
             f"There is no folder {root}. Check the path (it is read from {Path.cwd()}), or "
@@ -129,14 +148,32 @@ def _find(root: Path) -> list[str]:
     if not root.is_dir():
         raise UserError(f"{root} is a file. Give the folder that holds the images.")
     try:
-        files = find_images(root)
+        found = find_images(root)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    if not files:
+    if not found.files:
+        left_out = "".join(f" {text[0].upper()}{text[1:]}." for text in _left_out(root, found))
         raise UserError(
-            f"There are no images in {root} or below (looked for {', '.join(ENDINGS)})."
+            f"There are no images in {root} or below (looked for {', '.join(ENDINGS)}).{left_out}"
         )
-    return files
+    return found
+
+
+def _left_out(root: Path, found: Found) -> list[str]:
+    """What a user may have taken for images, in a sentence each."""
+    notes = []
+    if found.runs:
+        places = _some([str(root / run) for run in found.runs])
+        notes.append(f"pictures that training runs wrote are no images: left out in {places}")
+    if found.odd:
+        named = _some([f"{root / name} is {kind}" for name, kind in found.odd.items()])
+        notes.append(f"what is no regular file is left out: {named}")
+    return notes
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _test_folder(root: Path, parts: list[list[str]]) -> str | None:

@@ -1,4 +1,4 @@
-"""Image files: finding them below a folder, and decoding them without ever failing."""
+"""Decoding image files without ever failing, whoever made them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from typing import Any, Final
 import numpy as np
 from mmengine import fileio
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from mvssl.intake import kind_of_file
 from mvssl.opencv import cv2, mmcv
 
-ENDINGS: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Endings of the files that count as images, in any case."""
+MOST_PIXELS: Final = 200_000_000
+"""Pixels of an image that is decoded, unless a data set says otherwise."""
+MOST_BYTES: Final = 2**30
+"""Size of a file that is read, unless a data set says otherwise."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 _DEPTHS = (8, 10, 12, 14, 16)
 _MOST_PIXELS = 2**30  # as many as OpenCV takes
 
@@ -29,58 +33,107 @@ _LOGGING = cv2 if int(cv2.__version__.split(".")[0]) < 5 else cv2.utils.logging
 _SILENT = 0
 
 
-def find_images(root: Path) -> list[str]:
-    """Paths of all images below ``root``, relative to it, sorted, with ``/`` on every system.
-
-    Hidden files and folders are skipped. Symbolic links are followed, but every real folder is
-    entered once, so that a link to a folder above ends nowhere.
-    """
-    found: list[str] = []
-    entered: set[str] = set()
-    pending = [""]
-    while pending:
-        below = pending.pop()
-        real = os.path.realpath(root / below)
-        if real in entered:
-            continue
-        entered.add(real)
-        with os.scandir(root / below) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-        pending += sorted((f"{below}{e.name}/" for e in visible if e.is_dir()), reverse=True)
-        found += [
-            below + entry.name
-            for entry in visible
-            if entry.name.lower().endswith(ENDINGS) and entry.is_file()
-        ]
-    return sorted(found)
+class _UnreadableError(Exception):
+    """Says why a file is not read, as the end of a sentence that begins with its name."""
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8] | None:
+def read_image(
+    path: str | Path, max_pixels: int = MOST_PIXELS, max_bytes: int = MOST_BYTES
+) -> NDArray[np.uint8] | None:
     """Decodes an image file to uint8 (H, W, 3), RGB, turned upright as its EXIF entry says.
 
     Values of more than 8 bits are brought to 8 by the bits that the image uses (see `_to_8_bits`).
 
     Args:
         path: A file, or an address that one of mmengine's file backends reads.
+        max_pixels: An image that has more, by its header, is not decoded.
+        max_bytes: A file that is larger is not read.
 
     Returns:
-        The image; None where it is missing, is no image, or is cut off or damaged so that the
-        decoder can tell.
+        The image; None where it is missing, is no regular file, is no image of a kind in `ENDINGS`
+        (or GIF), is too large, or is cut off or damaged so that the decoder can tell.
     """
     try:
-        data = fileio.get(path)
-    except OSError:
-        return None
-    try:
-        return _decode_tiff(data) if data.startswith(_TIFF_STARTS) else _decode(data)
+        return _read(path, max_pixels, max_bytes)
     except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
+
+
+def why_unreadable(
+    path: str | Path, max_pixels: int = MOST_PIXELS, max_bytes: int = MOST_BYTES
+) -> str:
+    """Why `read_image` gives None, as the end of a sentence that begins with the file's name."""
+    try:
+        _read(path, max_pixels, max_bytes)
+    except _UnreadableError as error:
+        return str(error)
+    except Exception:
+        pass
+    return "cannot be read as an image"
+
+
+def _read(path: str | Path, max_pixels: int, max_bytes: int) -> NDArray[np.uint8] | None:
+    data = _content(path, max_bytes)
+    tiff = data.startswith(_TIFF_STARTS)
+    width, height = _tiff_size(data) if tiff else _size(data)
+    if width * height > max_pixels:
+        raise _UnreadableError(
+            f"has {width} x {height} pixels, more than max_pixels={max_pixels} of the data set"
+        )
+    return _decode_tiff(data) if tiff else _decode(data)
+
+
+def _content(path: str | Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file that is not too large; nothing waits for a pipe."""
+    if "://" in str(path):
+        data: bytes = fileio.get(path)
+        size = len(data)
+    else:
+        kind = kind_of_file(path)
+        if kind is not None:
+            raise _UnreadableError(f"is {kind}, no regular file")
+        # Should it have become a pipe since.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(file, "rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            data = opened.read() if size <= max_bytes else b""
+    if size > max_bytes:
+        raise _UnreadableError(f"has {size} bytes, more than max_bytes={max_bytes} of the data set")
+    return data
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height by the header.
+
+    Raises:
+        _UnreadableError: Of what is none of the kinds that are read. Pillow knows more of them, and
+            runs other programs for some.
+    """
+    try:
+        with _pillow_undisturbed(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        raise _UnreadableError("has more pixels than any decoder takes") from None
+    except UnidentifiedImageError:
+        raise _UnreadableError("cannot be read as an image of any kind that is known") from None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """Width and height by the first directory of a TIFF file."""
+    start = data[: 16 if data[2:3] == b"+" or data[3:4] == b"+" else 8]
+    directory = TiffImagePlugin.ImageFileDirectory_v2(start)
+    file = io.BytesIO(data)
+    file.seek(directory.next)
+    with _pillow_undisturbed():
+        directory.load(file)
+    width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
+    return int(width), int(height)
 
 
 def _decode(data: bytes) -> NDArray[np.uint8] | None:
     """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
     with _pillow_undisturbed():
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
             if image.mode.startswith("I"):
                 return _to_8_bits(np.asarray(ImageOps.exif_transpose(image)))

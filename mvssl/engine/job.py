@@ -29,6 +29,8 @@ class Job:
         objective: ``er`` where the config's er_head is in the place of its head.
         notes: sentences for the console.
         evaluation_note: why nothing is evaluated, where it is not.
+        stored: what checkpoints hold of the run beside, in their ``meta``.
+        changed: config values that are not those of the checkpoint which is resumed, by path.
     """
 
     config: str
@@ -43,6 +45,8 @@ class Job:
     objective: str = "native"
     notes: list[str] = field(default_factory=list)
     evaluation_note: str = ""
+    stored: dict[str, Any] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
 
     @property
     def dataset(self) -> ImageDataset:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 
-__all__ = ["REPEAT", "EpochSampler", "build_loader", "seed_everything"]
+__all__ = ["REPEAT", "EpochSampler", "build_loader"]
 
 REPEAT = 2**20
 """Step between the key epochs of a sample that comes up several times in an epoch."""
@@ -31,6 +30,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         num_samples: size of the data set.
         batch_size: images of a step over all processes.
         seed: of the shuffle.
+
+    Attributes:
+        skip: images at the start of the epoch, over all processes, that are left out, since a run
+            that is resumed has seen them.
     """
 
     def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
@@ -38,6 +41,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.skip = 0
         self._members: list[Tensor] | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,16 +65,23 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """Samples that this process sees in an epoch."""
         return self.num_samples // self.batch_size * self.batch_size // world_size()
 
+    @property
+    def steps_left(self) -> int:
+        """Whole batches after those that are left out."""
+        return max(self.num_samples - self.skip, 0) // self.batch_size
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        steps = self.num_samples // self.batch_size
+        steps = self.steps_left
+        total = self.skip + steps * self.batch_size
         if self._members is None:
-            order = torch.randperm(self.num_samples, generator=generator)[: steps * self.batch_size]
+            order = torch.randperm(self.num_samples, generator=generator)[:total]
             repeats = torch.zeros_like(order)
         else:
-            order, repeats = _balanced(self._members, steps * self.batch_size, generator)
-        keys = torch.stack([order, self.epoch + repeats * REPEAT], dim=1)
-        own = keys.view(steps, world_size(), -1, 2)[:, rank()].flatten(0, 1)
+            order, repeats = _balanced(self._members, total, generator)
+        keys = torch.stack([order, self.epoch + repeats * REPEAT], dim=1)[self.skip :]
+        share = self.batch_size // world_size()
+        own = keys.view(steps, world_size(), share, 2)[:, rank()].flatten(0, 1)
         for index, epoch in own.tolist():  # noqa: UP028  # a data set takes tuples for keys
             yield index, epoch
 
@@ -131,16 +142,21 @@ def build_loader(
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
+        generator=torch.Generator(),
+        worker_init_fn=partial(_seed_samples, seed),
     )
+
+
+def _seed_samples(seed: int, _: int) -> None:
+    """Let the data set of a worker seed what draws from global generators in it, per sample.
+
+    Which worker makes a sample, and after which others, is another thing in a run that is resumed.
+    """
+    info = get_worker_info()
+    if info is not None and isinstance(info.dataset, ImageDataset):
+        info.dataset.sample_seed = seed
 
 
 def largest_batch(num_samples: int) -> int:
     """The largest power of two that leaves at least two steps an epoch (one for a single image)."""
     return 1 << max((num_samples // 2).bit_length() - 1, 0)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch (all devices)."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

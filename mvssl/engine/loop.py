@@ -14,7 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mvssl.arguments import check_count
-from mvssl.distributed import average_gradients, is_distributed
+from mvssl.distributed import average_gradients, is_distributed, world_size
+from mvssl.engine.generators import seed_loader, set_generator_states
+from mvssl.engine.loaders import EpochSampler
 from mvssl.engine.micro_batch import (
     Piece,
     embed_pieces,
@@ -79,6 +81,13 @@ class TrainLoop(BaseLoop):
 
     Attributes:
         epoch, iter: how many are over.
+        epoch_images: of the epoch that is not over, over all processes: how many were trained on.
+            Before the first step of an epoch it is above 0 only in a run that was resumed within
+            the epoch, which goes on with the rest of its images; a hook's ``before_train_epoch``
+            then leaves what it did at the epoch's start as it is.
+        generators: states of a process's random number generators for an epoch that goes on.
+        skew: iterations that were taken more than a run with the present batch would have; not 0
+            where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
         stop_training: set by a hook that ends the run after this epoch.
     """
@@ -95,12 +104,41 @@ class TrainLoop(BaseLoop):
         if micro_batch_size is not None:
             check_count("train_cfg", micro_batch_size=micro_batch_size)
         self.max_epochs = max_epochs
-        self.max_iters = max_epochs * len(self.dataloader)
         self.micro_batch_size = micro_batch_size
         self.epoch = 0
         self.iter = 0
+        self.epoch_images = 0
+        self.generators: dict[str, Any] | None = None
+        self.skew = 0
         self.monitor: Monitor | None = None
         self.stop_training = False
+
+    def start_at(self, epoch: int, iteration: int, images: int = 0) -> None:
+        """Go on where a run was.
+
+        Args:
+            epoch: whole epochs that are over.
+            iteration: iterations that were taken, of whatever batch.
+            images: of the epoch under way that were trained on, over all processes; whole batches
+                of them are over.
+        """
+        self.epoch, self.iter, self.epoch_images = epoch, iteration, images
+        self.skew = iteration - epoch * len(self.dataloader) - self._leave_out()
+
+    @property
+    def length(self) -> int:
+        """Iterations of a whole run with the present batch: what schedules go by."""
+        return self.max_epochs * len(self.dataloader)
+
+    @property
+    def position(self) -> int:
+        """Iterations of such a run that are over, of ``length``; during an iteration its number."""
+        return self.iter - self.skew
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations that are taken and that are left."""
+        return self.length + self.skew
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""
@@ -112,18 +150,36 @@ class TrainLoop(BaseLoop):
         return model
 
     def run_epoch(self) -> None:
-        """One pass over the loader."""
+        """One pass over the loader, or over what is left of it after a resume."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for number, batch in enumerate(self.dataloader):
+        for number, batch in enumerate(self.dataloader, self._begin_epoch()):
             self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
             outputs = self.step(batch)
+            self.epoch_images += (self.dataloader.batch_size or 1) * world_size()
             self.runner.call_hook(
                 "after_train_iter", batch_idx=number, data_batch=batch, outputs=outputs
             )
             self.iter += 1
         self.runner.call_hook("after_train_epoch")
         self.epoch += 1
+        self.epoch_images = 0
+
+    def _begin_epoch(self) -> int:
+        """How many steps of this epoch are over, and ready for the next one."""
+        seed_loader(self.dataloader)
+        states, self.generators = self.generators, None
+        if self.epoch_images and states is not None:
+            set_generator_states(states)
+        return self._leave_out()
+
+    def _leave_out(self) -> int:
+        """Have the sampler leave out images that were trained on; the steps that this saves."""
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, EpochSampler):
+            return 0
+        sampler.skip = self.epoch_images
+        return len(self.dataloader) - sampler.steps_left
 
     def step(self, batch: dict[str, Any]) -> dict[str, float | Tensor]:
         """One optimiser step on a loader's batch; its scalars, without gradient."""

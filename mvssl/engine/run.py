@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from mmengine.hooks import Hook
@@ -28,6 +29,9 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    epoch_images: int
+    """Images of the running epoch that were trained on, over all processes; above 0 before its
+    first step where a resumed run goes on within the epoch."""
     stop_training: bool
     """Set to end the run after this epoch."""
 
@@ -65,6 +69,18 @@ class Run(Protocol):
         """Iterations so far; during an iteration its number from 0."""
 
     @property
+    def position(self) -> int:
+        """Iterations so far, counted in those of a whole run with the present batch.
+
+        It differs from ``iter`` where the batch was another one before a resume; schedules go by
+        it, out of ``length``.
+        """
+
+    @property
+    def length(self) -> int:
+        """Iterations of a whole run with the present batch."""
+
+    @property
     def max_epochs(self) -> int: ...
     @property
     def max_iters(self) -> int: ...
@@ -86,6 +102,12 @@ class Run(Protocol):
     def logger(self) -> logging.Logger: ...
     @property
     def message_hub(self) -> MessageHub: ...
+
+    def save_mid_epoch(self) -> Path:
+        """Write ``iter_N.pth`` after the step that runs now; see ``mvssl.engine.Runner``."""
+
+    def save_epoch(self) -> Path:
+        """Write ``epoch_N.pth`` after the epoch that runs now."""
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         """Let every hook that has a method of this name run it."""

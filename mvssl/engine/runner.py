@@ -20,21 +20,26 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_
+from mvssl.distributed import broadcast_, on_first_rank, world_size
+from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook
 from mvssl.engine.job import Job
-from mvssl.engine.loaders import seed_everything
 from mvssl.engine.loop import TrainLoop, distribute
+from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
+from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError
+from mvssl.errors import UserError, in_words
+from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 
 __all__ = ["Runner"]
 
-# Of mmengine's run-time notes those that a resumed run needs: which checkpoints it may delete.
-SAVED_INFO = ("keep_ckpt_ids",)
+# What reading something of another kind raises.
+CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+# Parts of a config from which rates follow.
+COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -81,6 +86,7 @@ class Runner(MMRunner):
         self.epoch_means: dict[str, float] = {}
         self.checkpoint = checkpoint
         self.train_set = job.dataset
+        self.stored, self.changed = job.stored, job.changed
         self._seconds_before = 0.0
         self._since: float | None = None
         plain = job.cfg.to_dict()
@@ -153,6 +159,14 @@ class Runner(MMRunner):
                 method(self, **arguments)
 
     @property
+    def position(self) -> int:
+        return self.train_loop.position
+
+    @property
+    def length(self) -> int:
+        return self.train_loop.length
+
+    @property
     def seconds(self) -> float:
         running = 0.0 if self._since is None else time.perf_counter() - self._since
         return self._seconds_before + running
@@ -215,47 +229,79 @@ class Runner(MMRunner):
             if isinstance(hook, ProgressHook):
                 hook.message(text)
 
+    def save_epoch(self) -> Path:
+        """Write ``epoch_N.pth`` in ``after_train_epoch``; every process calls this.
+
+        What is called after it in the epoch is done by no run that is resumed.
+        """
+        return self._save(f"epoch_{self.epoch + 1}.pth", self.epoch + 1, self.iter, 0)
+
+    def save_mid_epoch(self) -> Path:
+        """Write ``iter_N.pth`` in ``after_train_iter``; every process calls this after one step.
+
+        A run that is resumed from it goes on with the next step, with every number as it would
+        have been. The caller is the last of all hooks (priority ``LOWEST``), since what hooks do
+        after it in the step would be lost.
+        """
+        images = self.train_loop.epoch_images
+        return self._save(f"iter_{self.iter + 1}.pth", self.epoch, self.iter + 1, images)
+
     def save_checkpoint(
-        self,
-        out_dir: str,
-        filename: str,
-        *_: Any,
-        save_optimizer: bool = True,
-        save_param_scheduler: bool = True,
-        meta: dict[str, Any] | None = None,
-        by_epoch: bool = True,
-        **__: Any,
+        self, out_dir: str, filename: str, *_: Any, by_epoch: bool = True, **__: Any
     ) -> None:
-        if self.rank != 0:
-            return
-        content: dict[str, Any] = {
+        """What a hook of mmengine calls, at the end of an epoch or after a step."""
+        if by_epoch:
+            self._save(filename, self.epoch + 1, self.iter, 0, Path(out_dir))
+        else:
+            images = self.train_loop.epoch_images
+            self._save(filename, self.epoch, self.iter + 1, images, Path(out_dir))
+
+    def _save(
+        self, name: str, epoch: int, steps: int, images: int, folder: Path | None = None
+    ) -> Path:
+        path = (folder or Path(self.work_dir)) / name
+        own, hooks = shares(self.model, self.optim_wrapper, self.scalars), hook_states(self.hooks)
+
+        def write() -> None:
+            content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
+            self.call_hook("before_save_checkpoint", checkpoint=content)
+            checkpoints.save_checkpoint(content, path)
+            write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+
+        on_first_rank(write)  # no process goes on where it could not be written
+        return path
+
+    def _content(self, epoch: int, steps: int, images: int) -> dict[str, Any]:
+        """What all processes have alike.
+
+        Args:
+            epoch: whole epochs.
+            steps: iterations in all.
+            images: of the epoch that is not over, over all processes.
+        """
+        return {
             "meta": {
-                **(meta or {}),
-                "epoch": self.epoch + 1 if by_epoch else self.epoch,
-                "iter": self.iter if by_epoch else self.iter + 1,
+                **self.stored,
+                "epoch": epoch,
+                "iter": steps,
+                "epoch_images": images,
+                "world_size": world_size(),
                 "max_epochs": self.max_epochs,
+                "steps_per_epoch": len(self.train_dataloader),
                 "seed": self.seed,
                 "config": self.cfg.pretty_text,
                 "epoch_means": self.epoch_means,
                 "seconds": self.seconds,
+                "stop_training": self.train_loop.stop_training,
             },
             "state_dict": self.model.state_dict(),
+            "optimizer": self.optim_wrapper.state_dict(),
+            "param_schedulers": [s.state_dict() for s in self.param_schedulers or []],
             "history": self.history.state_dict(),
             "message_hub": {
                 name: list(buffer.data) for name, buffer in self.message_hub.log_scalars.items()
             },
-            "runtime_info": {
-                name: list(ids)
-                for name, ids in self.message_hub.runtime_info.items()
-                if name in SAVED_INFO
-            },
         }
-        if save_optimizer:
-            content["optimizer"] = self.optim_wrapper.state_dict()
-        if save_param_scheduler and self.param_schedulers is not None:
-            content["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
-        self.call_hook("before_save_checkpoint", checkpoint=content)
-        checkpoints.save_checkpoint(content, Path(out_dir) / filename)
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
         content = checkpoints.load_checkpoint(filename)
@@ -279,23 +325,43 @@ class Runner(MMRunner):
         """Go on from where a run was when the checkpoint was written.
 
         Raises:
-            UserError: it is of another model.
+            UserError: it is of another model, or lacks something.
         """
         content, meta = checkpoint.content, checkpoint.content["meta"]
         self._take_weights(content, checkpoint.path)
-        self.train_loop.epoch, self.train_loop.iter = meta["epoch"], meta["iter"]
+        loop = self.train_loop
+        loop.start_at(meta["epoch"], meta["iter"], meta["epoch_images"])
+        # At an epoch's end a hook had ended that run, and who resumes it wants it to go on.
+        loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
+        try:
+            loop.generators = load_shares(content, self.model, self.scalars)
+            load_hook_states(self.hooks, content["hooks"])
+        except CONTENT_ERRORS as error:
+            raise UserError(
+                f"{checkpoint.path} does not hold what a run goes on with (generators, means and "
+                f"hooks: {in_words(error)}): give a file that this version wrote, or load its "
+                f"weights by model.backbone.checkpoint."
+            ) from error
         self.epoch_means = dict(meta["epoch_means"])
         self._seconds_before = meta["seconds"]
-        self.optim_wrapper.load_state_dict(content["optimizer"])
-        for scheduler, state in zip(
-            self.param_schedulers or [], content.get("param_schedulers", []), strict=True
-        ):
-            scheduler.load_state_dict(state)
+        self._restore_optimizer(checkpoint)
         self.history.load_state_dict(content["history"])
         for name, (values, counts) in content.get("message_hub", {}).items():
             buffer = HistoryBuffer(values.numpy(), counts.numpy())
             self.message_hub.log_scalars[name] = buffer
-        for name in SAVED_INFO:
-            if name in content.get("runtime_info", {}):
-                self.message_hub.update_info(name, content["runtime_info"][name])
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
+
+    def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
+        """Its state; rates and other options from the present config where that differs."""
+        content, meta = checkpoint.content, checkpoint.content["meta"]
+        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
+        differs = any(path.startswith(COURSE) for path in self.changed)
+        course = (meta["max_epochs"], meta["steps_per_epoch"])
+        again = differs or course != (self.max_epochs, steps)
+        if again:
+            replay(schedulers, self.position, steps)
+        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
+        if not again:
+            states = content.get("param_schedulers", [])
+            for scheduler, state in zip(schedulers, states, strict=True):
+                scheduler.load_state_dict(state)

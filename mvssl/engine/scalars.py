@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from mmengine.device import get_device
 from torch import Tensor
 
 from mvssl.distributed import all_reduce_mean
@@ -25,6 +27,15 @@ class ScalarMeans:
             value = torch.as_tensor(scalar, dtype=torch.float64).detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sums and counts of this process."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state_dict`` gave, on the device that the run uses."""
+        self._sums = {name: value.to(get_device()) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])
 
     def read_and_clear(self) -> dict[str, float]:
         """Means over steps and processes; every process calls this after the same step."""
@@ -50,3 +61,12 @@ class RunScalars:
         """Count one step of ``scalars`` in both."""
         self.interval.add(scalars)
         self.epoch.add(scalars)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of this process."""
+        return {"interval": self.interval.state_dict(), "epoch": self.epoch.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state_dict`` gave."""
+        self.interval.load_state_dict(state["interval"])
+        self.epoch.load_state_dict(state["epoch"])

@@ -96,7 +96,12 @@ def _own_batches(
     dataset: ImageDataset, batch_size: int, num_workers: int
 ) -> DataLoader[dict[str, Tensor]]:
     own = range(rank(), len(dataset), world_size())
-    return DataLoader(Subset(dataset, own), batch_size=batch_size, num_workers=num_workers)
+    return DataLoader(
+        Subset(dataset, own),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # measuring draws nothing from the one that training uses
+    )
 
 
 def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:

@@ -41,7 +41,10 @@ def extract_record(
     own = Subset(shown, chosen[rank() :: world_size()])
     parts = []
     with evaluation_mode(model), torch.inference_mode():
-        for batch in DataLoader(own, batch_size=batch_size, num_workers=num_workers):
+        # A generator of its own: measuring draws nothing from the one that training uses.
+        for batch in DataLoader(
+            own, batch_size=batch_size, num_workers=num_workers, generator=torch.Generator()
+        ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))
     shares = all_gather_object(join_records(parts) if parts else None)

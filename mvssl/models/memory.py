@@ -5,7 +5,7 @@ Everything here is saved in checkpoints and equal on all processes, bit for bit.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -86,8 +86,9 @@ class EmbeddingQueue(nn.Module):
         """
         rows = gather_detached(rows)
         self.check_batch(len(rows))
-        start = self.pushed.count % self.size
-        self.data[start : start + len(rows)] = rows.to(self.data.dtype)
+        # Around the end too: where the batch was another one before, none need end there.
+        places = (torch.arange(len(rows), device=rows.device) + self.pushed.count) % self.size
+        self.data[places] = rows.to(self.data.dtype)
         self.pushed.add(len(rows))
 
 
@@ -99,6 +100,8 @@ class MemoryBank(nn.Module):
         channels: D.
         momentum: the fraction of an entry that is kept when its image is seen.
     """
+
+    keyed_by_image: ClassVar[bool] = True
 
     data: Tensor
 

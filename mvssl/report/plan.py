@@ -13,6 +13,7 @@ import mvssl
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
+from mvssl.errors import printable
 from mvssl.models import MultiView
 
 __all__ = ["opening", "show_plan"]
@@ -109,8 +110,9 @@ def opening(job: Job, place: str) -> str:
         **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
     }
-    rows = [f"{name:<11}{text}" for name, text in lines.items()]
-    return "\n".join([f"mvssl {mvssl.__version__}", *rows, *job.notes, ""])
+    rows = [f"{name:<11}{printable(text)}" for name, text in lines.items()]
+    notes = [*job.notes, *(f"note: {text}." for text in job.dataset.notes)]
+    return "\n".join([f"mvssl {mvssl.__version__}", *rows, *map(printable, notes), ""])
 
 
 def _title(model: MultiView) -> str:

@@ -86,7 +86,8 @@ def write_summary(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> N
         TypeError: if a value is of a type that JSON has no form for.
     """
     text = json.dumps(_jsonable(summary), indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes_atomically(path, (text + "\n").encode())
+    # Names of files may hold bytes that are no text: JSON has an escape for them.
+    write_bytes_atomically(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def _evaluation_rows(

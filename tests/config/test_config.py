@@ -411,7 +411,7 @@ def test_values_of_another_kind_than_the_constructor_takes(tmp_path: Path) -> No
         ("del model['data_preprocessor']", "model.data_preprocessor is missing"),
         ("train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)", "a run is counted in epochs"),
         ("train_cfg['by_epoch'] = False", "a run is counted in epochs"),
-        ("default_hooks['checkpoint']['by_epoch'] = False", "from the end of an epoch"),
+        ("default_hooks['checkpoint']['by_epoch'] = False", "interval counts epochs"),
         ("optim_wrapper['optimizer'] = None", "OptimWrapper needs 'optimizer'"),
         ("train_cfg = 3", "train_cfg is a dict, got 3."),
         ("custom_hooks = dict(mine=dict(type='TeacherHook'))", "custom_hooks is a list, got {"),

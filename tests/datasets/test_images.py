@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from mmengine import fileio
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 
-from mvssl.datasets.images import find_images, read_image
+from mvssl.datasets.images import read_image, why_unreadable
+from mvssl.datasets.listing import find_images
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {}),
@@ -51,7 +56,7 @@ def test_images_are_found_in_any_case_sorted_and_below(tmp_path: Path) -> None:
         *(tmp_path / name for name in ("notes.txt", "jpg", ".h.jpg", ".hidden/i.jpg", "x/.j.png"))
     )
     (tmp_path / "folder.jpg").mkdir()
-    assert find_images(tmp_path) == wanted
+    assert find_images(tmp_path).files == wanted
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (outside / "deep" / "self").symlink_to(outside / "deep")
     (root / "gone").symlink_to(tmp_path / "missing")
     (root / "4.jpg").symlink_to(outside / "2.jpg")
-    assert find_images(root) == ["4.jpg", "a/1.jpg", "b/2.jpg", "b/deep/3.jpg"]
+    assert find_images(root).files == ["4.jpg", "a/1.jpg", "b/2.jpg", "b/deep/3.jpg"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -290,3 +295,130 @@ def test_too_many_pixels_for_any_decoder_are_unreadable(tmp_path: Path) -> None:
     header[18:26] = (2**15).to_bytes(4, "little") + (2**15 + 1).to_bytes(4, "little")
     (tmp_path / "a.bmp").write_bytes(header)
     assert read_image(tmp_path / "a.bmp") is None
+
+
+def _huge_png(side: int) -> bytes:
+    """A picture of one colour, of few bytes."""
+    buffer = io.BytesIO()
+    Image.new("1", (side, side)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "big.tif"])
+def test_an_image_with_too_many_pixels_is_not_decoded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    if name == "big.tif":
+        _photo().save(path, "TIFF", big_tiff=True)
+    else:
+        path.write_bytes(_encoded(name))
+    assert read_image(path, max_pixels=12_000) is not None
+    monkeypatch.setattr(mmcv, "imfrombytes", None)  # it would not be called in vain
+    assert read_image(path, max_pixels=11_999) is None
+    assert "has 120 x 100 pixels, more than max_pixels=11999" in why_unreadable(path, 11_999)
+
+
+def test_a_small_file_of_very_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(_huge_png(15_000))
+    assert (tmp_path / "a.png").stat().st_size < 100_000
+    assert read_image(tmp_path / "a.png") is None
+    assert "has 15000 x 15000 pixels" in why_unreadable(tmp_path / "a.png")
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(_encoded("png"))
+        file.truncate(200 * 10**9)
+    assert read_image(tmp_path / "a.png") is None
+    assert "has 200000000000 bytes, more than max_bytes" in why_unreadable(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device", "a folder", "a link"])
+def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "a device" else path)
+    assert read_image(path) is None
+    assert why_unreadable(path).startswith(f"is {kind}")
+    assert find_images(tmp_path).files == []
+    odd = find_images(tmp_path).odd
+    assert odd == {} if kind == "a folder" else odd["a.png"].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"P6 9 9 255\n" + bytes(300)]
+)
+def test_kinds_that_no_one_asked_for_are_not_decoded(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow would have Ghostscript run the program that a PostScript file is."""
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert read_image(tmp_path / "a.jpg") is None
+    assert (
+        why_unreadable(tmp_path / "a.jpg") == "cannot be read as an image of any kind that is known"
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["last_checkpoint", "views.png"],
+        ["train.log", "views.png"],
+        ["summary.json", "curves.png", "backbone.safetensors"],
+        ["train.log", "curves.png", "plots/tsne.png"],
+    ],
+)
+def test_a_folder_that_holds_a_run_has_no_images(names: list[str], tmp_path: Path) -> None:
+    _touch(tmp_path / "cat/1.jpg", *(tmp_path / "cat/run" / name for name in names))
+    found = find_images(tmp_path)
+    assert found.files == ["cat/1.jpg"]
+    assert found.runs == ["cat/run"]
+
+
+def test_the_default_place_of_runs_has_no_images(tmp_path: Path) -> None:
+    _touch(
+        tmp_path / "1.jpg", tmp_path / "work_dirs/a/b/curves.png", tmp_path / "a/work_dirs/c.png"
+    )
+    found = find_images(tmp_path)
+    assert found.files == ["1.jpg"]
+    assert sorted(found.runs) == ["a/work_dirs", "work_dirs"]
+
+
+def test_a_run_in_the_data_folder_itself_costs_no_image(tmp_path: Path) -> None:
+    _touch(*(tmp_path / name for name in ("1.jpg", "a/2.jpg", "last_checkpoint", "views.png")))
+    found = find_images(tmp_path)
+    assert found.files == ["1.jpg", "a/2.jpg"]
+    assert found.runs == [""]
+
+
+def test_a_file_of_ones_own_makes_no_run(tmp_path: Path) -> None:
+    _touch(*(tmp_path / "a" / name for name in ("1.jpg", "summary.json", "train.log")))
+    _touch(tmp_path / "b" / "views.png")
+    assert find_images(tmp_path).files == ["a/1.jpg", "b/views.png"]
+    assert find_images(tmp_path).runs == []
+
+
+def test_a_listing_asks_nothing_more_of_a_regular_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _touch(*(tmp_path / f"{number}.jpg" for number in range(50)))
+    asked: list[Any] = []
+    real = os.stat
+
+    def counted(*arguments: Any, **more: Any) -> os.stat_result:
+        asked.append(arguments)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(os, "stat", counted)
+    monkeypatch.setattr(os, "lstat", counted)
+    assert len(find_images(tmp_path).files) == 50
+    assert len(asked) < 20

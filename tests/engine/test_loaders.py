@@ -5,7 +5,8 @@ import torch
 from torch.utils.data import default_collate
 
 from mvssl.datasets import Digits
-from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch, seed_everything
+from mvssl.engine.generators import seed_everything
+from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch
 from mvssl.errors import UserError
 from mvssl.views import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool

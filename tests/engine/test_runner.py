@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import CheckpointHook
 
 from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
+from mvssl.engine.hooks import CheckpointHook
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import MODELS

@@ -258,3 +258,11 @@ def test_geometry_knows_collapse_and_a_full_sphere() -> None:
     assert float(flat["uniformity"]) == pytest.approx(0.0, abs=1e-9)
     assert float(flat["features_entropy"]) == pytest.approx(flat["features_entropy_floor"])
     assert float(full["features_entropy"]) <= float(full["features_entropy_cap"])
+
+
+def test_a_queue_goes_on_around_its_end_with_another_batch() -> None:
+    queue = EmbeddingQueue(size=6, channels=1)
+    queue.push(torch.tensor([[0.0], [1.0]]))
+    for start in (2, 5):
+        queue.push(torch.arange(start, start + 3.0)[:, None])
+    assert sorted(queue.read()[:, 0].tolist()) == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]

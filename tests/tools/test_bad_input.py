@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from mvssl.apis import TrainOptions
+from mvssl.apis.resume import described
 from mvssl.datasets import Digits
 from tests.hostile import write_hostile
-from tests.mini import ROOT, train_cli, tree, write_config
+from tests.mini import ROOT, prepared, train_cli, tree, write_config
 
 BATCH = "train_dataloader.batch_size"
 
@@ -255,8 +257,12 @@ def _checkpoint(**content: Any) -> dict[str, Any]:
         (b"notes", "is not a checkpoint, or it is damaged"),
         ({"w": torch.ones(2)}, "cannot be resumed, it lacks history, meta, optimizer, state_dict"),
         (_checkpoint(state_dict={"neck.w": torch.ones(2)}), "are not this model's (missing: "),
+        (
+            {"state_dict": {}, "meta": 3, "optimizer": {}, "history": {}},
+            "of its meta epoch, epoch_means, iter, max_epochs, names, options, seconds,",
+        ),
     ],
-    ids=["no checkpoint", "weights alone", "another model"],
+    ids=["no checkpoint", "weights alone", "another model", "meta of another kind"],
 )
 @pytest.mark.parametrize("place", ["new", "run"])
 def test_a_checkpoint_that_is_not_this_runs(
@@ -273,6 +279,11 @@ def test_a_checkpoint_that_is_not_this_runs(
     if isinstance(content, bytes):
         file.write_bytes(content)
     else:
+        if content.get("meta") == {}:
+            options = TrainOptions(str(config))
+            run_so_far = {"epoch": 1, "iter": 5, "max_epochs": 2, "steps_per_epoch": 5}
+            more = {"epoch_means": {}, "seconds": 1.0, **described(options, prepared(options))}
+            content = {**content, "meta": {**run_so_far, **more}}
         torch.save(content, file)
     (run / "views.png").write_text("an earlier result")
     argv = (config, "--resume", file, "--work-dir", tmp_path / place)

@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 
+from mvssl.engine.hooks.checkpoint import CheckpointHook
 from mvssl.engine.hooks.clustering import ClusteringHook
 from mvssl.engine.hooks.data_faults import DataFaultHook
 from mvssl.engine.hooks.evaluation import EvaluationHook
@@ -14,6 +15,7 @@ from mvssl.engine.hooks.teacher import TeacherHook
 from mvssl.registry import HOOKS
 
 __all__ = [
+    "CheckpointHook",
     "ClusteringHook",
     "DataFaultHook",
     "EvaluationHook",

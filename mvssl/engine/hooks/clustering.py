@@ -57,7 +57,8 @@ class ClusteringHook(Hook):
         if not isinstance(head, ClusteringHead):
             return
         loader = runner.train_dataloader
-        if head.is_due(runner.epoch):
+        # What the epoch began with is in the head's buffers where a resumed run goes on within it.
+        if head.is_due(runner.epoch) and not runner.train_loop.epoch_images:
             share = None
             if not bool(head.clustered):
                 _warm_up_statistics(runner)

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
-from mvssl.errors import UserError
+from mvssl.errors import UserError, printable
 from mvssl.registry import HOOKS
 
 __all__ = ["DataFaultHook"]
@@ -36,6 +36,17 @@ class DataFaultHook(Hook):
         self.corrupt: set[int] = set()
         self._new: set[int] = set()
 
+    def state_dict(self) -> dict[str, list[int]]:
+        """What was found, and what was not yet counted, over all processes."""
+        return {
+            "corrupt": sorted(self.corrupt),
+            "new": sorted(set().union(*all_gather_object(self._new))),
+        }
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Put back what ``state_dict`` gave."""
+        self.corrupt, self._new = set(state["corrupt"]), set(state["new"])
+
     def after_train_iter(
         self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
@@ -52,9 +63,8 @@ class DataFaultHook(Hook):
         self._new = set()
         self.corrupt |= found
         for index in sorted(found):
-            runner.console_message(
-                f"{dataset.path(index)} cannot be read as an image: another one takes its place."
-            )
+            where = printable(dataset.path(index))
+            runner.console_message(f"{where} {dataset.fault(index)}: another one takes its place.")
         limit = max(self.minimum, self.fraction * len(dataset))
         if len(self.corrupt) > limit:
             first = ", ".join(dataset.path(index) for index in sorted(self.corrupt)[:3])

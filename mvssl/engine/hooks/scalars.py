@@ -47,9 +47,24 @@ class ScalarsHook(Hook):
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Images since the last point and in the epoch, and the seconds that they took."""
+        now = time.perf_counter()
+        return {
+            "images": [self._images, self._epoch_images],
+            "seconds": [now - self._since, now - self._epoch_since],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` gave."""
+        now = time.perf_counter()
+        self._images, self._epoch_images = state["images"]
+        self._since, self._epoch_since = (now - seconds for seconds in state["seconds"])
+
     def before_train_epoch(self, runner: Run) -> None:
-        self._images = self._epoch_images = 0
-        self._since = self._epoch_since = time.perf_counter()
+        if not runner.train_loop.epoch_images:
+            self._images = self._epoch_images = 0
+            self._since = self._epoch_since = time.perf_counter()
 
     def after_train_iter(
         self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None

@@ -39,7 +39,9 @@ class ScheduleHook(Hook):
 
     The scalar's name is made of the path's last two parts: ``teacher_momentum`` for
     ``model.teacher.momentum``. The value follows from the iteration's number alone, so a run that
-    is resumed has the values of one that never stopped, with more epochs those of the longer run.
+    is resumed has the values of one that never stopped, with more epochs those of the longer run,
+    and with another batch it is at the same fraction of the ramp. A length in ``iters`` counts
+    the iterations that were taken, whatever their batch.
 
     Args:
         path: ``model.<attribute path>``, of a number or of True or False, or
@@ -192,20 +194,29 @@ class ScheduleHook(Hook):
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
         self.bind(runner.model, runner.optim_wrapper.optimizer)
 
+    def before_train(self, runner: Run) -> None:
+        # A resumed run may measure before it steps, with what its last step set.
+        if runner.iter:
+            self._set(runner, 1)
+
     def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
+        runner.scalars.add({self.name: float(self._set(runner))})
+
+    def _set(self, runner: Run, before: int = 0) -> Value:
+        """Set what belongs to the step so many before this one; the first of the values."""
         shape, length = SHAPES[self.shape], self._length(runner)
-        values = [shape(bound.start, self.end, runner.iter, length) for bound in self._bound]
+        step = (runner.position if self.iters is None else runner.iter) - before
+        values = [shape(bound.start, self.end, step, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
-        runner.scalars.add({self.name: float(values[0])})
+        return values[0]
 
     def _length(self, runner: Run) -> int:
         if self.iters is not None:
             return self.iters
         if self.epochs is not None:
             return max(round(self.epochs * len(runner.train_dataloader)), 1)
-        length: int = runner.max_iters
-        return length
+        return runner.length
 
     def describe(self) -> str:
         """``teacher.momentum 0.9 to 1 (cosine)``, once it is bound."""

@@ -13,8 +13,8 @@ from torch import nn
 from mvssl.checkpoint import load_weights_strictly, open_safetensors
 from mvssl.errors import UserError
 from mvssl.files import write_atomically
+from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.timm_backbone import TimmBackbone
-from mvssl.registry import BACKBONES
 
 __all__ = ["load_backbone", "save_backbone"]
 
@@ -69,9 +69,11 @@ def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
     ``preprocessing`` (None where the file does not say), which ``summary.json`` shows as well.
 
     A backbone of one's own is built by its name, so import the module that registers it first.
+    Nothing else that the file says is imported, run or fetched, whoever wrote it.
 
     Raises:
-        UserError: the file is missing, is not one that mvssl wrote, or does not match.
+        UserError: the file is missing, is not one that mvssl wrote, describes anything but a
+            registered backbone with plain arguments, or does not match.
     """
     weights, metadata = open_safetensors(path)
     if "build" not in metadata:
@@ -79,9 +81,10 @@ def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
             f"{path} does not say how its backbone is built: give the backbone.safetensors of a "
             f"run of mvssl."
         )
-    backbone: Any = BACKBONES.build(json.loads(metadata["build"]))
+    preprocessing = parse_plain(metadata.get("preprocessing", "null"), "preprocessing", path)
+    backbone: Any = build_described(metadata["build"], weights, path, _exported)
     load_weights_strictly(_exported(backbone), weights, path)
-    backbone.preprocessing = json.loads(metadata.get("preprocessing", "null"))
+    backbone.preprocessing = preprocessing
     loaded: nn.Module = backbone.eval()
     return loaded
 

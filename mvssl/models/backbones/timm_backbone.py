@@ -17,6 +17,8 @@ from mvssl.registry import BACKBONES
 __all__ = ["TimmBackbone"]
 
 STEMS = ("default", "cifar")
+# What timm.create_model takes itself, above all where weights come from, is none of a model's.
+OWN_ARGUMENTS = {"num_classes", "features_only", *inspect.signature(timm.create_model).parameters}
 
 
 @BACKBONES.register_module()
@@ -89,7 +91,7 @@ def _student(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Module:
-    clash = {"num_classes", "pretrained", "checkpoint_path", "features_only"} & set(model_args)
+    clash = OWN_ARGUMENTS & set(model_args)
     if clash:
         raise UserError(
             f"model.backbone.model_args holds {', '.join(sorted(clash))}, which TimmBackbone sets "

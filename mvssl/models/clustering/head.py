@@ -46,6 +46,7 @@ class ClusteringHead(Head):
 
     min_views = 1
     measures_information = True
+    keyed_by_image: ClassVar[bool] = True
     balanced: bool = False
     needed_hooks: ClassVar[Mapping[str, str]] = {
         "ClusteringHook": "the clusters of model.head are found by ClusteringHook, and there is "

@@ -1,0 +1,129 @@
+"""A run that goes on from within an epoch equals one that never stopped, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mvssl.apis import TrainOptions
+from mvssl.checkpoint import load_run
+from mvssl.engine import Runner
+from mvssl.engine.generators import seed_everything
+from tests.mini import ROOT, prepared
+
+CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
+STEPS = 5  # an epoch of 360 images in batches of 64
+SMALL: dict[str, Any] = {
+    "train_dataloader.dataset.split": "test",
+    "train_cfg.max_epochs": 2,
+    "param_scheduler.warmup_epochs": 1,
+    "default_hooks.scalars.interval": 3,
+    "default_hooks.information.interval": 2,
+    "default_hooks.checkpoint": {"type": "CheckpointHook", "interval": 9},
+    "visualizer.vis_backends": [],
+    "evaluation": None,
+}
+NARROW: dict[str, Any] = {
+    "model.backbone.model_args.embed_dim": 16,
+    "model.backbone.model_args.depth": 2,
+    "model.backbone.model_args.num_heads": 2,
+    "model.backbone.model_args.drop_path_rate": 0.2,
+    "model.backbone.model_args.proj_drop_rate": 0.1,
+}
+
+
+class SaveHook(Hook):
+    """Saves after some steps, counted from 1."""
+
+    priority = "LOWEST"
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self.steps = steps
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 in self.steps:
+            path = runner.save_mid_epoch()
+            # So that nobody clears it away.
+            path.rename(path.with_name(f"step_{runner.iter + 1}.pth"))
+
+
+def run(
+    folder: Path,
+    config: str = "byol_vit",
+    steps: Sequence[int] = (),
+    checkpoint: Path | None = None,
+    hooks: Sequence[Hook] = (),
+    objective: str = "native",
+    **more: Any,
+) -> Path:
+    """A run of two small epochs; its last checkpoint."""
+    options = {**SMALL, **({} if config == "cmc_vit" else NARROW), **more}
+    file = str(ROOT / "configs" / f"{config}.py")
+    seed_everything(0)
+    job = prepared(TrainOptions(config=file, objective=objective, cfg_options=options))
+    job.custom_hooks += [SaveHook(steps), *hooks]
+    Runner(job, folder, None if checkpoint is None else load_run(checkpoint)).train()
+    return folder / "epoch_2.pth"
+
+
+def plain(value: Any) -> Any:
+    """Arrays in the place of tensors, without what is measured in seconds."""
+    if isinstance(value, torch.Tensor):
+        return value.numpy()
+    if isinstance(value, Mapping):
+        timed = ("seconds", "images_per_second", "train/images_per_second")
+        return {k: plain(v) for k, v in value.items() if k not in timed}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def assert_equal(first: Path, second: Path) -> None:
+    """Everything in two checkpoints, bit for bit."""
+    for name in ("meta", "state_dict", "optimizer", "history", "scalars", "random", "hooks"):
+        a, b = (plain(torch.load(p, weights_only=True)[name]) for p in (first, second))
+        np.testing.assert_equal(a, b, err_msg=name)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_method_goes_on_where_it_stood(tmp_path: Path, config: str) -> None:
+    step = STEPS + 3
+    whole = run(tmp_path / "whole", config, [step])
+    rest = run(tmp_path / "rest", config, checkpoint=tmp_path / "whole" / f"step_{step}.pth")
+    assert_equal(whole, rest)
+
+
+@pytest.mark.parametrize("config", ["byol_vit", "deepcluster_vit", "mocov2_vit", "swav_vit"])
+def test_the_er_twin_too_and_after_any_step(tmp_path: Path, config: str) -> None:
+    steps = [1, STEPS, STEPS + 1, 2 * STEPS]  # an epoch's last step comes before what ends it
+    whole = run(tmp_path / "whole", config, steps, objective="er")
+    for step in steps:
+        file = tmp_path / "whole" / f"step_{step}.pth"
+        assert_equal(whole, run(tmp_path / f"{step}", config, checkpoint=file, objective="er"))
+
+
+MORE: dict[str, dict[str, Any]] = {
+    "micro-batches": {"train_cfg.micro_batch_size": 24},
+    "workers make views": {
+        "train_dataloader.num_workers": 2,
+        "model.data_preprocessor.engine": "host",
+    },
+    "accumulation": {"optim_wrapper.accumulative_counts": 3},
+    "scheduler of mmengine": {
+        "param_scheduler": {"_delete_": True, "type": "StepLR", "step_size": 1, "gamma": 0.5}
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step")
+@pytest.mark.parametrize("name", MORE)
+def test_so_do_runs_that_are_carried_out_otherwise(tmp_path: Path, name: str) -> None:
+    steps = [STEPS + 2]
+    whole = run(tmp_path / "whole", steps=steps, **MORE[name])
+    for step in steps:
+        file = tmp_path / "whole" / f"step_{step}.pth"
+        assert_equal(whole, run(tmp_path / f"{step}", checkpoint=file, **MORE[name]))
