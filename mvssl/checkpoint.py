@@ -7,6 +7,8 @@ Other weights come from safetensors files, which cannot hold code.
 
 from __future__ import annotations
 
+import heapq
+import json
 import os
 import pickle
 import re
@@ -18,17 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mvssl.errors import UserError
+from mvssl.checksum import fault_of, write_with_checksum
+from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
+from mvssl.run_content import fault_of_optimizer, faults_of_run
 
 __all__ = [
     "RunCheckpoint",
+    "check_optimizer",
     "check_weights",
+    "checkpoints_in",
+    "intact_checkpoint",
     "latest_checkpoint",
     "load_checkpoint",
     "load_run",
@@ -36,6 +43,7 @@ __all__ = [
     "open_safetensors",
     "read_weights",
     "save_checkpoint",
+    "write_safetensors",
 ]
 
 LATEST = "last_checkpoint"
@@ -51,13 +59,18 @@ class RunCheckpoint:
 
 
 def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
-    """Open a training checkpoint.
+    """Open a training checkpoint, after comparing its checksum.
 
     Raises:
-        UserError: the file is missing, is no checkpoint, holds objects whose loading would run
-            code, or unpacks to far more than its size.
+        DamageError: it is no checkpoint, or not what was written.
+        UserError: the file is missing, holds objects whose loading would run code, or unpacks to
+            far more than its size.
     """
     path = Path(path)
+    check_file(path, "checkpoint")
+    why = _fault(path)
+    if why is not None:
+        raise DamageError(path, why)
     check_torch_file(path)
     try:
         with warnings.catch_warnings():
@@ -65,16 +78,21 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             warnings.simplefilter("ignore", UserWarning)
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # of files that are none of its own torch raises nearly anything
-        raise UserError(
-            f"{path} is not a checkpoint, or it is damaged ({_first_line(error)}): give a file "
-            f"that mvssl or torch.save wrote."
-        ) from error
+        raise DamageError(path, _first_line(error)) from error
     if not isinstance(checkpoint, dict):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint: give a file that "
             f"mvssl wrote."
         )
     return checkpoint
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def _first_line(error: Exception) -> str:
@@ -86,14 +104,16 @@ def _first_line(error: Exception) -> str:
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint whole or not at all, after making it plain.
+    """Write a checkpoint whole or not at all, with its checksum, after making it plain.
 
     Raises:
         TypeError: it holds an object that ``weights_only`` loading would refuse.
         UserError: the folder cannot be written.
     """
     plain = to_plain(checkpoint, "checkpoint")
-    write_atomically(path, lambda temporary: torch.save(plain, temporary))
+    write_atomically(
+        path, lambda file: write_with_checksum(file, lambda summing: torch.save(plain, summing))
+    )
 
 
 def to_plain(value: Any, where: str) -> Any:
@@ -118,16 +138,54 @@ def to_plain(value: Any, where: str) -> Any:
     )
 
 
+def checkpoints_in(work_dir: str | os.PathLike[str]) -> list[Path]:
+    """Checkpoints of a run, the newest first: that which it names as its last, then the others."""
+    folder = Path(work_dir)
+    kinds = [_numbered(folder, "epoch"), _numbered(folder, "iter")]
+    # Copying a run may change the times of files, so within a kind numbers decide.
+    found = list(heapq.merge(*kinds, key=_written_at, reverse=True))
+    last = _pointed_to(folder)
+    return found if last is None else [last, *(path for path in found if path != last)]
+
+
+def _numbered(folder: Path, kind: str) -> list[Path]:
+    named = ((re.fullmatch(rf"{kind}_(\d+)", p.stem), p) for p in folder.glob(f"{kind}_*.pth"))
+    numbered = {int(match[1]): path for match, path in named if match and path.is_file()}
+    return [numbered[number] for number in sorted(numbered, reverse=True)]
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # it went just now
+
+
+def _pointed_to(folder: Path) -> Path | None:
+    """The file that ``last_checkpoint`` names, if it says anything of use."""
+    pointer = folder / LATEST
+    try:
+        # Of a pipe, reading would wait for ever.
+        text = ""
+        if pointer.is_file():
+            with open(pointer, "rb") as file:
+                text = file.read(4096).decode()
+        # A folder that was moved holds the old path.
+        candidate = folder / Path(text.strip()).name
+        return candidate if candidate.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
 def latest_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
     """The checkpoint that a run wrote last, or None."""
-    pointer = Path(work_dir) / LATEST
-    if pointer.is_file():
-        candidate = Path(work_dir) / Path(pointer.read_text().strip()).name
-        if candidate.is_file():
-            return candidate
-    named = ((re.fullmatch(r"epoch_(\d+)", p.stem), p) for p in Path(work_dir).glob("epoch_*.pth"))
-    found = {int(match[1]): path for match, path in named if match}
-    return found[max(found)] if found else None
+    found = checkpoints_in(work_dir)
+    return found[0] if found else None
+
+
+def intact_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
+    """The newest checkpoint whose checksum is right, or None."""
+    return next((path for path in checkpoints_in(work_dir) if _fault(path) is None), None)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -150,7 +208,7 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
     """Open a checkpoint from which a run can go on.
 
     Raises:
-        UserError: as :func:`load_checkpoint`; or it lacks parts.
+        UserError: as :func:`load_checkpoint`; or it lacks parts, or a part is of another kind.
     """
     content = load_checkpoint(path)
     missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
@@ -159,7 +217,27 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "
             f"epoch_*.pth file that mvssl wrote, or load its weights by model.backbone.checkpoint."
         )
+    faults = faults_of_run(content)
+    if faults:
+        raise UserError(
+            f"{path} cannot be resumed, {'; '.join(faults)}: give an epoch_*.pth file that mvssl "
+            f"wrote, or load its weights by model.backbone.checkpoint."
+        )
     return RunCheckpoint(Path(path), content)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, checkpoint: RunCheckpoint) -> None:
+    """That an optimiser can go on from where that of a checkpoint was.
+
+    Raises:
+        UserError: it is of other parameters.
+    """
+    fault = fault_of_optimizer(checkpoint.content["optimizer"], optimizer)
+    if fault is not None:
+        raise UserError(
+            f"{checkpoint.path} cannot be resumed, its optimizer {fault}: resume with the config "
+            f"that wrote it, or start a new run."
+        )
 
 
 def load_weights_strictly(
@@ -219,3 +297,22 @@ def open_safetensors(
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is not a safetensors file, or it is damaged: {error}.") from error
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors and metadata; the same ones make the same bytes.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    data = safetensors.torch.save(dict(tensors), dict(metadata))
+    # It writes metadata in an order that changes from process to process.
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of eight
+    begin = len(text).to_bytes(8, "little") + text
+    write_atomically(path, lambda file: file.write(begin) + file.write(data[8 + length :]))

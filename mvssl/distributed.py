@@ -321,14 +321,17 @@ def on_all_ranks(action: Callable[[], T]) -> T:
     Without this a process that goes on alone would wait for the others without end.
     """
     result: T | None = None
-    told: str | None = None
+    own: UserError | None = None
     try:
         result = action()
     except UserError as error:
-        told = str(error)
-    first = next((text for text in all_gather_object(told) if text is not None), None)
+        own = error
+    gathered = all_gather_object(None if own is None else (type(own), str(own)))
+    first = next((fault for fault in gathered if fault is not None), None)
     if first is not None:
-        raise UserError(first)
+        kind, text = first
+        # Its own knows what it was caused by.
+        raise own if own is not None and str(own) == text else kind(text)
     return cast(T, result)
 
 

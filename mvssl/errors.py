@@ -1,18 +1,26 @@
-"""The one exception that the command lines turn into a sentence and exit status 2."""
+"""The exceptions that the command lines turn into a sentence and an exit status."""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from typing import ClassVar
 
 __all__ = [
     "LIST_ITEM",
+    "CollapseError",
     "ComponentError",
+    "DamageError",
+    "Interrupted",
+    "LostProcessError",
+    "RunError",
     "UserError",
     "either",
     "in_words",
     "near_names",
     "printable",
+    "shown",
 ]
 
 
@@ -36,10 +44,34 @@ class UserError(ValueError):
     Command lines print the message without a traceback and exit with status 2; in a notebook it
     is an ordinary ``ValueError``. Of what it quotes (names of files, say) only what can be printed
     is shown as it is; it has several lines only where it lists several faults.
+
+    Attributes:
+        exit_status: of a command line that ends with it.
     """
+
+    exit_status: ClassVar[int] = 2
 
     def __str__(self) -> str:
         return LIST_ITEM.join(printable(item) for item in super().__str__().split(LIST_ITEM))
+
+
+class CollapseError(UserError):
+    """A run was saved and ended, since what it learns has collapsed, and it was told to
+    (``DoctorHook`` with ``on_collapse='stop'``).
+    """
+
+    exit_status = 3
+
+
+class DamageError(UserError):
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+            f"torch.save wrote."
+        )
 
 
 class ComponentError(UserError):
@@ -48,12 +80,46 @@ class ComponentError(UserError):
     """
 
 
+class RunError(UserError):
+    """A run ended by something that is no fault of what was given, as far as can be told: an error
+    in a part of the user's own or of mvssl, or want of memory. ``__cause__`` is what was raised.
+    """
+
+    exit_status = 1
+
+
+class LostProcessError(UserError):
+    """Another process of a run has gone, or does not answer; why, only that one can say."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run: the message says what is saved and how to go on.
+
+    Args:
+        number: of the signal; the exit status is 128 more.
+        told: the message.
+    """
+
+    def __init__(self, number: int, told: str) -> None:
+        super().__init__(told)
+        self.number = number
+
+
 def in_words(error: BaseException) -> str:
     """What an exception says, on one line, with its kind where the text alone says too little."""
-    text = " ".join(str(error).split())
+    lines = str(error).strip().split("\n")
+    if "Original Traceback (most recent call last):" in map(str.strip, lines):
+        return " ".join(lines[-1].split())  # of a loader's worker: its last line is the exception
+    text = " ".join(" ".join(lines).split())
     if text and isinstance(error, ValueError | AssertionError):
         return text
     return f"{type(error).__name__}: {text or 'no message'}"
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a sentence: one line, and of a long one its beginning."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:

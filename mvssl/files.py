@@ -3,46 +3,131 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from mvssl.errors import UserError
 
-__all__ = ["write_bytes_atomically", "write_atomically"]
+__all__ = [
+    "WriteError",
+    "clear_leftovers",
+    "started_at",
+    "write_bytes_atomically",
+    "write_atomically",
+]
+
+LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+class WriteError(UserError):
+    """The disk refuses: no room, no permission, a folder that is gone."""
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
 
-    If anything fails, the old file stays and the temporary one goes.
+    When it returns, the disk has the new file, whatever happens to the machine. If anything fails,
+    the old file stays and the temporary one goes.
 
     Raises:
-        UserError: the disk refuses (no room, no permission).
+        WriteError: the disk refuses.
     """
     target = Path(path)
     # Not tempfile: its files are readable by the owner alone, whatever the umask says.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    before = sys.exc_info()[1]
     try:
-        write(temporary)
-        # Some writers (safetensors) make files that the owner alone can read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Make room, or choose another "
-            f"folder."
-        ) from error
-    finally:
+        # A new file, not what a link of this name leads to.
         temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _synchronize(target.parent)
+    except BaseException as error:
+        cause = _cause(error, before)
+        if isinstance(cause, OSError):
+            why = cause.strerror or cause
+            if isinstance(cause, FileNotFoundError) and not target.parent.is_dir():
+                why = f"the folder {target.parent} is gone"
+            raise WriteError(
+                f"Cannot write {target}: {why}. Make room, or choose another folder."
+            ) from error
+        if cause is not error:
+            raise cause from error
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    # There is no way to read it but to set it.
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
+def _cause(error: BaseException, before: BaseException | None) -> BaseException:
+    """What stopped a writer. Writers in C++ say something else of what our file told them."""
+    one: BaseException | None = error
+    while one is not None and one is not before:
+        if isinstance(one, OSError | KeyboardInterrupt):
+            return one
+        one = one.__cause__ or one.__context__
+    return error
+
+
+def _synchronize(folder: Path) -> None:
+    """Have the names in a folder written out, where a folder can be opened."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_bytes_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """:func:`write_atomically` for what is in memory."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_atomically(path, lambda file: file.write(data))
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed; call it before writing.
+
+    Those of a living process stay.
+    """
+    with suppress(OSError):
+        for file in folder.iterdir():
+            match = LEFTOVER.fullmatch(file.name)
+            if match and not _may_be_writing(int(match[1]), file):
+                file.unlink(missing_ok=True)
+
+
+def _may_be_writing(pid: int, file: Path) -> bool:
+    if pid == os.getpid():
+        return False  # an earlier process with our number, since we have not begun
+    began = started_at(pid)
+    # Numbers come up again: who was started later did not write it.
+    return began is not None and began < file.stat().st_mtime + 1
+
+
+def started_at(pid: int) -> float | None:
+    """When a process of this machine was started (seconds since 1970, to about one), None where
+    there is none; 0 where the system does not say.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except (OSError, OverflowError):
+        pass  # another user's
+    try:
+        # The name in parentheses may hold anything; the 20th field behind it is the start.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] == "Z":
+            return None  # it is over, and waits for its parent to notice
+        running = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - running + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mvssl.errors import UserError
+from mvssl.errors import DamageError, UserError
 from mvssl.pickles import PickleContent, describe_pickle
 
 __all__ = ["check_file", "check_torch_file", "kind_of_file"]
@@ -27,7 +27,7 @@ _MOST_HOLES = 20  # a file that takes so much less room on the disk than its siz
 _LEGACY_PICKLES = 5  # of a file as torch < 1.6 wrote it
 _MOST_PICKLE = 2**30
 _ZIP_START, _ZIP_END = b"PK\3\4", b"PK\5\6"
-_ZIP_END_BYTES = 22
+_ZIP_END_BYTES = 22 + 100  # with a short comment
 _NESTED = 3
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 
@@ -115,20 +115,13 @@ def _legacy(data: mmap.mmap | bytes) -> list[PickleContent]:
 
 def _check_zip(path: Path, data: mmap.mmap | bytes, size: int) -> list[PickleContent]:
     """The pickles of an archive that unpacks to no more than it should."""
-    end = data[-_ZIP_END_BYTES:]
-    if not end.startswith(_ZIP_END):
-        raise UserError(
-            f"{path} is not a checkpoint, or it is damaged: the directory at its end is missing, "
-            f"so it was cut off. Give a file that mvssl or torch.save wrote."
-        )
+    if _ZIP_END not in data[-_ZIP_END_BYTES:]:
+        raise DamageError(path, "the directory at its end is missing, so it was cut off")
     try:
         with zipfile.ZipFile(path) as archive:
             return _members(path, archive, size)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{path} is not a checkpoint, or it is damaged ({error}): give a file that mvssl or "
-            f"torch.save wrote."
-        ) from error
+        raise DamageError(path, str(error)) from error
 
 
 def _members(
@@ -156,10 +149,8 @@ def _members(
         content = describe_pickle(io.BytesIO(inner))
         for key, wanted in content.storages.items():
             if wanted > sizes.get(f"{folder}/data/{key}", 0) and not content.foreign:
-                raise UserError(
-                    f"{path} is damaged: a tensor in it is larger than what the file holds of it. "
-                    f"Give a file that mvssl or torch.save wrote."
-                )
+                why = "a tensor in it is larger than what the file holds of it"
+                raise DamageError(path, why)
         pickles.append(content)
     return pickles
 

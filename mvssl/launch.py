@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from mvssl.distributed import is_distributed
-from mvssl.errors import UserError
+from mvssl.arrival import Place, meet, read_place, seconds_given
+from mvssl.distributed import is_distributed, rank
+from mvssl.errors import LostProcessError, UserError
 
-__all__ = ["start_processes", "stop_processes"]
+__all__ = ["lost_processes_told", "start_processes", "stop_processes"]
 
 
 def start_processes(launcher: str) -> bool:
@@ -26,46 +30,80 @@ def start_processes(launcher: str) -> bool:
         caller made is left to the caller.
 
     Raises:
-        UserError: the launcher's environment variables are not there, or are there unasked.
+        UserError: the launcher's environment variables are not there, contradict each other, or
+            are there unasked; or a process does not come.
     """
     if launcher == "none":
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "LOCAL_RANK" in os.environ:
+        if os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ:
             raise UserError("Started by torchrun with several processes: add --launcher pytorch.")
         return False
     if is_distributed():
         return False
-    if launcher == "slurm":
-        _environment_of_slurm()
-    missing = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if name not in os.environ]
-    if missing:
-        raise UserError(
-            f"--launcher {launcher}: {', '.join(missing)} not set in the environment: start with "
-            f"torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch."
-        )
+    place = read_place(launcher)
+    backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl")
-    else:
-        dist.init_process_group("gloo")
+        _choose_device(place)
+        backend = "cpu:gloo,cuda:nccl"
+    store = meet(place)
+    given = seconds_given()
+    try:
+        dist.init_process_group(
+            backend,
+            store=store,
+            rank=place.rank,
+            world_size=place.world_size,
+            timeout=None if given is None else timedelta(seconds=given),
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The processes cannot reach each other ({_first_line(error)}): see that they may "
+            f"connect, and which network they use (GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME)."
+        ) from error
     return True
 
 
-def _environment_of_slurm() -> None:
-    """torchrun's variables from srun's (one task is one process)."""
-    if "SLURM_PROCID" not in os.environ:
+def _choose_device(place: Place) -> None:
+    devices = torch.cuda.device_count()
+    if place.local_rank >= devices:
         raise UserError(
-            "--launcher slurm: SLURM_PROCID is not set: start with srun, one task a process."
+            f"{place.local_rank_name} is {place.local_rank}, but this machine has {devices} "
+            f"GPU{'' if devices == 1 else 's'}: start one process for each, at most {devices} here."
         )
-    os.environ["RANK"] = os.environ["SLURM_PROCID"]
-    os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
-    os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
-    # The address of the node that srun was called from is that of the first task in batch jobs.
-    address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_ADDR", address)
-    os.environ.setdefault("MASTER_PORT", str(29500 + int(os.environ.get("SLURM_JOB_ID", 0)) % 1000))
+    torch.cuda.set_device(place.local_rank)
 
 
 def stop_processes() -> None:
     """Leave the process group, where there is one."""
     if is_distributed():
         dist.destroy_process_group()
+
+
+@contextmanager
+def lost_processes_told() -> Iterator[None]:
+    """What a process meets when another one has gone becomes one sentence.
+
+    Raises:
+        LostProcessError: a collective operation failed because another process has ended, or does
+            not answer.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (is_distributed() and _is_loss(error)):
+            raise
+        raise LostProcessError(
+            f"rank {rank()} goes on no longer, since another process has ended or does not answer "
+            f"({_first_line(error)}): what that one or the launcher says is the cause. Mend it, "
+            f"and go on with --resume."
+        ) from error
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    # gloo's errors have no class of their own; all name the file of its transport.
+    return isinstance(error, dist.DistError) or "gloo/" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    """Without the place in torch's sources."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text.split("] ", 1)[-1].rstrip(". ")[:160] if text.startswith("[") else text[:160]

@@ -21,7 +21,6 @@ from mvssl.errors import ComponentError, UserError, either, in_words, near_names
 __all__ = [
     "ASSIGNERS",
     "BACKBONES",
-    "COMPONENT_ERRORS",
     "Checked",
     "DATASETS",
     "DATA_SAMPLERS",
@@ -49,16 +48,6 @@ __all__ = [
 ]
 
 B = TypeVar("B", bound=type)
-
-# What a component of the config may raise while it is built.
-COMPONENT_ERRORS = (
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 class Checked(ABC):
@@ -113,7 +102,7 @@ class Registry(MMRegistry):
             built = super().build(cfg, *args, **kwargs)
         except UserError:  # has named itself, or is a part that was built inside
             raise
-        except COMPONENT_ERRORS as error:
+        except Exception as error:  # whatever a component raises is a fault of its config
             raise ComponentError(f"{named}{in_words(error)}") from error
         if self.base is not None and not isinstance(built, self.base):
             raise ComponentError(
@@ -134,9 +123,9 @@ class Registry(MMRegistry):
         return sorted(names)
 
     def _miss(self, name: str) -> str:
-        # Own names come first: mmengine's parents hold hundreds (all of torch's optimisers, say).
         own, known = sorted(self.module_dict), self.known_names()
-        hint = near_names(name, known, f"; it holds {either(own or known)}.")
+        listed = [*own, *(one for one in known if one not in own)]
+        hint = near_names(name, known, f"; it holds {either(listed, 20)}.")
         return (
             f"'{name}' is not in the registry {self.name}{hint} To add your own, decorate it "
             f"with @{self.name}.register_module() (from mvssl.registry) and list its module in "

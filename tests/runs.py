@@ -55,6 +55,7 @@ class StubRun:
     scalars: RunScalars = field(default_factory=RunScalars)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("mvssl.tests"))
     message_hub: MessageHub = field(default_factory=lambda: MessageHub("test"))
+    texts: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     saved: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
@@ -91,6 +92,9 @@ class StubRun:
 
     def console_message(self, text: str) -> None:
         self.messages.append(text)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        self.texts.append(text)
 
     def save_mid_epoch(self) -> Path:
         return self._saved(f"iter_{self.iter + 1}.pth")

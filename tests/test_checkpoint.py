@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import mvssl
 from mvssl import checkpoint as checkpoints
-from mvssl.errors import UserError
+from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
@@ -76,9 +77,12 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
     file = tmp_path / "a.pth"
     checkpoints.save_checkpoint({"epoch": 1}, file)
 
-    def half(_: Any, target: Path) -> None:
-        target.write_bytes(b"half of it")
-        raise OSError(28, "No space left on device")
+    def half(_: Any, target: Any) -> None:
+        target.write(b"half of it")
+        try:
+            raise OSError(28, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos")  # so torch does
 
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(UserError, match=r"Cannot write .*a\.pth: No space left on device"):
@@ -88,8 +92,8 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
 
 
 def test_an_interrupted_write_leaves_no_trace(tmp_path: Path) -> None:
-    def stop(temporary: Path) -> None:
-        temporary.write_bytes(b"half")
+    def stop(temporary: BinaryIO) -> None:
+        temporary.write(b"half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -158,6 +162,59 @@ def test_a_cut_off_checkpoint_is_said_to_be_damaged(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-300])
     with pytest.raises(UserError, match="damaged"):
         checkpoints.load_checkpoint(file)
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path) -> None:
+    file, damaged = tmp_path / "a.pth", tmp_path / "b.pth"
+    checkpoints.save_checkpoint({"w": torch.randn(40), "meta": {"epoch": 1}}, file)
+    whole = file.read_bytes()
+    end = range(len(whole) - 150, len(whole))
+    for place in (*range(0, len(whole) - 150, 5), *end):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        zeros = whole[:place] + bytes(len(whole[place : place + 64])) + whole[place + 64 :]
+        for data in (bytes(flipped), whole[:place], zeros):
+            damaged.write_bytes(data)
+            if data == whole:
+                continue
+            with pytest.raises(DamageError, match=r"b\.pth"):
+                checkpoints.load_checkpoint(damaged)
+    damaged.write_bytes(whole + b"more")
+    with pytest.raises(DamageError):
+        checkpoints.load_checkpoint(damaged)
+
+
+def test_what_torch_wrote_alone_has_no_checksum_and_opens(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth")
+    assert torch.equal(checkpoints.load_checkpoint(tmp_path / "a.pth")["w"], torch.ones(3))
+
+
+def test_a_file_with_a_checksum_is_a_zip_file_like_any_other(tmp_path: Path) -> None:
+    checkpoints.save_checkpoint({"w": torch.ones(300)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as opened:
+        assert opened.testzip() is None
+        assert opened.comment.startswith(b"mvssl crc32 ")
+    mapped = torch.load(tmp_path / "a.pth", weights_only=True, mmap=True)
+    assert torch.equal(mapped["w"], torch.ones(300))
+
+
+@pytest.mark.parametrize(
+    "pointer", [b"", b"\xff\xfe\x00garbage", b"a\0b", b"/else/where.pth", b"..", b"epoch_7.pth"]
+)
+def test_a_pointer_that_says_nothing_is_passed_over(tmp_path: Path, pointer: bytes) -> None:
+    (tmp_path / "epoch_2.pth").touch()
+    (tmp_path / "last_checkpoint").write_bytes(pointer)
+    assert checkpoints.checkpoints_in(tmp_path) == [tmp_path / "epoch_2.pth"]
+
+
+def test_checkpoints_within_epochs_and_after_them_stand_in_the_order_of_their_writing(
+    tmp_path: Path,
+) -> None:
+    for time, name in enumerate(("epoch_1", "iter_15", "epoch_2", "iter_25", "iter_9_best")):
+        (tmp_path / f"{name}.pth").touch()
+        os.utime(tmp_path / f"{name}.pth", (time, time))
+    names = [path.stem for path in checkpoints.checkpoints_in(tmp_path)]
+    assert names == ["iter_25", "epoch_2", "iter_15", "epoch_1"]
 
 
 def test_a_tensor_alone_is_no_checkpoint(tmp_path: Path) -> None:

@@ -76,10 +76,12 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 
 # From the bottom up: a folder may import what stands before it, and itself.
 LAYERS = [
-    {"version", "errors", "arguments", "files", "intake", "pickles", "schedules"},
+    {"version", "errors", "arguments", "kinds", "parser"},
+    {"files", "checksum", "intake", "pickles", "run_content"},
+    {"schedules", "command", "console", "signals", "telling", "spawn"},
     {"registry", "distributed", "information", "opencv"},
     {"views"},
-    {"datasets", "checkpoint", "launch"},
+    {"datasets", "checkpoint", "arrival", "launch"},
     {"models"},
     {"evaluation"},
     {"engine"},

@@ -115,7 +115,7 @@ def test_what_a_constructor_raises_is_told_with_the_innermost_name(
 
 
 def test_what_a_component_tells_itself_is_left_as_it_is(parts: Registry) -> None:
-    with pytest.raises(UserError, match=r"^of  its\nown$") as caught:
+    with pytest.raises(UserError, match=r"^of  its\\nown$") as caught:
         parts.build({"type": "_Part", "fault": UserError})
     assert not isinstance(caught.value, ComponentError)
 

@@ -14,6 +14,9 @@ On several machines, run it on each with these set (default in brackets):
   NODE_RANK    number of this machine, from 0 [0]
   MASTER_ADDR  address of machine 0 [127.0.0.1]
   PORT         a free port on machine 0 [29500]
+
+SIGINT, SIGTERM, SIGUSR1 and SIGHUP reach all processes: the first saves and ends, the second
+ends at once. The exit status is that of the processes.
 EOF
     exit 2
 }
@@ -24,10 +27,5 @@ if [[ ! $2 =~ ^[1-9][0-9]*$ ]]; then
     usage
 fi
 
-exec torchrun \
-    --nnodes "${NNODES:-1}" \
-    --node-rank "${NODE_RANK:-0}" \
-    --master-addr "${MASTER_ADDR:-127.0.0.1}" \
-    --master-port "${PORT:-29500}" \
-    --nproc-per-node "$2" \
-    "$(dirname "${BASH_SOURCE[0]}")/train.py" "$1" --launcher pytorch "${@:3}"
+# It takes this process's place, and so the signals that are meant for it.
+exec python -m mvssl.spawn "$(dirname "${BASH_SOURCE[0]}")/train.py" "$@"

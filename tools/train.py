@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
 import sys
-import time
+
+if __name__ == "__main__":  # before what takes time to import
+    from mvssl.console import make_streams_last
+    from mvssl.signals import start_command
+
+    make_streams_last()
+    start_command(sys.orig_argv)
+
+import argparse
+import re
 from collections.abc import Sequence
+
+from mvssl.parser import Parser, whole_number
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Pretrain a backbone without labels, from a config.",
         allow_abbrev=False,  # half a name may be another option's
         epilog="Example: python tools/train.py configs/photos/byol_er_vit.py --data ~/Pictures",
@@ -41,7 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="default: 0, or that of the run which is resumed",
     )
@@ -61,9 +69,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 bad input, 130 interrupted."""
+    """Run the command line: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal."""
     args = parse(argv)
-    first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
         # Imported here so that --help and typing mistakes answer at once.
         from mvssl.apis.train import TrainOptions, train
@@ -77,19 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     from mvssl.config.read import parse_options
-    from mvssl.errors import UserError
+    from mvssl.errors import Interrupted, UserError
+    from mvssl.signals import is_first
+    from mvssl.telling import tell
 
     try:
         options = vars(args) | {"cfg_options": parse_options(args.cfg_options)}
         train(TrainOptions(**options))
     except UserError as error:
-        # It is raised on every process together. The first one tells; the others let it, since
-        # the launcher ends all as soon as one ends.
-        if first:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-        else:
-            time.sleep(1)
-        return 2
+        tell(error, is_first())
+        return error.exit_status
+    except Interrupted as error:
+        tell(error, is_first())
+        return 128 + error.number
     except KeyboardInterrupt as error:
         print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
         return 130

@@ -13,6 +13,7 @@ default_hooks = dict(
     freeze=dict(type='FreezeHook'),
     information=dict(type='InformationHook', interval=50, kappa=10.0),
     scalars=dict(type='ScalarsHook', interval=10),
+    doctor=dict(type='DoctorHook'),
     data_faults=dict(type='DataFaultHook'),
     progress=dict(type='ProgressHook'),
 )

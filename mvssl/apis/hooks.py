@@ -8,26 +8,36 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Priority
 
+from mvssl.arguments import is_integer
 from mvssl.config.checks import Problem
 from mvssl.config.evaluation import active_evaluators
 from mvssl.config.faults import as_user_error
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.errors import UserError
+from mvssl.errors import UserError, near_names
 from mvssl.models import MultiView
-from mvssl.registry import COMPONENT_ERRORS, HOOKS
+from mvssl.registry import HOOKS
 
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 
 
 # Hooks that mmengine adds where a config does not say otherwise.
-MMENGINES = ("checkpoint", "logger", "param_scheduler", "runtime_info", "sampler_seed", "timer")
+# Here they are what _base_/runtime.py has.
+MMENGINES: Mapping[str, Mapping[str, Any] | None] = {
+    "runtime_info": {"type": "RunInfoHook"},
+    "timer": None,
+    "sampler_seed": {"type": "DistSamplerSeedHook"},
+    "logger": None,
+    "param_scheduler": {"type": "ParamSchedulerHook"},
+    "checkpoint": {"type": "CheckpointHook", "interval": 10, "max_keep_ckpts": 2},
+}
 
 
 def build_default_hooks(cfg: Config) -> dict[str, Hook | None]:
     """``default_hooks`` by their names."""
-    hooks = (cfg.get("default_hooks") or {}).items()
-    built = {name: None if hook is None else _build_hook(name, hook) for name, hook in hooks}
+    hooks = {**MMENGINES, **(cfg.get("default_hooks") or {})}
+    built = {name: hook and _build_hook(name, hook) for name, hook in hooks.items()}
     # None tells mmengine to leave out one of its own; of others it would try to make a hook.
     return {name: hook for name, hook in built.items() if hook is not None or name in MMENGINES}
 
@@ -46,12 +56,25 @@ def _build_hook(name: str, hook: Mapping[str, Any]) -> Hook:
     try:
         arguments = {key: value for key, value in hook.items() if key != "priority"}
         built: Hook = HOOKS.build(arguments)
-    except COMPONENT_ERRORS as error:
+    except Exception as error:  # a component raises what it likes
         told = as_user_error(f"hook {name}", error)
         raise told from told.__cause__
     if "priority" in hook:
         built.priority = hook["priority"]
+    _check_priority(name, built.priority)
     return built
+
+
+def _check_priority(name: str, priority: Any) -> None:
+    if isinstance(priority, Priority) or (is_integer(priority) and 0 <= priority <= 100):
+        return
+    known = [level.name for level in Priority]
+    if not isinstance(priority, str) or priority.upper() not in known:
+        near = near_names(priority.upper(), known) if isinstance(priority, str) else "."
+        raise UserError(
+            f"hook {name}: priority is a whole number from 0 (first) to 100 or one of "
+            f"{', '.join(known)}, got {priority!r}{near}"
+        )
 
 
 def bind_schedules(

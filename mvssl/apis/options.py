@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from mvssl.arguments import check_choice
 from mvssl.config.read import load_config
+from mvssl.errors import UserError, shown
+from mvssl.kinds import parameters_of, unquoted, wrong_kind
 
 __all__ = ["TrainOptions"]
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+OBJECTIVES = ("native", "er")
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,16 @@ class TrainOptions:
     dry_run: bool = False
     launcher: str = "none"
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, parameter in parameters_of(type(self)).items():
+            value = getattr(self, name)
+            told = None if isinstance(value, PathLike) else wrong_kind(value, parameter)
+            if told is not None:
+                raise UserError(f"{name} is {told}, got {shown(value)}{unquoted(value)}.")
+        check_choice("TrainOptions", "launcher", self.launcher, LAUNCHERS)
+        if self.objective is not None:
+            check_choice("TrainOptions", "objective", self.objective, OBJECTIVES)
 
     def read(self) -> Config:
         """The config with all that was said about it; this is the one time that it is executed.

@@ -10,28 +10,37 @@ from typing import Any, TypeVar
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 
+from mvssl.apis.hook_faults import hook_faults, hook_notes
 from mvssl.apis.hooks import (
     bind_schedules,
     build_custom_hooks,
     build_default_hooks,
     missing_hooks,
 )
+from mvssl.apis.least_batch import check_least_batch
+from mvssl.apis.lengths import length_notes
+from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
+from mvssl.config.settings import Environment, check_log_level, check_scope
 from mvssl.datasets import ImageDataset
+from mvssl.engine.compiled import check_compile
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
-from mvssl.errors import UserError, near_names
+from mvssl.engine.recompute import part_names, recomputed_parts
+from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import DATASETS, HEADS, MODELS
 
 __all__ = ["prepare"]
 
 T = TypeVar("T")
+
+COUNTS = "accumulative_counts"
 
 # Images of a data set that could not be built: enough for any number of clusters.
 STAND_IN_SAMPLES = 2**16
@@ -57,6 +66,11 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         """What ``build`` makes; None, and one problem more, where that fails."""
         return None if {where, *also} & broken else attempt(where, build, problems)
 
+    part("log_level", lambda: check_log_level(plain.get("log_level", "INFO")))
+    part("default_scope", lambda: check_scope(plain.get("default_scope")))
+    part("env_cfg", lambda: Environment(**(plain.get("env_cfg") or {})))
+    part("compile", lambda: check_compile(plain.get("compile")))
+    part("visualizer", lambda: try_visualizer(plain.get("visualizer")))
     dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
     loader = model = wrapper = schedulers = None
     if dataset is not None:
@@ -71,20 +85,25 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     if model is not None:
         hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
         wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
-        problems += _accumulation(cfg, model)
-        problems += _recomputed_parts(cfg, model)
+        if not {"optim_wrapper", "train_cfg"} & broken:
+            problems += _accumulation(cfg, model)
+        names = plain.get("activation_checkpointing")
+        part("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
         problems += bind_schedules(model, wrapper, hooks)
         if default is not None and custom is not None:
             problems += missing_hooks(model, hooks)
+            problems += hook_faults(hooks, bool(cfg.get("param_scheduler")))
     if dataset and loader and model and wrapper and not problems:
         batch_size = plain["train_dataloader"]["batch_size"]
+        micro = plain["train_cfg"].get("micro_batch_size")
         schedulers = part("param_scheduler", lambda: _build_schedulers(plain, wrapper, len(loader)))
-        part("model.head", lambda: model.head.check_batch(batch_size))
+        part("model", lambda: check_least_batch(model, batch_size, micro))
         model.data_preprocessor.seed = seed
         dataset.view_transform = model.data_preprocessor.host_transform()
         part("train_dataloader", lambda: try_sample(model, dataset, batch_size))
+        part("optim_wrapper", lambda: _check_updates(plain, len(loader)))
     complain(config, problems)
-    return Job(
+    built = Job(
         config=config,
         cfg=cfg,
         seed=seed,
@@ -95,6 +114,8 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         default_hooks=_built(default),
         custom_hooks=_built(custom),
     )
+    built.notes += [*hook_notes(built.hooks), *length_notes(built)]
+    return built
 
 
 def _built(part: T | None) -> T:
@@ -147,6 +168,8 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     problems: list[Problem] = []
+    epochs: Any = (cfg.get("train_cfg") or {}).get("max_epochs")
+    attempt("train_cfg", lambda: check_count("train_cfg", max_epochs=epochs), problems)
     if micro is not None:
         attempt("train_cfg", lambda: check_count("train_cfg", micro_batch_size=micro), problems)
     told = None
@@ -166,19 +189,14 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     return problems if told is None else [*problems, Problem("optim_wrapper", told)]
 
 
-def _recomputed_parts(cfg: Config, model: MultiView) -> list[Problem]:
-    """Names in ``activation_checkpointing`` that the model has not."""
-    names = cfg.get("activation_checkpointing") or []
-    known = {name for name, _ in model.named_modules() if name}
-    return [
-        Problem(
-            "activation_checkpointing",
-            f"activation_checkpointing: the model has no part '{name}'"
-            f"{near_names(str(name), known)}",
+def _check_updates(cfg: dict[str, Any], steps: int) -> None:
+    """That gradients are not added up over more small batches than the run has."""
+    total, counts = steps * cfg["train_cfg"]["max_epochs"], cfg["optim_wrapper"].get(COUNTS, 1)
+    if counts > total:
+        raise UserError(
+            f"optim_wrapper.{COUNTS} is {counts}, and the run has {total} small batches in all: "
+            f"lower it, or raise train_cfg.max_epochs."
         )
-        for name in ([names] if isinstance(names, str) else names)
-        if name not in known
-    ]
 
 
 def _build_schedulers(

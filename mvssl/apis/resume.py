@@ -40,6 +40,7 @@ KINDS: dict[str, type | UnionType] = {
     "steps_per_epoch": int,
     "stop_training": bool,
     "values": Mapping,
+    "world_size": int,
 }
 OPTIONS: dict[str, type | UnionType] = {
     "amp": bool,
@@ -197,7 +198,8 @@ def compare_data(dataset: ImageDataset, model: MultiView, checkpoint: RunCheckpo
     Raises:
         UserError: none is left; or the model keeps something for each image, and they are others.
     """
-    before, now = stored(checkpoint)["names"].numpy(), _digests(dataset)
+    meta = stored(checkpoint)
+    before, now = meta["names"].numpy(), _digests(dataset)
     if np.array_equal(before, now):
         return []
     gone = int((~np.isin(before, now)).sum())
@@ -218,7 +220,10 @@ def compare_data(dataset: ImageDataset, model: MultiView, checkpoint: RunCheckpo
             f"{type(model.head).__name__} keeps something for each of them by its number: put them "
             f"back as they were, or start a new run without --resume."
         )
-    return [f"note: of the images {what}; from here on it is trained on the {len(now)} there are."]
+    anew = " The epoch under way is shuffled anew." if meta["epoch_images"] else ""
+    return [
+        f"note: of the images {what}; from here on it is trained on the {len(now)} there are.{anew}"
+    ]
 
 
 def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
@@ -229,7 +234,7 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
     """
     meta = stored(checkpoint)
     epochs, most = meta["epoch"], job.cfg.train_cfg.max_epochs
-    images = meta.get("epoch_images", 0)
+    images = meta["epoch_images"]
     done = f"{_count(epochs, 'epoch')} behind it" + (
         f" and {images} images of another" * (images > 0)
     )
@@ -241,7 +246,7 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
     notes = [f"note: goes on from {checkpoint.path}, which has {done}, of {most}."]
     if epochs == most:
         notes.append("note: nothing is left to train; give train_cfg.max_epochs for more.")
-    before, now = meta.get("world_size", 1), world_size()
+    before, now = meta["world_size"], world_size()
     if before != now:
         drawn = (
             "; dropout and drop-path draw other numbers than they would have"

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from mvssl import signals
+from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
-from mvssl.apis.workdir import choose_work_dir, find_checkpoint
-from mvssl.checkpoint import RunCheckpoint, check_weights, latest_checkpoint, load_run
-from mvssl.config.read import check_file
+from mvssl.apis.workdir import WorkDir
+from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
+from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
-from mvssl.errors import UserError
-from mvssl.launch import start_processes, stop_processes
+from mvssl.errors import Interrupted, UserError
+from mvssl.files import WriteError
+from mvssl.launch import lost_processes_told, start_processes, stop_processes
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
+from mvssl.signals import Phase, SignalWatch
 
 __all__ = ["TrainOptions", "train"]
+
+# No room, too large, read-only, broken, gone.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def train(options: TrainOptions) -> dict[str, Any] | None:
@@ -34,29 +46,47 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
 
     Raises:
         UserError: something that was given is wrong; nothing has been written then.
-        KeyboardInterrupt: it was interrupted; the message says from where it can go on.
+        RunError: a UserError about something else that failed; its traceback is in a file.
+        Interrupted: a signal has ended it; the message says how to go on.
+        KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
-    started = start_processes(options.launcher)
-    try:
-        on_all_ranks(lambda: check_file(options.config))  # told before all else
-        path = find_checkpoint(options)
-        job, checkpoint = on_all_ranks(lambda: _begin(options, path))
+    with signals.watching() as watch:
+        started = start_processes(options.launcher)
+        try:
+            with lost_processes_told():
+                return _train(options, watch)
+        finally:
+            watch.phase = Phase.LEAVING
+            if started:
+                stop_processes()
+
+
+def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
+    on_all_ranks(lambda: check_file(options.config))  # told before all else
+    with WorkDir(options) as place:
+        checkpoint = place.find_checkpoint()
+        job = on_all_ranks(partial(_begin, options, checkpoint))
         if options.dry_run:
-            with tempfile.TemporaryDirectory() as folder:  # mmengine's Runner writes a log
+            # mmengine's Runner writes a log.
+            with tempfile.TemporaryDirectory() as folder, told_before():
+                watch.cleanups.append(lambda: shutil.rmtree(folder))
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
-        work_dir = choose_work_dir(options, path)
-        runner = Runner(job, work_dir, checkpoint, options.launcher)
+        work_dir = place.make(checkpoint)
+        watch.remains = lambda: _what_is_left(work_dir)
+        with told_before(), _telling_what_is_left(work_dir):
+            runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
         return run(runner, job)
-    finally:
-        if started:
-            stop_processes()
 
 
-def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint | None]:
-    """Read and build everything, the same on all processes; nothing is written."""
-    checkpoint = None if path is None else load_run(path)
+def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
+    """Build everything, the same on all processes; nothing is written."""
+    with told_before():
+        return _build(options, checkpoint)
+
+
+def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     seed = choose_seed(options.seed, checkpoint)
     said, notes, changed = options, list[str](), frozenset[str]()
     if checkpoint is not None:
@@ -71,29 +101,50 @@ def _begin(options: TrainOptions, path: Path | None) -> tuple[Job, RunCheckpoint
         notes = [*compare_run(job, checkpoint), *notes]
         notes += compare_data(job.dataset, job.model, checkpoint)
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
+        check_optimizer(job.optim_wrapper.optimizer, checkpoint)
     remarks, why = _remarks(options, cfg)
-    job = replace(
+    return replace(
         job,
         objective=options.objective or "native",
-        notes=[*notes, *remarks],
+        notes=[*notes, *job.notes, *remarks],
         evaluation_note=why,
         stored=described(options, job),
         changed=changed,
     )
-    return job, checkpoint
 
 
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
-    if runner.rank == 0:
-        print(opening(job, str(work_dir)), flush=True)
-        write_views(runner.model, job.dataset, work_dir / "views.png")
-    try:
+    with (
+        told_while_running(runner, lambda: _what_is_left(work_dir)),
+        _telling_what_is_left(work_dir),
+    ):
+        if runner.rank == 0:
+            print(opening(job, str(work_dir)), flush=True)
+            write_views(runner.model, job.dataset, work_dir / "views.png")
         runner.train()
+        return write_outputs(runner, job) if runner.rank == 0 else None
+
+
+@contextmanager
+def _telling_what_is_left(work_dir: Path) -> Iterator[None]:
+    """Where the run is interrupted, or its folder cannot be written, say what was saved."""
+    try:
+        yield
+    except Interrupted:
+        raise
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
-    return write_outputs(runner, job) if runner.rank == 0 else None
+    except WriteError as error:
+        raise UserError(f"{error} Of this run, {_what_is_left(work_dir)}.") from error
+    except OSError as error:
+        if error.errno not in DISK_FAULTS and work_dir.is_dir():
+            raise
+        raise UserError(
+            f"Cannot write into the work dir {work_dir}: {error.strerror}. Make room, or choose "
+            f"another folder. Of this run, {_what_is_left(work_dir)}."
+        ) from error
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
@@ -117,7 +168,9 @@ def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
 
 
 def _what_is_left(work_dir: Path) -> str:
-    last = latest_checkpoint(work_dir)
+    if not work_dir.is_dir():
+        return f"nothing is left: the folder {work_dir} is gone"
+    last = intact_checkpoint(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
     return f"--resume goes on from the last checkpoint, {last}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,10 @@ from torch.utils.data import default_collate
 from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine.loop import total_loss
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError, in_words, shown
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
-from mvssl.registry import COMPONENT_ERRORS
 from mvssl.views.view import NUM_CHANNELS
 
 __all__ = ["check_views", "try_sample"]
@@ -48,13 +47,37 @@ def check_views(model: MultiView, evaluated: bool) -> None:
     for (channels, side), what in shapes.items():
         told = _trial(backbone, channels, side)
         if told is not None:
-            advice = "dynamic_img_size=True" if side != size else f"img_size={side}"
             faults.append(
-                f"model.backbone cannot take {what} of {side} px ({told}): give a ViT {advice} in "
-                f"its model_args, or choose views of another size."
+                f"model.backbone cannot take {what} of {side} px ({told}): "
+                f"{_advice(backbone, side, size)}."
             )
     if faults:
         raise UserError(" ".join(faults))
+
+
+def _advice(backbone: nn.Module, side: int, size: int) -> str:
+    """What would let a backbone take images of ``side`` pixels, where others are of ``size``."""
+    given = backbone.model_args if isinstance(backbone, TimmBackbone) else {}
+    network = getattr(backbone, "model", None)
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    patch = patch[0] if isinstance(patch, Sequence) else patch
+    dynamic = bool(given.get("dynamic_img_size"))
+    whole = isinstance(patch, int) and side % patch == 0
+    if isinstance(patch, int) and not whole and not given.get("dynamic_img_pad"):
+        below, above = side // patch * patch, -(-side // patch) * patch
+        sizes = f"{below} or {above}" if below else f"{above}"
+        more = "" if dynamic or side == size else ", and give it dynamic_img_size=True"
+        return (
+            f"its patches of {patch} px do not divide that: choose views of {sizes} px{more}, or "
+            f"another patch_size, in its model_args"
+        )
+    if side == size and given.get("img_size") != side:
+        return f"give a ViT img_size={side} in its model_args, or choose views of another size"
+    if side != size and not dynamic:
+        return "give a ViT dynamic_img_size=True in its model_args, or choose views of another size"
+    if given:
+        return f"look at its model_args ({shown(given)}), or choose views of another size"
+    return "choose views of another size, or another backbone"
 
 
 def _wrong_channels(taken: int, others: dict[tuple[int, int], str]) -> str:
@@ -71,7 +94,7 @@ def _trial(backbone: nn.Module, channels: int, side: int) -> str | None:
     try:
         with _undisturbed(backbone):
             backbone(torch.zeros(2, channels, side, side))
-    except COMPONENT_ERRORS as error:
+    except Exception as error:  # a component raises what it likes
         return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
     return None
 
@@ -119,7 +142,7 @@ def _called(where: str, part: Any, *arguments: Any) -> Any:
         return part(*arguments)
     except UserError:
         raise
-    except COMPONENT_ERRORS as error:
+    except Exception as error:  # a component raises what it likes
         raise UserError(f"{where} fails on two images: {in_words(error)}") from error
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from mvssl.checkpoint import latest_checkpoint
-from mvssl.distributed import on_first_rank
-from mvssl.errors import UserError
+from mvssl.apis.lock import Lock
+from mvssl.checkpoint import (
+    RunCheckpoint,
+    checkpoints_in,
+    latest_checkpoint,
+    load_run,
+)
+from mvssl.distributed import on_all_ranks, on_first_rank
+from mvssl.errors import DamageError, UserError
+from mvssl.files import WriteError, clear_leftovers
 
-__all__ = ["choose_work_dir", "config_name", "find_checkpoint", "holds_run"]
+__all__ = ["WorkDir", "config_name", "holds_run"]
 
 ROOT = Path("work_dirs")
 TRACES = ("summary.json", "last_checkpoint")
+SET_ASIDE = "set_aside"
 
 
 class RunPlace(Protocol):
@@ -25,6 +35,8 @@ class RunPlace(Protocol):
     def work_dir(self) -> str | None: ...
     @property
     def resume(self) -> bool | str: ...
+    @property
+    def dry_run(self) -> bool: ...
 
 
 def config_name(config: str | Path) -> str:
@@ -47,84 +59,224 @@ def holds_run(folder: Path) -> bool:
     return traces or latest_checkpoint(folder) is not None
 
 
-def find_checkpoint(options: RunPlace) -> Path | None:
-    """The checkpoint to resume from, None for a fresh run; the same on all processes.
+class WorkDir:
+    """The folder of a run's outputs, held against other runs while this block lasts.
 
-    Raises:
-        UserError: there is nothing to resume.
-    """
-    return on_first_rank(lambda: _checkpoint(options) if options.resume else None)
-
-
-def choose_work_dir(options: RunPlace, checkpoint: Path | None = None) -> Path:
-    """The folder of the outputs, made where it is missing; the same on all processes.
+    It is held from the beginning where it is there already, so that what is read from it is not
+    replaced before the run goes on. A dry run holds nothing. Every process takes part; the first
+    one looks, holds and writes.
 
     Args:
         options: say where the run is.
-        checkpoint: what :func:`find_checkpoint` found.
 
     Raises:
-        UserError: the folder holds a run and is not resumed, or it cannot be written.
+        UserError: on entering, there is nothing to resume, or the folder holds another run or is
+            being written by one. Nothing has been written then.
     """
-    return on_first_rank(
-        lambda: _fresh(options) if checkpoint is None else _resumed(options, checkpoint)
-    )
 
+    def __init__(self, options: RunPlace) -> None:
+        self.options = options
+        self._lock: Lock | None = None
+        self._folder: Path | None = None
 
-def _fresh(options: RunPlace) -> Path:
-    if options.work_dir is not None:
-        folder = Path(options.work_dir)
-        if folder.is_dir() and holds_run(folder):
+    def __enter__(self) -> WorkDir:
+        def look() -> None:
+            self._folder = _known_folder(self.options)
+            if self._folder is not None and self._folder.is_dir() and not self.options.dry_run:
+                self._hold(self._folder)
+
+        try:
+            on_first_rank(look)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _hold(self, folder: Path) -> None:
+        self._lock = Lock(folder)
+        if not holds_run(folder):
+            return
+        if not self.options.resume:
             raise UserError(
                 f"{folder} holds a run already: add --resume to go on with it, or choose another "
                 f"--work-dir."
             )
-        return _make(folder)
-    folder = ROOT / config_name(options.config) / time.strftime("%Y%m%d_%H%M%S")
-    for number in range(2, 1000):  # two runs may start in one second
-        if not folder.exists():
-            break
-        folder = folder.with_name(f"{folder.name.split('-')[0]}-{number}")
-    return _make(folder)
+        if self.options.resume is not True and not _lies_in(Path(self.options.resume), folder):
+            raise UserError(
+                f"{folder} holds another run than {self.options.resume} is of, and would lose it: "
+                f"choose another --work-dir, or go on with the run in it by --resume alone."
+            )
+
+    def find_checkpoint(self) -> RunCheckpoint | None:
+        """The checkpoint to resume from, None for a fresh run; the same on all processes.
+
+        Raises:
+            UserError: it is not there, or damaged, and what is to be done.
+        """
+        if not self.options.resume:
+            return None
+        read: list[RunCheckpoint] = []
+
+        def choose() -> Path:
+            if isinstance(self.options.resume, str):
+                read.append(_given(Path(self.options.resume)))
+            else:
+                assert self._folder is not None
+                read.append(_newest_intact(self._folder))
+            return read[0].path
+
+        path = on_first_rank(choose)
+        return on_all_ranks(lambda: read[0] if read else load_run(path))
+
+    def make(self, checkpoint: RunCheckpoint | None = None) -> Path:
+        """The folder, ready to be written into; the same on all processes.
+
+        Raises:
+            UserError: it cannot be written, or another run has come first.
+        """
+        return on_first_rank(lambda: self._make(checkpoint))
+
+    def _make(self, checkpoint: RunCheckpoint | None) -> Path:
+        folder = self._folder
+        if folder is None:
+            folder = _new_folder(ROOT / config_name(self.options.config))
+        if self._lock is None:
+            _make_folder(folder)
+            self._hold(folder)
+        clear_leftovers(folder)
+        if checkpoint is not None and _lies_in(checkpoint.path, folder):
+            _set_aside_later(checkpoint, folder)
+        return folder
 
 
-def _resumed(options: RunPlace, checkpoint: Path) -> Path:
-    return _make(checkpoint.parent if options.work_dir is None else Path(options.work_dir))
-
-
-def _checkpoint(options: RunPlace) -> Path:
+def _known_folder(options: RunPlace) -> Path | None:
+    """Where the outputs go, as far as it is known from the beginning."""
     if isinstance(options.resume, str):
         checkpoint = Path(options.resume)
         if not checkpoint.is_file():
             raise UserError(
                 f"There is no checkpoint {checkpoint}: give the path of an epoch_*.pth file."
             )
-        return checkpoint
-    folder = _newest(options.config) if options.work_dir is None else Path(options.work_dir)
-    found = latest_checkpoint(folder)
-    if found is None:
-        raise UserError(
-            f"There is no checkpoint in {folder} to resume from: start without --resume, or give "
-            f"--resume CHECKPOINT."
-        )
-    return found
+        return checkpoint.parent if options.work_dir is None else Path(options.work_dir)
+    if options.work_dir is not None:
+        return Path(options.work_dir)
+    return _newest(options.config) if options.resume else None
 
 
 def _newest(config: str) -> Path:
     home = ROOT / config_name(config)
-    runs = [p for p in home.glob("*") if p.is_dir() and latest_checkpoint(p) is not None]
-    return max(runs, key=lambda p: p.stat().st_mtime) if runs else home
+    last = [one for p in home.glob("*") if p.is_dir() and (one := latest_checkpoint(p)) is not None]
+    # Not the folder's time, which any look at it may change.
+    return max(last, key=lambda p: p.stat().st_mtime_ns).parent if last else home
 
 
-def _make(folder: Path) -> Path:
-    probe = folder / ".writable"
+def _lies_in(checkpoint: Path, folder: Path) -> bool:
+    return checkpoint.parent.resolve() == folder.resolve()
+
+
+def _given(path: Path) -> RunCheckpoint:
+    try:
+        return load_run(path)
+    except DamageError as error:
+        others = [one for one in checkpoints_in(path.parent) if one.name != path.name]
+        intact = next((one for one in others if _opens(one)), None)
+        if intact is None:
+            raise
+        raise UserError(f"{path} is damaged ({error.why}): give --resume {intact}.") from error
+
+
+def _opens(path: Path) -> bool:
+    try:
+        load_run(path)
+    except UserError:
+        return False
+    return True
+
+
+def _newest_intact(folder: Path) -> RunCheckpoint:
+    damaged: list[tuple[Path, str]] = []
+    for path in checkpoints_in(folder):
+        try:
+            found = load_run(path)
+        except DamageError as error:
+            damaged.append((path, error.why))
+            continue
+        for one, why in damaged:
+            print(
+                f"note: {one} is damaged ({why}): going on from {path.name} instead.",
+                flush=True,
+            )
+        return found
+    if damaged:
+        told = ", ".join(f"{one.name}: {why}" for one, why in damaged)
+        raise UserError(
+            f"No checkpoint in {folder} is intact ({told}): put a copy of one there, or start "
+            f"again in another --work-dir."
+        )
+    raise UserError(
+        f"There is no checkpoint in {folder} to resume from: start without --resume, or give "
+        f"--resume CHECKPOINT."
+    )
+
+
+def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> None:
+    """Put checkpoints beyond the one that the run goes on from where they are not replaced.
+
+    Those that stay are of one course of training, so that the newest is the furthest.
+    """
+    meta = checkpoint.content["meta"]
+    reached = {"epoch": meta["epoch"], "iter": meta["iter"]}
+    later = []
+    for path in checkpoints_in(folder):
+        match = re.fullmatch(r"(epoch|iter)_(\d+)", path.stem)
+        if match and int(match[2]) > reached[match[1]]:
+            later.append(path)
+    if not later:
+        return
+    aside = _new_folder(folder, SET_ASIDE)
+    try:
+        _make_folder(aside)
+        for path in later:
+            os.replace(path, aside / path.name)
+    except OSError as error:
+        raise WriteError(f"Cannot move {later[0]} to {aside}: {error.strerror}.") from error
+    print(
+        f"note: going on from {checkpoint.path.name}; what was saved beyond it is kept in {aside}: "
+        f"{', '.join(path.name for path in later)}.",
+        flush=True,
+    )
+
+
+def _new_folder(home: Path, name: str | None = None) -> Path:
+    """A folder that was not there, made: of two runs that start in one second each has its own."""
+    name = time.strftime("%Y%m%d_%H%M%S") if name is None else name
+    for number in range(1, 1000):
+        folder = home / (name if number == 1 else f"{name}-{number}")
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            if not home.is_dir():
+                break
+            continue
+        except OSError:
+            break  # which is told when it is made
+        return folder
+    return folder
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
     except OSError as error:
         fault = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise UserError(
+        raise WriteError(
             f"Cannot write into the work dir {folder}: {fault}. Choose another by --work-dir."
         ) from error
-    return folder

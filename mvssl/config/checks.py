@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 from mmengine.runner import IterBasedTrainLoop
 
+from mvssl.config.components import takes_anything, target_of
+from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import LIST_ITEM, UserError, near_names
+from mvssl.errors import LIST_ITEM, UserError, near_names, shown
+from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
 
 __all__ = [
     "Problem",
-    "accepted_arguments",
     "check_config",
     "complain",
-    "needs_type",
-    "takes_text",
 ]
 
 
@@ -45,18 +45,34 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
     for name, value in cfg.items():
         kind, told = KINDS.get(name, (object, ""))
         if name not in TOP_LEVEL and not name.startswith("_"):
+            near = near_names(name, TOP_LEVEL, "") or elsewhere(cfg, name) or "."
             text = (
-                f"'{name}' is no name that a config knows (a helper of your own starts with "
-                f"'_'){near_names(name, TOP_LEVEL)}"
+                f"'{name}' is no name that a config knows (a helper of your own starts with '_')"
+                f"{near}"
             )
+            if name.startswith(("val_", "test_")):
+                text = (
+                    f"'{name}' is of a validation or test loop, which a run has not: held-out "
+                    f"images are measured by evaluation = dict(train=..., test=..., "
+                    f"evaluators=...)."
+                )
             problems.append(Problem(name, text))
         elif value is not None and not isinstance(value, kind):
-            problems.append(Problem(name, f"{name} is {told}, got {value!r}."))
-    for where, node in _dicts(cfg):
+            problems.append(Problem(name, f"{name} is {told}, got {shown(value)}."))
+    for where, node in _nodes(cfg):
         slot = slot_of(where)
-        if slot is not None and (node or not slot.optional):
+        if slot is None or node is None or (not node and slot.optional):
+            continue
+        if isinstance(node, Mapping):
             problems += [Problem(where, text) for text in _check_component(where, node, slot)]
+        elif where not in KINDS and _is_plain(node) and not isinstance(node, slot.also):
+            problems.append(Problem(where, f"{where} is a dict, got {shown(node)}."))
     return problems
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a value that describes nothing, and no object of the config's author."""
+    return isinstance(value, str | int | float | list | tuple)
 
 
 def complain(where: str, problems: Iterable[Problem]) -> None:
@@ -70,45 +86,11 @@ def complain(where: str, problems: Iterable[Problem]) -> None:
         raise UserError(f"{where} has {len(found)} faults:{listed}") from cause
 
 
-def accepted_arguments(where: str, node: Mapping[str, Any]) -> set[str] | None:
-    """Names that the component at path ``where`` takes; None where that may be anything: outside
-    of components, for a constructor with ``**kwargs``, and where the type is not known.
-    """
-    slot, parameters = slot_of(where), _parameters_at(where, node)
-    if slot is None or parameters is None or _takes_anything(parameters):
-        return None
-    return {"type", *slot.extra, *parameters}
-
-
-def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
-    """Whether argument ``key`` of the component at path ``where`` is a text and nothing else."""
-    parameter = (_parameters_at(where, node) or {}).get(key)
-    return parameter is not None and parameter.annotation in ("str", str)
-
-
-def _parameters_at(where: str, node: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
-    """Of the component at a path; None where there is none, or its type is not known."""
-    slot = slot_of(where)
-    if slot is None:
-        return None
-    try:
-        target = _target(node, slot)
-    except UserError:
-        return None
-    return None if target is None else _parameters(target)
-
-
-def needs_type(where: str) -> bool:
-    """Whether path ``where`` is that of a component which must say its type."""
-    slot = slot_of(where)
-    return slot is not None and slot.default is None
-
-
-def _dicts(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every dict below ``node`` with its dotted path, outermost first."""
+def _nodes(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything below ``node`` with its dotted path, outermost first."""
+    if where:
+        yield where, node
     if isinstance(node, Mapping):
-        if where:
-            yield where, node
         items: Iterable[tuple[Any, Any]] = node.items()
     elif isinstance(node, list | tuple):
         items = enumerate(node)
@@ -116,22 +98,12 @@ def _dicts(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]
         return
     for key, inner in items:
         if not str(key).startswith("_"):
-            yield from _dicts(inner, f"{where}.{key}" if where else str(key))
-
-
-def _target(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
-    """The class or function of a component, None where the config does not say."""
-    named = node.get("type", slot.default)
-    if not isinstance(named, str):
-        return named
-    if slot.registry is None:
-        raise UserError(f"it is always the same, so it takes no type (found '{named}').")
-    return slot.registry.find(named)
+            yield from _nodes(inner, f"{where}.{key}" if where else str(key))
 
 
 def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[str]:
     try:
-        target = _target(node, slot)
+        target = target_of(node, slot)
     except UserError as error:
         return [f"{where}: {error}"]
     if target is None:
@@ -146,22 +118,25 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
             f"{where}: {target.__name__} is not derived from {public_name(base)}; see "
             f"docs/custom_component.md."
         )
-    parameters = _parameters(target)
-    if _takes_anything(parameters):
-        return problems  # a component from elsewhere that takes anything
+    parameters = parameters_of(target)
+    anything = takes_anything(parameters)  # as a component from elsewhere may
     name = target.__name__
     for key in node:
-        if key not in parameters and key not in ("type", "_delete_", "_scope_", *slot.extra):
+        if key in ("type", "_delete_", "_scope_", *slot.extra):
+            continue
+        if key not in parameters and not anything:
             problems.append(
                 f"{where}.{key}: {name} takes no '{key}'{near_names(key, parameters)} If it was "
                 f"inherited from a base config, did you forget _delete_=True?"
             )
-        elif told := _wrong_type(node[key], parameters.get(key)):
-            problems.append(f"{where}.{key}: {name} takes {told} here, got {node[key]!r}.")
+        elif key in parameters and (told := _misfit(f"{where}.{key}", node[key], parameters[key])):
+            given = f"{shown(node[key])}{unquoted(node[key])}"
+            problems.append(f"{where}.{key}: {name} takes {told} here, got {given}.")
     required = [
         key
         for key, p in parameters.items()
         if p.default is inspect.Parameter.empty
+        and not anything
         and key not in slot.filled
         and (key not in node or _absent(node[key], f"{where}.{key}", p))
     ]
@@ -169,6 +144,11 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         listed = ", ".join(f"'{key}'" for key in required)
         problems.append(f"{where}: {name} needs {listed}, which the config does not give.")
     return problems
+
+
+def _misfit(where: str, value: Any, parameter: inspect.Parameter) -> str | None:
+    """What an argument takes, where ``value`` is of another kind; components are told by others."""
+    return None if slot_of(where) is not None else wrong_kind(value, parameter)
 
 
 def _absent(value: Any, where: str, parameter: inspect.Parameter) -> bool:
@@ -189,43 +169,9 @@ def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]
                 "max_epochs."
             ]
     views = node.get("data_preprocessor")
-    if where == "model" and views is None and "data_preprocessor" in _parameters(target):
+    if where == "model" and views is None and "data_preprocessor" in parameters_of(target):
         return [
             "model.data_preprocessor is missing, and nothing else makes views: give one, "
             "such as dict(type='MultiViewPreprocessor', views='byol', size=224)."
         ]
     return []
-
-
-# Annotations that say all there is to a value; others are left to the constructor.
-PLAIN_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "True or False"),
-    "str": ((str,), "a text"),
-}
-
-
-def _wrong_type(value: Any, parameter: inspect.Parameter | None) -> str | None:
-    """What a parameter takes, where it is plain and ``value`` is something else."""
-    if parameter is None:
-        return None
-    annotation = parameter.annotation
-    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    if name not in PLAIN_TYPES:
-        return None
-    types, told = PLAIN_TYPES[name]
-    if type(value) is type(parameter.default) and value == parameter.default:
-        return None  # `x: int = None`, as older code writes it
-    right = isinstance(value, types) and (name == "bool" or not isinstance(value, bool))
-    return None if right else told
-
-
-def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    parameters = dict(inspect.signature(target).parameters)
-    # What OptimWrapper and hooks pass on reaches no constructor of ours.
-    return {k: p for k, p in parameters.items() if p.kind is not inspect.Parameter.VAR_POSITIONAL}
-
-
-def _takes_anything(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

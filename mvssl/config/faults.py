@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from mvssl.config.checks import Problem
 from mvssl.errors import ComponentError, UserError, in_words
-from mvssl.registry import COMPONENT_ERRORS
 
 __all__ = ["as_user_error", "attempt"]
 
@@ -18,7 +17,7 @@ def attempt(where: str, build: Callable[[], T], problems: list[Problem]) -> T | 
     """What ``build`` makes, or None and one more of the ``problems``."""
     try:
         return build()
-    except COMPONENT_ERRORS as error:
+    except Exception as error:  # a component raises what it likes
         told = as_user_error(where, error)
         problems.append(Problem(where, str(told), told.__cause__))
         return None

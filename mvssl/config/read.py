@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import ast
 import copy
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mvssl.config.checks import (
-    Problem,
-    accepted_arguments,
-    complain,
-    needs_type,
-    takes_text,
-)
+from mvssl.config.chain import check_chain, check_file
+from mvssl.config.checks import Problem, complain
+from mvssl.config.components import accepted_arguments, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
+from mvssl.config.search import elsewhere
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError, near_names
 
-__all__ = ["check_file", "load_config", "parse_options", "without_delete"]
+__all__ = ["load_config", "parse_options", "without_delete"]
 
 
 def load_config(
@@ -44,7 +42,9 @@ def load_config(
         UserError: the file is missing or cannot be read, it has no ``er_head``, or an override's
             path does not exist.
     """
-    cfg = _read(check_file(path))
+    file = check_file(path)
+    check_chain(file)
+    cfg = _read(file)
     if objective == "er":
         if "er_head" not in cfg or "model" not in cfg:
             raise UserError(
@@ -69,21 +69,11 @@ def load_config(
     return cfg
 
 
-def check_file(config: str | Path) -> Path:
-    """The path of a config file; a UserError where there is none."""
-    path = Path(config)
-    if not path.is_file():
-        beside = [str(p) for p in sorted(path.parent.glob("*.py"))]
-        near = near_names(str(path), beside, "; give the path of a file.")
-        raise UserError(f"There is no config {path}{near}")
-    if path.suffix != ".py":
-        raise UserError(f"{path} is no config: give a Python file (.py).")
-    return path
-
-
 def _read(path: Path) -> Config:
     try:
-        return Config.fromfile(str(path))
+        return _from_file(path)
+    except SystemExit as error:
+        raise UserError(f"Config {path} ends the program (sys.exit): take that out.") from error
     # A config is a program: anything can go wrong in it.
     except Exception as error:
         told = " ".join(str(error).split())[:400] or "no message"
@@ -93,6 +83,15 @@ def _read(path: Path) -> Config:
                 f"with PYTHONPATH=FOLDER, the folder that holds your modules."
             ) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
+
+
+def _from_file(path: Path) -> Config:
+    try:
+        return Config.fromfile(str(path))
+    except (Exception, SystemExit) as error:
+        # mmengine's hold a temporary file open, for as long as the error is kept.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def without_delete(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,12 +174,14 @@ def _missing_path(cfg: Mapping[str, Any], path: str) -> str | None:
         elif node.get(key) is not None or (key in node and after is None):
             node = node[key]
         else:
-            return _refusal(where, node, key, after)
+            return _refusal(cfg, where, node, key, after)
         where = inner
     return None
 
 
-def _refusal(where: str, node: Mapping[str, Any], key: str, after: str | None) -> str | None:
+def _refusal(
+    cfg: Mapping[str, Any], where: str, node: Mapping[str, Any], key: str, after: str | None
+) -> str | None:
     """Why ``key`` cannot be added to ``node``, or None; ``after`` is the key inside of it."""
     inner = f"{where}.{key}" if where else key
     known = accepted_arguments(where, node) if where else set(TOP_LEVEL)
@@ -189,7 +190,8 @@ def _refusal(where: str, node: Mapping[str, Any], key: str, after: str | None) -
     if after is None:
         if known is None or key in known:
             return None
-        near = near_names(key, sorted(known))
+        # A slip of the pen, or the name of something elsewhere.
+        near = near_names(key, sorted(known), "") or elsewhere(cfg, key) or "."
         return f"{where or 'the config'} has no '{key}'{near}"
     # No place of a list can be made, and no component that has no type.
     if known is None:
@@ -224,7 +226,9 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         path, equals, text = pair.partition("=")
         if not equals or not path:
-            raise UserError(f"--cfg-options takes pairs like model.x.y=10, got '{pair}'.")
+            raise UserError(
+                f"--cfg-options takes pairs like model.x.y=10, without spaces, got '{pair}'."
+            )
         options[path] = _literal(text)
     return options
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import torch
+
 from mvssl import registry
+from mvssl.config.settings import Environment, Processes, ProcessGroup
 from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.views import Preprocessor
@@ -37,13 +41,19 @@ REQUIRED = ("model", "optim_wrapper", "train_cfg", "train_dataloader")
 
 
 # What a top-level name holds, where something else would not even be looked into.
-KINDS: dict[str, tuple[type, str]] = {
+KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "activation_checkpointing": ((list, tuple, str), "a list of names of parts of the model"),
+    "compile": ((bool, dict), "True, False or a dict of arguments of torch.compile"),
     "custom_hooks": (list, "a list"),
+    "custom_imports": (dict, "a dict"),
     "default_hooks": (dict, "a dict"),
     "env_cfg": (dict, "a dict"),
-    "visualizer": (dict, "a dict"),
+    "er_head": (dict, "a dict"),
     "evaluation": (dict, "a dict"),
+    "find_unused_parameters": (bool, "True or False"),
+    "param_scheduler": ((dict, list, tuple), "a dict or a list of dicts"),
     "schedules": (dict, "a dict"),
+    "visualizer": (dict, "a dict"),
     **{name: (dict, "a dict") for name in REQUIRED},
 }
 
@@ -65,6 +75,8 @@ class Slot(NamedTuple):
     """What a class must be derived from, where that is more than its registry's base."""
     optional: bool = False
     """Whether an empty dict means that there is none."""
+    also: tuple[type, ...] = ()
+    """What it may be beside a dict."""
 
 
 HEAD = r"(model\.head|er_head)"
@@ -77,7 +89,12 @@ SLOTS = (
     Slot(r"model\.predictor", registry.NECKS, filled=("in_channels", "out_channels")),
     Slot(r"model\.teacher", registry.MODELS, "EMATeacher"),
     Slot(r"model\.data_preprocessor", registry.MODELS, base=Preprocessor),
-    Slot(r"model\.data_preprocessor\.views", registry.VIEW_SETS, filled=("size",)),
+    Slot(
+        r"model\.data_preprocessor\.views",
+        registry.VIEW_SETS,
+        filled=("size",),
+        also=(str, list, tuple),
+    ),
     Slot(VIEW_OPERATION, registry.VIEW_OPS),
     Slot(HEAD, registry.HEADS, filled=("in_channels", "num_logits", "num_samples")),
     Slot(HEAD + r"\.loss", registry.LOSSES),
@@ -109,6 +126,7 @@ SLOTS = (
         registry.PARAM_SCHEDULERS,
         extra=("convert_to_iter_based",),
         filled=("epoch_length", "iters_per_epoch", "optimizer", "total_iters"),
+        also=(list, tuple),
     ),
     Slot(
         r"train_cfg",
@@ -117,11 +135,21 @@ SLOTS = (
         extra=("by_epoch",),  # as OpenMMLab's configs have it
         filled=("dataloader", "runner"),
     ),
-    Slot(r"visualizer", registry.VISUALIZERS, filled=("name", "save_dir")),
-    Slot(r"visualizer\.vis_backends\.\d+", registry.VISBACKENDS, filled=("save_dir",)),
+    Slot(r"visualizer", registry.VISUALIZERS, filled=("name", "save_dir"), optional=True),
+    Slot(
+        r"visualizer\.vis_backends\.\d+",
+        registry.VISBACKENDS,
+        extra=("name",),
+        filled=("save_dir",),
+    ),
+    Slot(r"compile", None, torch.compile, filled=("model",), optional=True, also=(bool,)),
+    Slot(r"env_cfg", None, Environment, optional=True),
+    Slot(r"env_cfg\.mp_cfg", None, Processes, optional=True),
+    Slot(r"env_cfg\.dist_cfg", None, ProcessGroup, optional=True),
 )
 
 
+@lru_cache(maxsize=4096)
 def slot_of(where: str) -> Slot | None:
     """The place at a dotted path, None where there is no component."""
     return next((slot for slot in SLOTS if re.fullmatch(slot.pattern, where)), None)

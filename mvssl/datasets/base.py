@@ -11,12 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mvssl.errors import UserError
+from mvssl.arguments import is_integer, is_number
+from mvssl.errors import UserError, in_words
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
 
 SPLITS: Final = ("train", "test", "all")
+
+MOST_SIDE: Final = 2**15
+"""Side of an image, beyond which a batch fits in no memory."""
 
 _REPLACEMENT_TRIES = 20
 _REPLACEMENT_SEED = 0x5EED
@@ -136,22 +140,40 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     def _read_or_replace(self, asked: int) -> tuple[NDArray[np.uint8], int, int]:
         """The image that is shown for sample ``asked``, its index, and the sample it replaces."""
-        image = self.read(asked)
+        image = self._read(asked)
         if image is not None:
             return image, asked, -1
         zero = np.zeros(1, dtype=np.int64)
         draws = uniforms(_REPLACEMENT_SEED, zero, zero + asked, 0, _REPLACEMENT_TRIES)[0]
         for candidate in (draws * len(self)).astype(np.int64).tolist():
-            image = self.read(candidate)
+            image = self._read(candidate)
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
 
+    def _read(self, index: int) -> NDArray[np.uint8] | None:
+        try:
+            return self.read(index)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{type(self).__name__}.read fails on {self.path(index)}: {in_words(error)}; where "
+                f"an image cannot be read, it gives None."
+            ) from error
+
     def _check_image(self, image: object) -> None:
         found = type(image).__name__
         if isinstance(image, np.ndarray):
-            if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
-                return
+            plain = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+            if plain and image.size:
+                side = self.size if self.view_transform is None else None
+                if side is None or image.shape[:2] == (side, side):
+                    return
+                raise UserError(
+                    f"{type(self).__name__}.read gives an image of {image.shape[1]} x "
+                    f"{image.shape[0]} pixels, and the data set's size is {side}: resize it there."
+                )
             found = f"an array {image.shape} of {image.dtype}"
         raise UserError(
             f"{type(self).__name__}.read gives {found}, not an array (H, W, 3) of uint8, RGB: "
@@ -181,11 +203,11 @@ def check_split(split: str, test_fraction: float) -> None:
     """Raises a UserError unless ``split`` is known and ``test_fraction`` lies between 0 and 1."""
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(map(repr, SPLITS))}, not {split!r}.")
-    if not 0 < test_fraction < 1:
+    if not (is_number(test_fraction) and 1e-6 <= test_fraction < 1):
         raise UserError(f"test_fraction must lie between 0 and 1, not {test_fraction!r}.")
 
 
 def check_size(size: int | None) -> None:
     """Raises a UserError unless ``size`` is a number of pixels or None."""
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+    if size is not None and not (is_integer(size) and 1 <= size <= MOST_SIDE):
         raise UserError(f"size must be a number of pixels, not {size!r}.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from mvssl.arguments import check_count
+from mvssl.arguments import check_count, check_seed, is_integer, is_number
 from mvssl.datasets.base import ImageDataset, check_size, check_split
 from mvssl.datasets.images import MOST_BYTES, MOST_PIXELS, read_image, why_unreadable
 from mvssl.datasets.listing import ENDINGS, Found, find_images
@@ -17,6 +17,7 @@ from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
 
+LEAST_CROP = 0.01
 _TEST_FOLDERS = ("test", "val")  # the first that is there is the test split
 
 
@@ -65,11 +66,15 @@ class ImageFolder(ImageDataset):
     ) -> None:
         check_split(split, test_fraction)
         check_size(size)
-        if per_class is not None and (not isinstance(per_class, int) or per_class < 1):
+        check_seed("ImageFolder", seed=seed)
+        if per_class is not None and not (is_integer(per_class) and per_class >= 1):
             raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-        if not 0 < crop_pct <= 1:
-            raise UserError(f"crop_pct must be above 0 and at most 1, not {crop_pct!r}.")
-        check_count("ImageFolder", max_pixels=max_pixels, max_bytes=max_bytes)
+        if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
+            raise UserError(
+                f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
+            )
+        limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+        check_count("ImageFolder", at_most=2**53, **limits)
         self.root = Path(root).expanduser()
         self.split = split
         self.crop_pct = crop_pct

@@ -59,6 +59,11 @@ class History:
         values = np.array(self._values.get(name, array("d")), dtype=np.float64)
         return steps, values
 
+    def last_step(self, name: str) -> int | None:
+        """The step of the last value of one name, None where it was never recorded."""
+        steps = self._steps.get(name)
+        return steps[-1] if steps else None
+
     def names(self) -> list[str]:
         """Every recorded name, in the order of first appearance."""
         return list(self._steps)

@@ -10,14 +10,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
+from mvssl.arguments import check_count, check_not_negative, is_integer
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
+from mvssl.signals import leave_workers_alone
 
-__all__ = ["REPEAT", "EpochSampler", "build_loader"]
+__all__ = ["MOST_WORKERS", "REPEAT", "EpochSampler", "build_loader"]
 
 REPEAT = 2**20
 """Step between the key epochs of a sample that comes up several times in an epoch."""
+
+
+MOST_WORKERS = 1024
+"""Of a loader: far more than a machine has cores for."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -104,7 +111,11 @@ def _balanced(
 
 
 def build_loader(
-    dataset: ImageDataset, batch_size: int, seed: int, num_workers: int = 0
+    dataset: ImageDataset,
+    batch_size: int,
+    seed: int,
+    num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> DataLoader[Any]:
     """The training loader.
 
@@ -114,14 +125,15 @@ def build_loader(
             one GPU and on eight.
         seed: of the shuffle.
         num_workers: of each process.
+        timeout: seconds without a batch from a worker, after which the run ends; 0: it waits.
 
     Raises:
         UserError: the batch does not divide among the processes, or exceeds the data set.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if not is_integer(batch_size) or batch_size < 1:
         raise UserError(f"train_dataloader.batch_size is a positive number, got {batch_size!r}.")
-    if num_workers < 0:
-        raise UserError(f"train_dataloader.num_workers is at least 0, got {num_workers}.")
+    check_count("train_dataloader", 0, MOST_WORKERS, num_workers=num_workers)
+    check_not_negative("train_dataloader", timeout=timeout)
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
@@ -133,25 +145,27 @@ def build_loader(
             f"train_dataloader.batch_size is the total over all processes: {batch_size} does not "
             f"divide among {world_size()}. Give a multiple of {world_size()}."
         )
-    return DataLoader(
+    return WatchedLoader(
         dataset,
         batch_size=batch_size // world_size(),
         sampler=EpochSampler(len(dataset), batch_size, seed),
         num_workers=num_workers,
+        timeout=timeout if num_workers else 0,
         collate_fn=default_collate,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),
-        worker_init_fn=partial(_seed_samples, seed),
+        worker_init_fn=partial(_begin_worker, seed),
     )
 
 
-def _seed_samples(seed: int, _: int) -> None:
-    """Let the data set of a worker seed what draws from global generators in it, per sample.
+def _begin_worker(seed: int, _: int) -> None:
+    """Leave signals to the process that trains, and seed what draws globally per sample.
 
     Which worker makes a sample, and after which others, is another thing in a run that is resumed.
     """
+    leave_workers_alone()
     info = get_worker_info()
     if info is not None and isinstance(info.dataset, ImageDataset):
         info.dataset.sample_seed = seed

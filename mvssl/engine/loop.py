@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mvssl.arguments import check_count
+from mvssl.datasets.loading import watched_workers
 from mvssl.distributed import average_gradients, is_distributed, world_size
 from mvssl.engine.generators import seed_loader, set_generator_states
 from mvssl.engine.loaders import EpochSampler
@@ -26,6 +27,7 @@ from mvssl.engine.micro_batch import (
     set_random_state,
 )
 from mvssl.engine.run import Run
+from mvssl.engine.watch import Watch
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.multiview import Monitor
@@ -90,6 +92,7 @@ class TrainLoop(BaseLoop):
             where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
         stop_training: set by a hook that ends the run after this epoch.
+        watch: keeps of each step what tells where the first NaN came from.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class TrainLoop(BaseLoop):
         self.skew = 0
         self.monitor: Monitor | None = None
         self.stop_training = False
+        self.watch = Watch()
 
     def start_at(self, epoch: int, iteration: int, images: int = 0) -> None:
         """Go on where a run was.
@@ -142,10 +146,11 @@ class TrainLoop(BaseLoop):
 
     def run(self) -> nn.Module:
         """All epochs that are left; the trained model."""
-        self.runner.call_hook("before_train")
-        while self.epoch < self.max_epochs and not self.stop_training:
-            self.run_epoch()
-        self.runner.call_hook("after_train")
+        with watched_workers():
+            self.runner.call_hook("before_train")
+            while self.epoch < self.max_epochs and not self.stop_training:
+                self.run_epoch()
+            self.runner.call_hook("after_train")
         model: nn.Module = self.runner.model
         return model
 
@@ -187,8 +192,11 @@ class TrainLoop(BaseLoop):
         optimizer = self.runner.optim_wrapper
         with optimizer.optim_context(network):  # mixed precision, gradient accumulation
             inputs = model.data_preprocessor(batch, True)
+            self.watch.begin(self.iter + 1, model, inputs["inputs"])
             record, pieces = self._embed(network, **inputs)
+        self.watch.made(record)
         outputs = model.loss(record, self.monitor)
+        self.watch.lost(outputs)
         loss = total_loss(outputs, type(model.head).__name__)
         optimizer.backward(optimizer.scale_loss(loss))
         self._backward_pieces(network, pieces, record)

@@ -13,6 +13,8 @@ from timm.optim import Lars
 from torch import nn
 from torch.optim import Optimizer
 
+from mvssl.arguments import check_count, check_fraction, check_not_negative
+from mvssl.engine.optim_options import check_optim_wrapper
 from mvssl.errors import UserError
 from mvssl.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -120,8 +122,10 @@ class WarmupCosineLR(_ParamScheduler):
         end_factor: float = 0.0,
         last_step: int = -1,
     ) -> None:
-        if warmup_epochs < 0:
-            raise UserError(f"WarmupCosineLR: warmup_epochs is at least 0, got {warmup_epochs}.")
+        check_count("WarmupCosineLR", total_iters=total_iters, iters_per_epoch=iters_per_epoch)
+        check_not_negative("WarmupCosineLR", warmup_epochs=warmup_epochs)
+        check_fraction("WarmupCosineLR", end_factor=end_factor)
+        self.warmup_epochs = warmup_epochs
         self.total_iters = total_iters
         # A short run (a test, a trial) keeps at least half of its steps for the cosine.
         self.warmup_iters = min(round(warmup_epochs * iters_per_epoch), total_iters // 2)
@@ -149,8 +153,13 @@ class WarmupCosineLR(_ParamScheduler):
 def build_optim_wrapper(cfg: Mapping[str, Any], model: nn.Module) -> OptimWrapper:
     """The optimiser of a model's parameters in mmengine's wrapper (precision, accumulation)."""
     wrapper = dict(cfg)
+    check_optim_wrapper(wrapper)
+    named = wrapper.pop("constructor", None) or "DefaultOptimWrapperConstructor"
+    if not isinstance(named, str):
+        raise UserError(f"optim_wrapper.constructor is a name, got {named!r}.")
+    OPTIM_WRAPPER_CONSTRUCTORS.find(named)
     constructor = {
-        "type": wrapper.pop("constructor", "DefaultOptimWrapperConstructor"),
+        "type": named,
         "paramwise_cfg": wrapper.pop("paramwise_cfg", None),
         "optim_wrapper_cfg": wrapper,
     }

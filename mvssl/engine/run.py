@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from mvssl.datasets import ImageDataset
 from mvssl.engine.history import History
 from mvssl.engine.scalars import RunScalars
+from mvssl.engine.watch import Watch
 from mvssl.models import MultiView
 from mvssl.models.multiview import Monitor
 
@@ -29,6 +30,8 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    watch: Watch
+    """Knows what first was no number."""
     epoch_images: int
     """Images of the running epoch that were trained on, over all processes; above 0 before its
     first step where a resumed run goes on within the epoch."""
@@ -114,6 +117,9 @@ class Run(Protocol):
 
     def record(self, scalars: Mapping[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Put a text into TensorBoard, after ``step`` iterations."""
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -6,30 +6,31 @@ import logging
 import os
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
 from torch import nn
-from torch.utils.checkpoint import checkpoint as recompute
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, on_first_rank, world_size
+from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
+from mvssl.engine.compiled import compile_embed
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook
+from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
+from mvssl.engine.log import LOG, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
+from mvssl.engine.recompute import part_names, recompute
+from mvssl.engine.records import Forgiving, TensorboardVisBackend
 from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError, in_words, printable
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
@@ -65,6 +66,7 @@ class Runner(MMRunner):
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
+        calling: the method of a hook that is running, for the message where it fails.
         seconds: that the run took so far, evaluation and the time before a resume included.
     """
 
@@ -86,9 +88,13 @@ class Runner(MMRunner):
         self.epoch_means: dict[str, float] = {}
         self.checkpoint = checkpoint
         self.train_set = job.dataset
+        self.calling: str | None = None
         self.stored, self.changed = job.stored, job.changed
+        self._curves_file = Forgiving("what the visualizer shows")
         self._seconds_before = 0.0
         self._since: float | None = None
+        if rank() == 0:  # mmengine opens these by their names
+            own_files(work_dir, (LOG, checkpoints.LATEST))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -103,13 +109,15 @@ class Runner(MMRunner):
             launcher=launcher,
             env_cfg=plain.get("env_cfg") or {},
             log_level=plain.get("log_level", "INFO"),
-            visualizer=plain.get("visualizer"),
-            default_scope=plain.get("default_scope", "mvssl"),
+            # mmengine would write files of its own where it is told of none.
+            visualizer={"type": "Visualizer", **(plain.get("visualizer") or {})},
+            default_scope="mvssl",
             randomness={"seed": job.seed},
             # mmengine keeps loggers by name and names them by the second.
             experiment_name=f"{Path(job.config).stem}_{os.getpid()}_{time.monotonic_ns()}",
             cfg=job.cfg,
         )
+        self.register_hook(StopHook())
 
     # mmengine would put logs and TensorBoard files into <work_dir>/<timestamp>.
     @property
@@ -129,13 +137,20 @@ class Runner(MMRunner):
     def build_logger(
         self, log_level: int | str = "INFO", log_file: str | None = None, **arguments: Any
     ) -> MMLogger:
-        log_file = log_file or str(Path(self.work_dir) / "train.log")
+        log_file = log_file or str(Path(self.work_dir) / LOG)
         logger = super().build_logger(log_level, log_file, **arguments)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 # mmengine's warnings are about its own insides; what a user must read is printed.
                 handler.setLevel(logging.ERROR)
+        logger.addFilter(PrintableRecords())
+        Forgiving(LOG).watch(logger)
         return logger
+
+    def dump_config(self) -> None:
+        if self.rank == 0:
+            path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
+            write_bytes_atomically(path, self.cfg.pretty_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -156,7 +171,9 @@ class Runner(MMRunner):
         for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
+                self.calling = f"{type(hook).__name__}.{fn_name}"
                 method(self, **arguments)
+        self.calling = None
 
     @property
     def position(self) -> int:
@@ -176,15 +193,12 @@ class Runner(MMRunner):
         try:
             loop = self.train_loop
             self.call_hook("before_run")
-            self.model.init_weights()
-            for tensor in self.model.state_dict().values():
-                broadcast_(tensor)
-            self._recompute_activations()
+            self.make_ready()
             if self.checkpoint is not None:
                 self.resume_from(self.checkpoint)
                 self.checkpoint = None  # it holds the weights once more
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
-            self._compile_embed()
+            compile_embed(self.model, self.cfg.get("compile"))
             loop.run()
             self.call_hook("after_run")
             return self.model
@@ -192,38 +206,33 @@ class Runner(MMRunner):
             for hook in self.hooks:
                 if isinstance(hook, ProgressHook):
                     hook.stop()
-            self.visualizer.close()
+            self._curves_file.attempt(self.visualizer.close)
             self._seconds_before, self._since = self.seconds, None
 
-    def _recompute_activations(self) -> None:
-        """Parts named in ``activation_checkpointing`` forget activations until the way back."""
-        names = self.cfg.get("activation_checkpointing") or []
-        for name in [names] if isinstance(names, str) else names:
-            part = self.model.get_submodule(name)
-            own = partial(type(part).forward, part)
-            # The kind without reentrance, since DDP refuses the other one where a part runs once
-            # for each view.
-            part.forward = partial(recompute, own, use_reentrant=False)
-
-    def _compile_embed(self) -> None:
-        """Compile what a step spends its time in; mmengine would compile a step of the model."""
-        options = self.cfg.get("compile")
-        if options:
-            arguments = {} if options is True else dict(options)
-            try:
-                compiled = torch.compile(self.model.embed, **arguments)
-            except TypeError as error:
-                raise UserError(f"compile: torch.compile: {error}.") from error
-            self.model.embed = compiled  # type: ignore[method-assign]
+    def make_ready(self) -> None:
+        """Draw the weights, the same on all processes."""
+        self.model.init_weights()
+        for tensor in self.model.state_dict().values():
+            broadcast_(tensor)
+        recompute(self.model, part_names(self.cfg.get("activation_checkpointing")))
 
     def record(self, scalars: dict[str, float], step: int) -> None:
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
         self.history.add(step, scalars)
         if self.rank == 0:
-            self.visualizer.add_scalars(scalars, step)
+            self._curves_file.attempt(self.visualizer.add_scalars, scalars, step)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
+        if self.rank != 0:
+            return
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend):
+                backend.experiment.add_text(name, text, step)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
+        text = "\n".join(map(printable, text.split("\n")))
         self.logger.info(text)
         for hook in self.hooks:
             if isinstance(hook, ProgressHook):
@@ -349,6 +358,9 @@ class Runner(MMRunner):
         for name, (values, counts) in content.get("message_hub", {}).items():
             buffer = HistoryBuffer(values.numpy(), counts.numpy())
             self.message_hub.log_scalars[name] = buffer
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend) and self.rank == 0:
+                self._curves_file.attempt(backend.take_back, self.train_loop.iter + 1)
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.inputs import Inputs
 from mvssl.registry import EVALUATORS
@@ -91,6 +92,13 @@ class Evaluator(ABC):
     def on_pixels(self) -> bool:
         """Whether raw pixels will do in the place of features."""
         return self.needs == ("features",)
+
+    def check_data(self, train: ImageDataset, test: ImageDataset) -> None:  # noqa: B027
+        """Called before anything is computed.
+
+        Raises:
+            UserError: a number of it does not suit the data sets.
+        """
 
     @abstractmethod
     def run(self, inputs: Inputs) -> dict[str, float]:

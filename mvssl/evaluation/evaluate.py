@@ -78,7 +78,8 @@ def check_evaluators(
     """What can be told before anything is computed.
 
     Raises:
-        UserError: labels are needed and missing, or two evaluators give results of one name.
+        UserError: labels are needed and missing, two evaluators give results of one name, or a
+            data set is too small for one.
     """
     givers: dict[str, str] = {}
     for one in evaluators:
@@ -96,6 +97,7 @@ def check_evaluators(
                     f"leave one of them out."
                 )
             givers[name] = kind
+        one.check_data(train, test)
 
 
 def _check_records(evaluators: Iterable[Evaluator], network: Network) -> None:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
+from mvssl.signals import leave_workers_alone
 
 __all__ = [
     "Features",
@@ -96,10 +98,12 @@ def _own_batches(
     dataset: ImageDataset, batch_size: int, num_workers: int
 ) -> DataLoader[dict[str, Tensor]]:
     own = range(rank(), len(dataset), world_size())
-    return DataLoader(
+    return WatchedLoader(
         Subset(dataset, own),
         batch_size=batch_size,
         num_workers=num_workers,
+        worker_init_fn=leave_workers_alone,
+        timeout=TIMEOUT if num_workers else 0,
         generator=torch.Generator(),  # measuring draws nothing from the one that training uses
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import check_count, check_temperature
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
@@ -62,10 +64,17 @@ class Information(Evaluator):
 
     def __init__(self, kappa: float = 10.0, images: int = 2048) -> None:
         check_count("Information", at_least=2, images=images)
-        check_positive("Information", kappa=kappa)
+        check_temperature("Information", kappa=kappa)
         self.kernel = VonMisesFisher(kappa)
         self.kappa = kappa
         self.images = images
+
+    def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
+        if len(test) < 2:
+            raise UserError(
+                f"Information compares held-out images, and {test.describe()} is {len(test)}: give "
+                f"2 or more, or leave Information out."
+            )
 
     @property
     def results(self) -> Mapping[str, Shown]:

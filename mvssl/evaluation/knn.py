@@ -9,13 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import check_count, check_temperature
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Shown
 from mvssl.evaluation.features import Features
 from mvssl.evaluation.inputs import Inputs
 from mvssl.registry import EVALUATORS
 
 __all__ = ["KNN", "knn_accuracy", "knn_predict"]
+
+USUAL_NEIGHBOURS = 20
 
 
 def knn_predict(
@@ -71,20 +75,33 @@ class KNN(Evaluator):
     ``knn_top1``, an accuracy in [0, 1].
 
     Args:
-        k: number of neighbours.
+        k: number of neighbours; by default 20, or as many as there are training images.
         temperature: of the votes.
 
     Raises:
-        UserError: a number is not positive.
+        UserError: a number is not positive; later, from ``check_data``: ``k`` is more than there
+            are training images.
     """
 
     needs_labels: ClassVar[bool] = True
 
-    def __init__(self, k: int = 20, temperature: float = 0.07) -> None:
-        check_count("KNN", k=k)
-        check_positive("KNN", temperature=temperature)
-        self.k = k
+    def __init__(self, k: int | None = None, temperature: float = 0.07) -> None:
+        if k is not None:
+            check_count("KNN", k=k)
+        check_temperature("KNN", temperature=temperature)
+        self.k = USUAL_NEIGHBOURS if k is None else k
         self.temperature = temperature
+        self._chosen = k is not None
+
+    def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
+        if self.k <= len(train):
+            return
+        if self._chosen:
+            raise UserError(
+                f"KNN: k is {self.k}, and there are {len(train)} training images to look among: "
+                f"give k={max(len(train) // 10, 1)}, say (evaluation.evaluators.<name>.k)."
+            )
+        self.k = max(len(train), 1)
 
     @property
     def results(self) -> Mapping[str, Shown]:

@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.features import interleave
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.record import Embeddings
+from mvssl.signals import leave_workers_alone
 from mvssl.views import Preprocessor
 
 __all__ = ["extract_record", "join_records", "spread"]
@@ -42,8 +44,13 @@ def extract_record(
     parts = []
     with evaluation_mode(model), torch.inference_mode():
         # A generator of its own: measuring draws nothing from the one that training uses.
-        for batch in DataLoader(
-            own, batch_size=batch_size, num_workers=num_workers, generator=torch.Generator()
+        for batch in WatchedLoader(
+            own,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            timeout=TIMEOUT if num_workers else 0,
+            generator=torch.Generator(),
+            worker_init_fn=leave_workers_alone,
         ):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))

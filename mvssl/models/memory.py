@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvssl.arguments import Number, check_count, check_momentum
 from mvssl.distributed import broadcast_, gather_detached
 from mvssl.errors import UserError
 
@@ -56,10 +57,7 @@ class EmbeddingQueue(nn.Module):
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
-        if min(size, channels) < 1:
-            raise UserError(
-                f"queue_size is at least 1, and in_channels known; got {size} and {channels}."
-            )
+        check_count(type(self).__name__, queue_size=size, in_channels=channels)
         self.size = size
         self.register_buffer("data", torch.zeros(size, channels))
         self.pushed = StepCount()
@@ -92,6 +90,15 @@ class EmbeddingQueue(nn.Module):
         self.pushed.add(len(rows))
 
 
+def _check_bank_momentum(owner: str, momentum: float) -> None:
+    check_momentum(owner, momentum=momentum)
+    if momentum == 1:
+        raise UserError(
+            f"{owner}: momentum is the fraction of an entry that is kept; at {momentum} the bank "
+            f"would never change: give less than 1."
+        )
+
+
 class MemoryBank(nn.Module):
     """One unit vector for each image of the data set, random at the start (Wu et al. 2018).
 
@@ -104,19 +111,17 @@ class MemoryBank(nn.Module):
     keyed_by_image: ClassVar[bool] = True
 
     data: Tensor
+    momentum = Number(_check_bank_momentum)
 
     def __init__(self, size: int | None, channels: int | None, momentum: float = 0.5) -> None:
         super().__init__()
-        if not size or not channels:
+        if size is None or channels is None:
             raise UserError(
                 f"A memory bank needs num_samples, the size of the data set, and in_channels; got "
                 f"{size} and {channels}."
             )
-        if not 0.0 <= momentum < 1.0:
-            raise UserError(
-                f"A memory bank's momentum is the fraction of an entry that is kept, so it lies "
-                f"in [0, 1); got {momentum}."
-            )
+        check_count("MemoryBank", at_least=2, num_samples=size)
+        check_count("MemoryBank", in_channels=channels)
         self.momentum = momentum
         self.register_buffer("data", F.normalize(torch.randn(size, channels), dim=1))
         broadcast_(self.data)

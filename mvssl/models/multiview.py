@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mvssl.arguments import check_count
 from mvssl.errors import UserError
 from mvssl.models.measures import Scalars
 from mvssl.models.prototypes import Prototypes
@@ -81,6 +82,8 @@ class MultiView(nn.Module):
         self.teacher_only_views = teacher_only_views
         self._check_parts(num_logits)
         self._check_views()
+        check_count("model", num_targets=num_targets)
+        check_count("model", at_least=0, teacher_only_views=teacher_only_views)
 
     def _check_parts(self, num_logits: int | None) -> None:
         head = type(self.head).__name__

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvssl.arguments import check_count
 from mvssl.errors import UserError
 from mvssl.models.precision import at_least_float32
 
@@ -39,11 +40,11 @@ class Prototypes(nn.Module):
 
     def __init__(self, in_channels: int, sizes: Sequence[int]) -> None:
         super().__init__()
-        if not sizes or min(sizes) < 2 or in_channels < 1:
-            raise UserError(
-                f"num_prototypes is at least 2, and in_channels at least 1; got {list(sizes)} and "
-                f"{in_channels}."
-            )
+        if not sizes:
+            raise UserError("Prototypes: num_prototypes is empty: give a number, or several.")
+        for size in sizes:
+            check_count("Prototypes", at_least=2, num_prototypes=size)
+        check_count("Prototypes", in_channels=in_channels)
         self.sizes = tuple(sizes)
         self.frozen = False
         # nn.Linear's draw: only directions matter, but a step's angle depends on the length.

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mvssl.arguments import check_count
-from mvssl.errors import UserError
+from mvssl.arguments import Number, check_count, check_momentum
 from mvssl.registry import MODELS
 
 __all__ = ["EMATeacher"]
@@ -41,26 +40,14 @@ class EMATeacher(nn.Module):
         "add default_hooks = dict(teacher=dict(type='TeacherHook')), or set model.teacher=None."
     }
 
+    momentum = Number(check_momentum)
+
     def __init__(self, momentum: float = 0.996, shuffle_groups: int = 1) -> None:
         super().__init__()
         check_count("EMATeacher", shuffle_groups=shuffle_groups)
         self.momentum = momentum
         self.shuffle_groups = shuffle_groups
         self.parts = nn.ModuleDict()
-
-    @property
-    def momentum(self) -> float:
-        """The fraction that the next update keeps; set it to change it."""
-        return self._momentum
-
-    @momentum.setter
-    def momentum(self, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            raise UserError(
-                f"EMATeacher: momentum is the fraction that is kept, so it lies in [0, 1]; "
-                f"got {value}."
-            )
-        self._momentum = value
 
     def copy_from(self, parts: Mapping[str, nn.Module]) -> None:
         """Become a frozen copy of the student's ``parts``."""

@@ -54,7 +54,7 @@ def plot_curves(
     history: History,
     path: str | os.PathLike[str],
     *,
-    steps_per_epoch: int,
+    steps_per_epoch: float,
     results: Mapping[str, Shown] | None = None,
 ) -> Figure:
     """Draw a run's curves over epochs into a PNG; panels without data are left out.
@@ -93,7 +93,7 @@ def _rows(panels: int) -> list[int]:
     return [3] * threes + [2] * (rows - threes)
 
 
-def _panels(history: History, steps_per_epoch: int, results: Mapping[str, Shown]) -> list[Panel]:
+def _panels(history: History, steps_per_epoch: float, results: Mapping[str, Shown]) -> list[Panel]:
     """The panels that there is data for."""
 
     def curve(name: str, label: str, color: str, reference: bool = False) -> Curve:

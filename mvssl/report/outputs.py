@@ -17,7 +17,7 @@ import mvssl
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
-from mvssl.engine.hooks import EvaluationHook
+from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
@@ -101,15 +101,18 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     plot_curves(
         runner.history,
         folder / "curves.png",
-        steps_per_epoch=len(runner.train_dataloader),
+        # The mean, where the batch was another one before a resume.
+        steps_per_epoch=runner.iter / max(runner.epoch, 1) or len(runner.train_dataloader),
         results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
     means = runner.epoch_means
+    doctors = [hook for hook in job.hooks if isinstance(hook, DoctorHook)]
     summary: dict[str, Any] = {
         **{name: value for hook in hooks for name, value in _results(hook).items()},
         "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
         "evaluation_note": None if evaluators else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
+        "health": doctors[0].results() if doctors else None,
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
         "images": len(job.dataset),

@@ -12,6 +12,7 @@ from torch import nn
 import mvssl
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
+from mvssl.engine.compiled import compile_embed
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import printable
 from mvssl.models import MultiView
@@ -39,7 +40,8 @@ def show_plan(runner: Runner, job: Job) -> None:
 
 def _one_step(runner: Runner) -> tuple[float, float]:
     """Seconds and loss of the second of two steps on one batch: the first one warms up."""
-    runner.model.init_weights()
+    runner.make_ready()
+    compile_embed(runner.model, runner.cfg.get("compile"))
     runner.model.train()
     batch = next(iter(runner.train_dataloader))
     started, loss = 0.0, float("nan")

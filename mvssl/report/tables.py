@@ -35,7 +35,7 @@ def summary_table(
     Args:
         summary: ``<name>_init``, ``<name>`` and ``<name>_pixels`` of every evaluator's results,
             ``evaluation_note`` (why there are none), ``entropy``, ``reconstruction``,
-            ``mi_bound``, ``mi_ceiling``, ``infonce`` (nats), ``seconds`` and
+            ``mi_bound``, ``mi_ceiling``, ``infonce`` (nats), ``health``, ``seconds`` and
             ``images_per_second``.
         evaluators: which say how their results are shown.
         outputs: where things are, label -> path or command, in the order to show.
@@ -118,12 +118,14 @@ def _result_rows(
 
 def _estimate_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     estimate, ceiling = _number(summary, "mi_bound"), _number(summary, "mi_ceiling")
+    health = summary.get("health")
     most = "" if estimate is None or ceiling is None else f" of at most {format_scalar(ceiling)}"
     return [
         ("entropy", _nats(_number(summary, "entropy"))),
         ("reconstruction", _nats(_number(summary, "reconstruction"))),
         ("MI estimate", _nats(estimate) + most),
         ("InfoNCE", _nats(_number(summary, "infonce"))),
+        *([("health", health["sentence"])] if health else []),
     ]
 
 

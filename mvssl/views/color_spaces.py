@@ -7,10 +7,21 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mvssl.arguments import check_number, is_number
 from mvssl.errors import UserError
 from mvssl.views.color import rgb_to_lab, sobel_edges
 
-__all__ = ["COLOR_SPACES", "IMAGENET_MEAN", "IMAGENET_STD", "ColorSpace", "color_space"]
+__all__ = [
+    "COLOR_SPACES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "ColorSpace",
+    "check_statistics",
+    "color_space",
+]
+
+LEAST_STD = 1e-4
+"""Below it a pixel's 256 levels would lie tens apart for the network."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -33,6 +44,36 @@ COLOR_SPACES = {
 }
 
 
+def check_statistics(owner: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raises a UserError unless these can be the mean and the standard deviation of red, green and
+    blue in [0, 1], or are those of a colour space.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        listed = list(values) if isinstance(values, list | tuple) else []
+        if len(listed) not in (1, 3) or not all(map(is_number, listed)):
+            raise UserError(
+                f"{owner}: {name} is three numbers, of red, green and blue, got {values!r}."
+            )
+        check_number(owner, **{f"{name}[{n}]": one for n, one in enumerate(listed)})
+    if any((*mean,) == space.mean and (*std,) == space.std for space in COLOR_SPACES.values()):
+        return
+    if max(*mean, *std) > 1 and min(mean) >= 0 and min(std) > 0 and max(*mean, *std) <= 255:
+        raise UserError(
+            f"{owner}: mean and std are of pixel values from 0 to 1, and {_listed(mean)} and "
+            f"{_listed(std)} look like those of 0 to 255: give mean={_listed(mean, 255)}, "
+            f"std={_listed(std, 255)}."
+        )
+    for n, one in enumerate(mean):
+        check_number(owner, 0.0, 1.0, **{f"mean[{n}]": one})
+    for n, one in enumerate(std):
+        # What a value from 0 to 1 deviates is at most a half; 1 leaves values as they are.
+        check_number(owner, LEAST_STD, 1.0, **{f"std[{n}]": one})
+
+
+def _listed(values: Sequence[float], divisor: float = 1.0) -> str:
+    return f"[{', '.join(f'{value / divisor:.4g}' for value in values)}]"
+
+
 def color_space(name: str, mean: Sequence[float] | None, std: Sequence[float] | None) -> ColorSpace:
     """The colour space of a name, with a user's statistics.
 
@@ -49,4 +90,7 @@ def color_space(name: str, mean: Sequence[float] | None, std: Sequence[float] | 
             f"data_preprocessor.{' and '.join(given)} are for RGB, and color_space={name!r} has "
             f"its own: leave them out, or set them to None where a base config gives them."
         )
-    return ColorSpace(space.convert, tuple(mean or space.mean), tuple(std or space.std))
+    mean = space.mean if mean is None else mean
+    std = space.std if std is None else std
+    check_statistics("data_preprocessor", mean, std)
+    return ColorSpace(space.convert, tuple(mean), tuple(std))

@@ -10,11 +10,12 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mvssl.views.color_spaces import IMAGENET_MEAN, IMAGENET_STD
+from mvssl.arguments import check_count
+from mvssl.views.color_spaces import IMAGENET_MEAN, IMAGENET_STD, check_statistics
 from mvssl.views.device_views import DeviceViews
 from mvssl.views.host_views import HostViews
 from mvssl.views.ops.base import Image
-from mvssl.views.view import NUM_CHANNELS, View
+from mvssl.views.view import MOST_SIDE, NUM_CHANNELS, View
 
 __all__ = ["Preprocessor", "ViewTransform"]
 
@@ -49,6 +50,10 @@ class Preprocessor(BaseDataPreprocessor, ABC):
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__(non_blocking=True)
+        # From 2 pixels on, as a view.
+        check_count("data_preprocessor", 2, MOST_SIDE, size=size)
+        check_count("data_preprocessor", num_views=num_views)
+        check_statistics("data_preprocessor", mean, std)
         self.size = size
         self.num_views = num_views
         self.seed = 0

@@ -11,6 +11,8 @@ from mvssl.arguments import check_count
 from mvssl.registry import VIEW_SETS
 from mvssl.views.view import View
 
+MOST_LOCAL = 1000
+
 
 def _local_size(size: int) -> int:
     """Side of local crops: 96 px where the global side is 224 (SwAV, DINO), a multiple of 8."""
@@ -18,7 +20,7 @@ def _local_size(size: int) -> int:
 
 
 def _local_views(view: View, number: int) -> list[View]:
-    check_count("views", at_least=0, num_local=number)
+    check_count("views", 0, MOST_LOCAL, num_local=number)
     return [view] * number
 
 

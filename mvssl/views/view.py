@@ -18,7 +18,10 @@ from mvssl.views.draws import first_place, numbers, places, stream_keys
 from mvssl.views.flat import change, usual_operations
 from mvssl.views.ops.base import Operation
 
-__all__ = ["NUM_CHANNELS", "Step", "View"]
+__all__ = ["MOST_SIDE", "NUM_CHANNELS", "Step", "View"]
+
+MOST_SIDE = 2**15
+"""Pixels, beyond which a batch of views fits in no memory."""
 
 NUM_CHANNELS = 3
 
@@ -56,6 +59,8 @@ class View:
             raise UserError(
                 f"View: size must be an integer of at least 2 pixels, not {self.size!r}."
             )
+        if self.size > MOST_SIDE:
+            raise UserError(f"View: size must be at most {MOST_SIDE} pixels, not {self.size!r}.")
         for operation in self.operations:
             if not isinstance(operation, Operation):
                 raise UserError(

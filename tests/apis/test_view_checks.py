@@ -39,6 +39,18 @@ def test_a_vit_of_one_size_cannot_take_local_views(tmp_path: Path) -> None:
     assert all(part.training for part in job.model.backbone.modules())
 
 
+def test_a_remedy_that_is_there_is_not_told_again(tmp_path: Path) -> None:
+    crops = {
+        "data_preprocessor.views": [{"size": 32}, {"size": 32}, {"size": 12}],
+        "backbone.model_args.dynamic_img_size": True,
+    }
+    with pytest.raises(UserError) as caught:
+        prepare(tmp_path, crops)
+    told = str(caught.value)
+    assert "its patches of 8 px do not divide that: choose views of 8 or 16 px, or" in told
+    assert "dynamic_img_size=True" not in told
+
+
 def test_a_vit_of_another_size_is_told_the_size(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"views of 64 px .* give a ViT img_size=64 in its model_args"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,44 @@ def test_views_and_files_are_read_in_workers(tmp_path: Path) -> None:
 def test_is_registered(tmp_path: Path) -> None:
     _write(tmp_path / "a.png")
     assert len(DATASETS.build({"type": "ImageFolder", "root": str(tmp_path)})) == 1
+
+
+def test_pictures_of_runs_are_left_out_and_said_so(tmp_path: Path) -> None:
+    _classes(tmp_path, cat=4, dog=4)
+    for run in ("work_dirs/a/1", "cat/run"):
+        _write(tmp_path / run / "views.png")
+        (tmp_path / run / "train.log").touch()
+    data = ImageFolder(tmp_path, split="all", labels=True)
+    assert (data.classes, len(data)) == (["cat", "dog"], 8)
+    (note,) = data.notes
+    assert f"left out in {tmp_path / 'work_dirs'}, {tmp_path / 'cat/run'}" in note
+    with pytest.raises(UserError, match=r"no images in .*Pictures that training runs wrote"):
+        ImageFolder(tmp_path / "cat" / "run")
+    assert ImageFolder(tmp_path / "dog").notes == []
+
+
+def test_what_only_looks_like_an_image_is_left_out_and_said_so(tmp_path: Path) -> None:
+    _classes(tmp_path, a=3)
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    data = ImageFolder(tmp_path)
+    assert len(data) == 3
+    (note,) = data.notes
+    assert "pipe.jpg is a named pipe" in note
+    assert "gone.png is a link that leads nowhere" in note
+
+
+def test_another_image_stands_in_for_one_beyond_a_limit(tmp_path: Path) -> None:
+    _classes(tmp_path, a=4)
+    _write(tmp_path / "a" / "large.png", height=50, width=40)
+    data = ImageFolder(tmp_path, size=8, max_pixels=1999)
+    large = _paths(data).index("a/large.png")
+    assert data[large]["replaced"] == large
+    assert data.fault(large) == "has 40 x 50 pixels, more than max_pixels=1999 of the data set"
+    assert ImageFolder(tmp_path, size=8, max_pixels=2000)[large]["replaced"] == -1
+    small = ImageFolder(tmp_path, size=8, max_bytes=10)
+    assert small[0]["replaced"] == 0
+    assert "more than max_bytes=10" in small.fault(0)
+    for name in ("max_pixels", "max_bytes"):
+        with pytest.raises(UserError, match=f"ImageFolder: {name} is an integer"):
+            DATASETS.build({"type": "ImageFolder", "root": tmp_path, name: 0})

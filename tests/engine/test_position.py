@@ -13,8 +13,10 @@ from mmengine.hooks import Hook
 
 from mvssl.apis import TrainOptions
 from mvssl.checkpoint import load_run
+from mvssl.distributed import barrier, is_distributed
 from mvssl.engine import Runner
 from mvssl.engine.generators import seed_everything
+from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, prepared
 
 CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
@@ -49,8 +51,8 @@ class SaveHook(Hook):
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         if runner.iter + 1 in self.steps:
             path = runner.save_mid_epoch()
-            # So that nobody clears it away.
-            path.rename(path.with_name(f"step_{runner.iter + 1}.pth"))
+            if runner.rank == 0:  # so that nobody clears it away
+                path.rename(path.with_name(f"step_{runner.iter + 1}.pth"))
 
 
 def run(
@@ -68,7 +70,8 @@ def run(
     seed_everything(0)
     job = prepared(TrainOptions(config=file, objective=objective, cfg_options=options))
     job.custom_hooks += [SaveHook(steps), *hooks]
-    Runner(job, folder, None if checkpoint is None else load_run(checkpoint)).train()
+    launcher = "pytorch" if is_distributed() else "none"
+    Runner(job, folder, None if checkpoint is None else load_run(checkpoint), launcher).train()
     return folder / "epoch_2.pth"
 
 
@@ -127,3 +130,45 @@ def test_so_do_runs_that_are_carried_out_otherwise(tmp_path: Path, name: str) ->
     for step in steps:
         file = tmp_path / "whole" / f"step_{step}.pth"
         assert_equal(whole, run(tmp_path / f"{step}", checkpoint=file, **MORE[name]))
+
+
+def _stop_and_go_on(folder: Path, configs: Sequence[str]) -> None:
+    step = STEPS + 2
+    for config in configs:
+        run(folder / config / "whole", config, [step])
+        barrier()
+        file = folder / config / "whole" / f"step_{step}.pth"
+        run(folder / config / "rest", config, checkpoint=file)
+
+
+# MoCo's teacher shuffles, on every process in another way.
+def test_each_of_two_processes_goes_on_where_it_stood(
+    run_distributed: GlooPool, tmp_path: Path
+) -> None:
+    configs = ("mocov2_vit", "deepcluster_vit")
+    run_distributed(_stop_and_go_on, 2, tmp_path, configs)
+    for config in configs:
+        folder = tmp_path / config
+        assert_equal(folder / "whole" / "epoch_2.pth", folder / "rest" / "epoch_2.pth")
+        states = torch.load(folder / "rest" / "epoch_2.pth", weights_only=True)["random"]
+        assert not torch.equal(states[0]["torch"], states[1]["torch"])
+
+
+def test_another_number_of_processes_goes_on_too(run_distributed: GlooPool, tmp_path: Path) -> None:
+    still: dict[str, Any] = {
+        name: 0.0 for name in NARROW if name.endswith("_rate")
+    }  # nothing draws then
+    step = STEPS + 2
+    whole = run(tmp_path / "whole", steps=[step], **still)
+    file = tmp_path / "whole" / f"step_{step}.pth"
+    run_distributed(_go_on, 2, tmp_path / "rest", file, still)
+    one, two = (torch.load(f, weights_only=True) for f in (whole, tmp_path / "rest/epoch_2.pth"))
+    for name, series in one["history"]["series"].items():
+        other = two["history"]["series"][name]
+        assert series["steps"].equal(other["steps"]), name
+        if name != "images_per_second":
+            torch.testing.assert_close(other["values"], series["values"], rtol=1e-2, atol=1e-2)
+
+
+def _go_on(folder: Path, file: Path, more: dict[str, Any]) -> None:
+    run(folder, "byol_vit", checkpoint=file, **more)

@@ -214,7 +214,10 @@ def test_two_processes_are_one(name: str, run_distributed: GlooPool) -> None:
         (dict(type="Centering", num_prototypes=0), "num_prototypes is an integer and at least 1"),
         (dict(type="Centering", num_prototypes=4, teacher_temp=-1.0), "Centering: teacher_temp"),
         (dict(type="Centering", num_prototypes=4, momentum=1.5), r"in \[0, 1\]; got 1.5"),
-        (dict(type="Centering", num_prototypes=4, momentum=-0.1), "momentum is a number"),
+        (
+            dict(type="Centering", num_prototypes=4, momentum=-0.1),
+            "momentum is the fraction that is kept",
+        ),
         (dict(type="Sinkhorn", epsilon=0), "Sinkhorn: epsilon is a number greater than 0"),
         (dict(type="Sinkhorn", epsilon=math.nan), "Sinkhorn: epsilon"),
         (dict(type="Sinkhorn", iterations=0), "iterations is an integer and at least 1"),

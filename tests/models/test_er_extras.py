@@ -233,8 +233,11 @@ def _discrete_of_half(number: int) -> Tensor:
             ),
             "smaller than student_temp",
         ),
-        (lambda: DiscreteERHead(num_prototypes=1, in_channels=D), "num_prototypes is at least 2"),
-        (lambda: ERHead(queue_size=-4), "queue_size is at least 0"),
+        (
+            lambda: DiscreteERHead(num_prototypes=1, in_channels=D),
+            "num_prototypes is an integer and at least 2",
+        ),
+        (lambda: ERHead(queue_size=-4), "queue_size is an integer and at least 0"),
         (lambda: ERHead(queue_size=8), "queue_size needs in_channels"),
         (lambda: ERHead(entropy_on="features"), "one of prediction, projection"),
     ],

@@ -152,7 +152,7 @@ def test_a_seed_decides_alone() -> None:
 def test_more_clusters_than_samples() -> None:
     with pytest.raises(UserError, match=r"more clusters \(7\) than samples \(6\)"):
         KMeans(7).fit(torch.randn(6, 2))
-    with pytest.raises(UserError, match="num_clusters and chunk_size are positive"):
+    with pytest.raises(UserError, match="num_clusters is an integer and at least 1"):
         KMeans(0)
 
 

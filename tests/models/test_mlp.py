@@ -58,8 +58,8 @@ def test_one_layer_is_linear() -> None:
         ({"norm": "bacth"}, "norm is one of batch, layer, none, got 'bacth'"),
         ({"last_norm": "layer"}, "last_norm is one of batch, none, got 'layer'"),
         ({"activation": "tanh"}, "activation is one of relu, gelu, got 'tanh'"),
-        ({"hidden_channels": 0}, "hidden_channels=0"),
-        ({"num_layers": 0}, "num_layers=0"),
+        ({"hidden_channels": 0}, "hidden_channels is an integer and at least 1, got 0"),
+        ({"num_layers": 0}, "num_layers is an integer and at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, Any], told: str) -> None:

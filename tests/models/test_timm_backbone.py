@@ -82,8 +82,6 @@ def test_an_unknown_model_is_told_with_near_names() -> None:
     [
         (VIT, {"image_size": 32}),
         (VIT, {"img_size": 32, "embed_dim": 10, "num_heads": 3}),
-        (VIT, {"img_size": "large"}),
-        (VIT, {"global_pool": "sum"}),
         ("resnet18", {"img_size": 32}),
         ("resnet18", {"global_pool": "nonsense"}),
     ],
@@ -96,6 +94,23 @@ def test_arguments_that_timm_refuses_are_told_in_one_sentence(
     told = str(caught.value)
     assert told.startswith(f"timm cannot build '{name}' with model_args {model_args}: ")
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "taken"),
+    [
+        ("img_size", "large", "a whole number or a list of 2 whole numbers here, got 'large'."),
+        ("depth", "3", "a whole number here, got '3'; leave out the quotes."),
+        ("mlp_ratio", [], "a number here, got []."),
+        ("global_pool", "sum", "'', 'avg', 'avgmax'"),
+    ],
+)
+def test_kinds_that_timm_does_not_check_are_told_by_name(
+    argument: str, value: Any, taken: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        TimmBackbone(VIT, {argument: value})
+    assert f"model.backbone.model_args.{argument}: {VIT} takes {taken}" in str(caught.value)
 
 
 @pytest.mark.parametrize("argument", ["num_classes", "pretrained", "features_only"])

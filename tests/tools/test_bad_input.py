@@ -52,6 +52,7 @@ def test_a_missing_config(config: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 FAULTS: list[tuple[str, str]] = [
+    ("val_cfg = dict()", "held-out images are measured by evaluation = dict("),
     ("modle = dict()", r"'modle' is no name that a config knows"),
     ("model['head'] = dict(type='ErHaed')", "'ErHaed' is not in the registry HEADS; did you mean"),
     ("model['backbone']['name'] = 'vit_tyni_patch16_224'", "has no model 'vit_tyni_patch16_224'"),
@@ -61,21 +62,24 @@ FAULTS: list[tuple[str, str]] = [
     ("optim_wrapper = dict(optimizer=dict(type='AdmaW'))", "'AdmaW' is not in the registry"),
     ("optim_wrapper = dict(optimizer=dict(learning_rate=1.0))", "takes no 'learning_rate'"),
     ("param_scheduler = dict(warmup=3)", "WarmupCosineLR takes no 'warmup'"),
-    ("param_scheduler = dict(warmup_epochs=-1)", "warmup_epochs is at least 0"),
+    ("param_scheduler = dict(warmup_epochs=-1)", "warmup_epochs is a number that is not negative"),
     ("train_cfg = dict(max_epoch=3)", "takes no 'max_epoch'"),
     ("train_cfg = dict(max_epochs=0)", "train_cfg.max_epochs: a run has at least 1 epoch, got 0"),
     ("train_cfg = dict(max_epochs='ten')", "takes a whole number here, got 'ten'"),
     ("model['neck']['out_channels'] = '12B'", "MLP takes a whole number here, got '12B'"),
-    ("model['neck']['out_channels'] = 0", "out_channels=0"),
+    ("model['neck']['out_channels'] = 0", "out_channels is an integer and at least 1, got 0"),
     ("model['data_preprocessor'] = None", "model.data_preprocessor is missing"),
     ("model['neck'] = dict(_delete_=True, type='MLP', hidden_channels=8)", "needs 'out_channels'"),
     ("default_hooks = dict(teacher=None)", "model.teacher is moved by TeacherHook"),
     ("train_cfg = dict(by_epoch=False)", "a run is counted in epochs"),
-    ("optim_wrapper = dict(optimizer=dict(lr=-1.0))", "Invalid learning rate: -1.0"),
+    (
+        "optim_wrapper = dict(optimizer=dict(lr=-1.0))",
+        "lr is a number that is not negative (0 to 10000), got -1.0",
+    ),
     ("train_dataloader = dict(dataset=dict(split='tain'))", "split must be one of"),
     ("train_dataloader = dict(batch_size=0)", "batch_size is a positive number"),
     ("train_dataloader = dict(batch_size=5000)", "batch_size is 5000, but the data set holds 1437"),
-    ("train_dataloader = dict(num_workers=-1)", "num_workers is at least 0, got -1"),
+    ("train_dataloader = dict(num_workers=-1)", "num_workers is an integer and at least 0, got -1"),
     ("default_hooks = dict(teacher=dict(type='TeecherHook'))", "'TeecherHook' is not in the reg"),
     ("evaluation = dict(evaluators=dict(knn=dict(n=3)))", "KNN takes no 'n'"),
     ("evaluation = dict(evaluators=dict(knn=dict(k=0)))", "KNN: k is an integer and at least 1"),
@@ -164,6 +168,98 @@ def test_an_unknown_option_of_the_command_line(config: Path) -> None:
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--wrok-dir", "x"], "there is no option --wrok-dir; did you mean '--work-dir'?"),
+        (["--objective", "ER"], "--objective is one of native, er, got 'ER'; did you mean 'er'?"),
+        (["--seed", "x"], "argument --seed: it is a whole number, got 'x'"),
+        (["lr=0.1"], "'lr=0.1' stands alone: values of the config follow --cfg-options."),
+        (["other.py"], "'other.py' is too much: one CONFIG is given"),
+    ],
+    ids=" ".join,
+)
+def test_a_slip_of_the_pen_on_the_command_line(
+    config: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train_cli(config, *words)
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"error: {told}")
+    assert text.count("\n") == 1
+
+
+def test_no_config_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train_cli("--cfg-options", "train_cfg.max_epochs=1", "configs/byol_vit.py")
+    assert caught.value.code == 2
+    assert "CONFIG first, before the options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("lr=0.1", "did you mean 'optim_wrapper.optimizer.lr'"),
+        ("epochs=5", "did you mean 'train_cfg.max_epochs'"),
+        ("batch_size=8", "did you mean 'train_dataloader.batch_size'"),
+        ("kappa=2", "did you mean 'model.head.kappa'"),
+        ("momentum=0.9", "did you mean 'model.teacher.momentum'"),
+        ("temperature=0.1", "'evaluation.evaluators.knn.temperature'"),
+        ("weight_decay=0.1", "did you mean 'optim_wrapper.optimizer.weight_decay'"),
+        ("model.kappa=2", "model has no 'kappa'; did you mean 'model.head.kappa'"),
+        ("optim_wrapper.optimizer.lr=fast", "optimizer.lr: AdamW takes a number here, got 'fast'."),
+        ("optim_wrapper.optimizer.lr='0.1'", "got '0.1'; leave out the quotes."),
+        ("optim_wrapper.optimizer.type=Nothing", "it holds 'LARS', 'ASGD'"),
+    ],
+)
+def test_the_full_path_and_the_kind_are_told(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    assert message in refused(capsys, tmp_path, config, "--cfg-options", option)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"_base_ = ['./chained.py']", "_base_ goes round in a circle (chained.py -> chained.py)"),
+        (b"_base_ = ['./second.py']", "goes round in a circle (chained.py -> second.py -> chained"),
+        (b"_base_ = ['./mini_byol_er_vi.py']", "is not there; did you mean"),
+        (b"_base_ = ['.']", "is a folder"),
+        (b"_base_ = 3", "_base_ is the path of a config or a list of such paths, got 3"),
+        (b"_base_ = ['a' + 'b']", "_base_ is written out"),
+        (b"\x89PNG\r\n\x1a\n", "is no text in UTF-8 (byte 0)"),
+        ("x = 'é'".encode("latin-1"), "is no text in UTF-8 (byte 5)"),
+        ("x = 1".encode("utf-16"), "is no text in UTF-8"),
+        (b"\xef\xbb\xbfx = 1", "begins with a byte order mark"),
+        (b"x = 1\0", "cannot be read: SyntaxError"),
+        (b"x = [1,\ny = 2", "cannot be read: SyntaxError in line"),
+        (b"\n# nothing yet\n", "is empty: begin with _base_"),
+        (b"import sys\nsys.exit(3)", "ends the program"),
+    ],
+    ids=lambda part: repr(part)[:30] if isinstance(part, bytes) else "",
+)
+def test_a_file_that_is_no_config(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    file = config.with_name("chained.py")
+    file.write_bytes(content)
+    config.with_name("second.py").write_text("_base_ = ['./chained.py']")
+    told = refused(capsys, tmp_path, file)
+    assert message in told
+    assert "chained.py" in told
+    assert told.count("\n") == 1
+
+
+def test_a_folder_is_no_config(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, tmp_path, config.parent)
+    assert f"{config.parent} is a folder: give one of its configs: '{config}'." in told
+    told = refused(capsys, tmp_path, "C:\\Users\\me\\config.py")
+    assert "write its path with / between folders" in told
+
+
 def test_an_objective_that_the_config_has_not(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,7 +344,8 @@ def test_a_hostile_checkpoint_never_runs(
 
 
 def _checkpoint(**content: Any) -> dict[str, Any]:
-    return {"meta": {}, "optimizer": {}, "history": {}, **content}
+    optimizer: dict[str, Any] = {"state": {}, "param_groups": []}
+    return {"meta": {}, "optimizer": optimizer, "history": {"series": {}}, **content}
 
 
 @pytest.mark.parametrize(
@@ -257,10 +354,7 @@ def _checkpoint(**content: Any) -> dict[str, Any]:
         (b"notes", "is not a checkpoint, or it is damaged"),
         ({"w": torch.ones(2)}, "cannot be resumed, it lacks history, meta, optimizer, state_dict"),
         (_checkpoint(state_dict={"neck.w": torch.ones(2)}), "are not this model's (missing: "),
-        (
-            {"state_dict": {}, "meta": 3, "optimizer": {}, "history": {}},
-            "of its meta epoch, epoch_means, iter, max_epochs, names, options, seconds,",
-        ),
+        (_checkpoint(state_dict={}) | {"meta": 3}, "its meta is of kind int, not a dict"),
     ],
     ids=["no checkpoint", "weights alone", "another model", "meta of another kind"],
 )
@@ -282,8 +376,10 @@ def test_a_checkpoint_that_is_not_this_runs(
         if content.get("meta") == {}:
             options = TrainOptions(str(config))
             run_so_far = {"epoch": 1, "iter": 5, "max_epochs": 2, "steps_per_epoch": 5}
-            more = {"epoch_means": {}, "seconds": 1.0, **described(options, prepared(options))}
-            content = {**content, "meta": {**run_so_far, **more}}
+            rest = {"epoch_images": 0, "epoch_means": {}, "seconds": 1.0}
+            rest |= {"stop_training": False, "world_size": 1}
+            its_own = described(options, prepared(options))
+            content = {**content, "meta": {**run_so_far, **rest, **its_own}}
         torch.save(content, file)
     (run / "views.png").write_text("an earlier result")
     argv = (config, "--resume", file, "--work-dir", tmp_path / place)
@@ -410,4 +506,5 @@ def test_half_an_option_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as caught:
         train_cli(write_config(tmp_path), "--objectiv", "er")
     assert caught.value.code == 2
-    assert "unrecognized arguments: --objectiv er" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told == "error: there is no option --objectiv; did you mean '--objective'?\n"

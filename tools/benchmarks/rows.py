@@ -24,6 +24,7 @@ KEPT = (
     "mi_bound",
     "mi_ceiling",
     "infonce",
+    "health",
     "seconds",
     "images_per_second",
     "epochs",

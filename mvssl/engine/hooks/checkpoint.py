@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from mvssl.arguments import check_count
+from mvssl.arguments import MOST, check_count
 from mvssl.distributed import HostAgreement
 from mvssl.engine.run import Run
 from mvssl.errors import UserError
@@ -53,7 +53,7 @@ class CheckpointHook(Hook):
         check_count("CheckpointHook", interval=interval)
         if max_keep_ckpts != -1:
             check_count("CheckpointHook", max_keep_ckpts=max_keep_ckpts)
-        if interval_minutes is not None and not interval_minutes >= 0:
+        if interval_minutes is not None and not 0 <= interval_minutes <= MOST:
             raise UserError(
                 f"CheckpointHook: interval_minutes is above 0, or None for checkpoints at the end "
                 f"of epochs alone; got {interval_minutes}."

@@ -7,9 +7,9 @@ import itertools
 import torch
 from mmengine.hooks import Hook
 
+from mvssl.arguments import check_count
 from mvssl.engine.loaders import EpochSampler
 from mvssl.engine.run import Run
-from mvssl.errors import UserError
 from mvssl.evaluation.features import still_projections
 from mvssl.models.clustering import ClusteringHead
 from mvssl.registry import HOOKS
@@ -39,8 +39,7 @@ class ClusteringHook(Hook):
     priority = "ABOVE_NORMAL"
 
     def __init__(self, batch_size: int = 256) -> None:
-        if batch_size < 1:
-            raise UserError(f"ClusteringHook: batch_size is at least 1, got {batch_size}.")
+        check_count("ClusteringHook", batch_size=batch_size)
         self.batch_size = batch_size
 
     def before_train(self, runner: Run) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.arguments import check_count, check_fraction
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
 from mvssl.errors import UserError, printable
@@ -30,6 +31,9 @@ class DataFaultHook(Hook):
     priority = "NORMAL"
 
     def __init__(self, minimum: int = 3, fraction: float = 0.01, interval: int = 10) -> None:
+        check_count("DataFaultHook", at_least=0, minimum=minimum)
+        check_fraction("DataFaultHook", fraction=fraction)
+        check_count("DataFaultHook", interval=interval)
         self.minimum = minimum
         self.fraction = fraction
         self.interval = interval

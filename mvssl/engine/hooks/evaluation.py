@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
+from mvssl.engine.loaders import MOST_WORKERS
 from mvssl.engine.run import Run
 from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
 from mvssl.registry import DATASETS, EVALUATORS, HOOKS
@@ -56,7 +57,7 @@ class EvaluationHook(Hook):
         num_workers: int = 0,
     ) -> None:
         check_count("EvaluationHook", interval=interval, batch_size=batch_size)
-        check_count("EvaluationHook", at_least=0, num_workers=num_workers)
+        check_count("EvaluationHook", 0, MOST_WORKERS, num_workers=num_workers)
         self.train_set: ImageDataset = DATASETS.build(train)
         self.test_set: ImageDataset = DATASETS.build(test)
         self.evaluators: dict[str, Evaluator] = {

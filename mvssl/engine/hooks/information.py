@@ -7,8 +7,9 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.arguments import check_count, check_temperature
+from mvssl.distributed import world_size
 from mvssl.engine.run import Run
-from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
 from mvssl.models import Embeddings
 from mvssl.models.heads import Head
@@ -36,8 +37,8 @@ class InformationHook(Hook):
     priority = "NORMAL"
 
     def __init__(self, interval: int = 50, kappa: float = 10.0) -> None:
-        if interval < 1:
-            raise UserError(f"InformationHook: interval is at least 1, got {interval}.")
+        check_count("InformationHook", interval=interval)
+        check_temperature("InformationHook", kappa=kappa)
         self.interval = interval
         self.kernel = VonMisesFisher(kappa)
 
@@ -49,6 +50,6 @@ class InformationHook(Hook):
     def measure(self, head: Head, record: Embeddings) -> Scalars:
         """What the head does not report with its loss, and how the embeddings lie."""
         scalars = {} if head.measures_information else measure(record, self.kernel)
-        if len(record.index) > 1:  # one image has no geometry
+        if len(record.index) * world_size() > 1:  # one image has no geometry
             scalars |= measure_geometry(record, self.kernel)
         return scalars

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 
+from mvssl.arguments import check_not_negative
 from mvssl.engine.history import format_duration, format_scalar
 from mvssl.engine.run import Run
 from mvssl.registry import HOOKS
@@ -89,6 +90,7 @@ class ProgressHook(Hook):
     def __init__(
         self, interval_s: float = 10.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        check_not_negative("ProgressHook", interval_s=interval_s)
         self.interval_s = interval_s
         self._clock = clock
         self._line: StatusLine | None = None  # while it trains

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook, RuntimeInfoHook
 
+from mvssl.arguments import check_count
 from mvssl.distributed import world_size
 from mvssl.engine.history import format_scalar
 from mvssl.engine.run import Run
+from mvssl.engine.watch import names_of_non_finite, non_finite_weights
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 
@@ -43,6 +46,7 @@ class ScalarsHook(Hook):
     priority = "BELOW_NORMAL"
 
     def __init__(self, interval: int = 10) -> None:
+        check_count("ScalarsHook", interval=interval)
         self.interval = interval
         self._images = self._epoch_images = 0
         self._since = self._epoch_since = 0.0
@@ -81,12 +85,10 @@ class ScalarsHook(Hook):
     def _flush(self, runner: Run) -> None:
         means = runner.scalars.interval.read_and_clear()
         # Values are looked at here alone, since looking makes the host wait for the device.
-        if not math.isfinite(means.get("loss", 0.0)):
-            raise UserError(
-                f"The loss is {means['loss']} at iteration {runner.iter + 1}: lower "
-                f"optim_wrapper.optimizer.lr, add optim_wrapper.clip_grad=dict(max_norm=1.0), or "
-                f"leave out --amp. Earlier checkpoints are in {runner.work_dir}."
-            )
+        weights = int(non_finite_weights(runner.model))
+        if weights or not math.isfinite(means.get("loss", 0.0)):
+            raise UserError(_told(runner, means))
+        runner.train_loop.watch.clear()
         now = time.perf_counter()
         means["images_per_second"] = self._images / max(now - self._since, 1e-9)
         self._images, self._since = 0, now
@@ -102,3 +104,25 @@ class ScalarsHook(Hook):
             **runner.scalars.epoch.read_and_clear(),
             "images_per_second": self._epoch_images / seconds,
         }
+
+
+def _told(runner: Run, means: Mapping[str, float]) -> str:
+    """What is no number any more, since when, and where it began."""
+    found = runner.train_loop.watch.first(runner.rank)
+    if math.isfinite(means.get("loss", 0.0)):
+        names = names_of_non_finite(runner.model)
+        text = f"The weights are no numbers after iteration {runner.iter + 1}: {names}"
+    else:
+        since = runner.iter + 1 if found is None else found.iteration
+        text = f"The loss is {means['loss']} at iteration {since}"
+    if found is not None:
+        text += f". The first that was not finite, in iteration {found.iteration}, is {found.what}"
+        text += "" if world_size() == 1 else f" (process {found.rank})"
+    views = found is not None and found.place == 0
+    remedy = (
+        "Look at model.data_preprocessor and its operations"
+        if views
+        else "Lower optim_wrapper.optimizer.lr, add optim_wrapper.clip_grad=dict(max_norm=1.0), or "
+        "leave out --amp"
+    )
+    return f"{text}. {remedy}. Earlier checkpoints are in {runner.work_dir}."

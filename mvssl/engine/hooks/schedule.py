@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.optim import Optimizer
 
+from mvssl.arguments import Number, is_integer, is_number
+from mvssl.engine.optim_options import check_option
 from mvssl.engine.run import Run
 from mvssl.errors import UserError, either, near_names
 from mvssl.registry import HOOKS
@@ -18,6 +21,8 @@ from mvssl.schedules import cosine, linear
 __all__ = ["ScheduleHook"]
 
 Value = bool | float
+
+LEAST_LENGTH, MOST_LENGTH = 1e-6, 2**31
 
 MODEL, OPTIMIZER = "model.", "optim_wrapper.optimizer."
 
@@ -101,11 +106,15 @@ class ScheduleHook(Hook):
                 f"start and end are numbers, or True and False; got start={self.start!r}, "
                 f"end={self.end!r}."
             )
+        if not all(map(math.isfinite, values)):
+            raise self._fault(f"start and end are finite; got start={self.start}, end={self.end}.")
         if self.epochs is not None and self.iters is not None:
             raise self._fault("its length is given in epochs or in iters, not in both.")
         length = self.iters if self.epochs is None else self.epochs
-        if length is not None and not length > 0:
+        if length is not None and not (is_number(length) and LEAST_LENGTH <= length <= MOST_LENGTH):
             raise self._fault(f"its length is positive, got {length}.")
+        if self.iters is not None and not is_integer(self.iters):
+            raise self._fault(f"its length in iters is a whole number, got {self.iters!r}.")
         if length is None and self.shape == "step":
             raise self._fault("shape='step' needs epochs or iters, after which it steps.")
 
@@ -184,6 +193,8 @@ class ScheduleHook(Hook):
         try:
             # An attribute that minds its range says so here, before training.
             for value in (bound.start, self.end, bound.value):
+                if self.path.startswith(OPTIMIZER):
+                    check_option(self.path.removeprefix(OPTIMIZER), value)
                 bound.set(value)
         except AttributeError:
             raise self._fault("it can be read and not be set.") from None
@@ -204,19 +215,19 @@ class ScheduleHook(Hook):
 
     def _set(self, runner: Run, before: int = 0) -> Value:
         """Set what belongs to the step so many before this one; the first of the values."""
-        shape, length = SHAPES[self.shape], self._length(runner)
+        shape = SHAPES[self.shape]
+        length = self.length(len(runner.train_dataloader)) or runner.length
         step = (runner.position if self.iters is None else runner.iter) - before
         values = [shape(bound.start, self.end, step, length) for bound in self._bound]
         for bound, value in zip(self._bound, values, strict=True):
             bound.set(value)
         return values[0]
 
-    def _length(self, runner: Run) -> int:
-        if self.iters is not None:
+    def length(self, steps: int) -> int | None:
+        """Iterations of the ramp where an epoch has so many ``steps``; None: those of the run."""
+        if self.iters is not None or self.epochs is None:
             return self.iters
-        if self.epochs is not None:
-            return max(round(self.epochs * len(runner.train_dataloader)), 1)
-        return runner.length
+        return max(round(self.epochs * steps), 1)
 
     def describe(self) -> str:
         """``teacher.momentum 0.9 to 1 (cosine)``, once it is bound."""
@@ -255,7 +266,9 @@ def _attributes(owner: Any) -> list[str]:
     """Names of what ``owner`` holds: attributes, parts, and properties."""
     names = set(getattr(owner, "__dict__", ()))
     for kind in type(owner).__mro__:
-        names |= {name for name, value in vars(kind).items() if isinstance(value, property)}
+        names |= {
+            name for name, value in vars(kind).items() if isinstance(value, property | Number)
+        }
     if isinstance(owner, nn.Module):
         names |= {name for name, _ in owner.named_children()}
     return sorted(name for name in names if not name.startswith("_"))

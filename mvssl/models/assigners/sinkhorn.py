@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import Number, check_count, check_positive
 from mvssl.distributed import gather_detached, rank
 from mvssl.models.assigners.base import Assigner
 from mvssl.models.precision import at_least_float32
@@ -36,9 +36,10 @@ class Sinkhorn(Assigner):
 
     crosses_samples: ClassVar[bool] = True
 
+    epsilon = Number(check_positive)
+
     def __init__(self, epsilon: float = 0.05, iterations: int = 3) -> None:
         super().__init__()
-        check_positive("Sinkhorn", epsilon=epsilon)
         check_count("Sinkhorn", iterations=iterations)
         self.epsilon = epsilon
         self.iterations = iterations

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_count, check_not_negative, check_positive
+from mvssl.arguments import Number, check_count, check_momentum, check_temperature
 from mvssl.distributed import all_reduce_mean
-from mvssl.errors import UserError
 from mvssl.models.assigners.base import Assigner
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import ASSIGNERS
@@ -20,21 +19,13 @@ __all__ = ["Centering", "Sharpening"]
 
 
 class _Softmax(Assigner):
-    """An assigner with a temperature, which is checked wherever it is set."""
+    """An assigner with a temperature, which a schedule may set."""
+
+    teacher_temp = Number(check_temperature)
 
     def __init__(self, teacher_temp: float) -> None:
         super().__init__()
         self.teacher_temp = teacher_temp
-
-    @property
-    def teacher_temp(self) -> float:
-        """Temperature of the softmax; a schedule may set it."""
-        return self._teacher_temp
-
-    @teacher_temp.setter
-    def teacher_temp(self, value: float) -> None:
-        check_positive(type(self).__name__, teacher_temp=value)
-        self._teacher_temp = value
 
 
 @ASSIGNERS.register_module()
@@ -67,18 +58,13 @@ class Centering(_Softmax):
     """
 
     center: Tensor
+    momentum = Number(check_momentum)
 
     def __init__(
         self, num_prototypes: int, teacher_temp: float = 0.04, momentum: float = 0.9
     ) -> None:
         super().__init__(teacher_temp)
         check_count("Centering", num_prototypes=num_prototypes)
-        check_not_negative("Centering", momentum=momentum)
-        if momentum > 1:
-            raise UserError(
-                f"Centering: momentum is the fraction of the centre that is kept, in [0, 1]; got "
-                f"{momentum!r}."
-            )
         self.momentum = momentum
         self.register_buffer("center", torch.zeros(1, num_prototypes))
 

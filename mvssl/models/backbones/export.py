@@ -7,12 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import safetensors.torch
 from torch import nn
 
-from mvssl.checkpoint import load_weights_strictly, open_safetensors
+from mvssl.checkpoint import load_weights_strictly, open_safetensors, write_safetensors
 from mvssl.errors import UserError
-from mvssl.files import write_atomically
 from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 
@@ -45,7 +43,7 @@ def save_backbone(
     weights = _exported(backbone).state_dict()
     # Copies, since safetensors refuses tensors that share memory.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in weights.items()}
-    write_atomically(path, lambda to: safetensors.torch.save_file(tensors, to, metadata))
+    write_safetensors(path, tensors, metadata)
     return description
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError, near_names, shown
+from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
+from mvssl.models.backbones.sizes import check_model_args, check_patches
 from mvssl.registry import BACKBONES
 
 __all__ = ["TimmBackbone"]
@@ -52,11 +56,13 @@ class TimmBackbone(Backbone):
     ) -> None:
         super().__init__()
         check_choice("TimmBackbone", "stem", stem, STEMS)
+        check_model_args("TimmBackbone", model_args or {})
         self.name = name
         self.model_args = dict(model_args or {})
         self.in_channels = int(self.model_args.get("in_chans", 3))
         self.stem = stem
         self.model = _create(name, self.model_args, pretrained)
+        check_patches("TimmBackbone", self.model)
         if stem == "cifar":
             _adapt_stem(self.model, name)
         # Some models (MobileNetV3, ...) have a layer between pooling and the classifier.
@@ -101,13 +107,50 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
         near = near_names(name, timm.list_models(), "; timm.list_models() shows them all.")
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
-    except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
+    except Exception as error:  # timm's models check little themselves
+        told = _wrong_kinds(name, model_args, _parameters(name))
+        if told:
+            raise UserError(" ".join(told)) from error
         what = "load pretrained weights for" if pretrained else "build"
         raise UserError(
             f"timm cannot {what} '{name}' with model_args {model_args}: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
+    # What was built may have been given nonsense, such as 'no', which is true.
+    taken = parameters_of(type(model))
+    sure = {key: one for key, one in taken.items() if one.annotation in (int, float, bool, str)}
+    given = {key: value for key, value in model_args.items() if value is not None}
+    told = _wrong_kinds(name, given, sure)  # None is left out by timm
+    if told:
+        raise UserError(" ".join(told))
+    return model
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    """Arguments of the class of a model; none where it cannot be made without weights."""
+    try:
+        with torch.device("meta"):
+            return parameters_of(type(timm.create_model(name, num_classes=0)))
+    except Exception:
+        return {}
+
+
+def _wrong_kinds(
+    name: str, model_args: dict[str, Any], parameters: Mapping[str, inspect.Parameter]
+) -> list[str]:
+    """Arguments of a model that are of another kind than its class takes."""
+    found = {
+        key: wrong_kind(value, parameters[key])
+        for key, value in model_args.items()
+        if key in parameters
+    }
+    return [
+        f"model.backbone.model_args.{key}: {name} takes {told} here, got "
+        f"{shown(model_args[key])}{unquoted(model_args[key])}."
+        for key, told in found.items()
+        if told is not None
+    ]
 
 
 def _global_pool(model: nn.Module) -> str:

@@ -7,12 +7,13 @@ set, D projection size, K clusters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import Number, check_count, check_temperature
 from mvssl.distributed import gather_detached, gather_interleaved, rank, world_size
 from mvssl.models.clustering.head import EPOCH_STRIDE, ClusteringHead
 from mvssl.models.clustering.kmeans import Clusters
@@ -54,6 +55,7 @@ class DeepClusterV2Head(ClusteringHead):
     """
 
     bank: Tensor
+    temperature = Number(check_temperature)
 
     def __init__(
         self,
@@ -66,9 +68,9 @@ class DeepClusterV2Head(ClusteringHead):
         in_channels: int | None = None,
         num_samples: int | None = None,
     ) -> None:
-        sets = [num_clusters] if isinstance(num_clusters, int) else list(num_clusters)
+        given: Any = num_clusters
+        sets: list[int] = [*given] if isinstance(given, list | tuple) else [given]
         super().__init__(sets, interval, iterations, seed, in_channels, num_samples)
-        check_positive("DeepClusterV2Head", temperature=temperature)
         check_count("DeepClusterV2Head", num_banks=num_banks)
         assert in_channels is not None
         self.temperature = temperature

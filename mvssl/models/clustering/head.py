@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor, nn
 
-from mvssl.arguments import check_count
+from mvssl.arguments import check_count, check_seed
 from mvssl.distributed import gather_interleaved
 from mvssl.errors import UserError
 from mvssl.information import conditional_entropy, discrete_entropy
@@ -74,6 +74,7 @@ class ClusteringHead(Head):
         for number in num_clusters:
             check_count(name, at_least=2, num_clusters=number)
         check_count(name, interval=interval, iterations=iterations)
+        check_seed(name, seed=seed)
         if max(num_clusters) > num_samples:
             raise UserError(
                 f"{name}: more clusters ({max(num_clusters)}) than samples ({num_samples}): lower "

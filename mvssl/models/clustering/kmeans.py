@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count, check_not_negative
 from mvssl.distributed import (
     all_gather_object,
     all_reduce_sum,
@@ -99,11 +100,10 @@ class KMeans:
         chunk_size: int = 4096,
         tolerance: float = 1e-6,
     ) -> None:
-        if min(num_clusters, chunk_size) < 1 or iterations < 0 or tolerance < 0:
-            raise UserError(
-                f"KMeans: num_clusters and chunk_size are positive, iterations and tolerance at "
-                f"least 0; got {num_clusters}, {chunk_size}, {iterations} and {tolerance:g}."
-            )
+        check_count("KMeans", num_clusters=num_clusters, chunk_size=chunk_size)
+        check_count("KMeans", at_least=0, iterations=iterations)
+        check_count("KMeans", 0, 2**63 - 1, seed=seed)
+        check_not_negative("KMeans", at_most=1.0, tolerance=tolerance)
         self.num_clusters = num_clusters
         self.iterations = iterations
         self.spherical = spherical

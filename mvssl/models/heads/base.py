@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mvssl.distributed import gather
+from mvssl.distributed import gather, world_size
+from mvssl.errors import UserError
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.record import Embeddings
 from mvssl.models.targets import TargetSource
@@ -36,6 +37,9 @@ class Head(nn.Module, ABC):
             does not, ``InformationHook`` computes them.
         crosses_samples: whether a sample's loss depends on the others of the batch. Then plain
             gradient accumulation is not the large batch that it stands for.
+        joins_processes: whether those others are the images of all processes, or of its own alone.
+        min_batch: images without which the objective is not defined, or has nothing to learn from;
+            None: two where it looks across samples, else one.
         needs_logits: whether the neck must end in prototypes.
         projections_only: whether the objective looks at projections alone, so that there is
             neither predictor nor teacher.
@@ -48,6 +52,8 @@ class Head(nn.Module, ABC):
     min_views: int = 2
     measures_information: bool = False
     crosses_samples: bool = False
+    joins_processes: bool = True
+    min_batch: int | None = None
     needs_logits: bool = False
     projections_only: bool = False
     measuring: bool = True
@@ -57,9 +63,19 @@ class Head(nn.Module, ABC):
         """Called before training with the batch over all processes.
 
         Raises:
-            UserError: the head cannot work with it; here, a queue in it or in its targets is no
-                multiple of it.
+            UserError: the head cannot work with it; here, it is smaller than ``min_batch``, or a
+                queue in it or in its targets is no multiple of it.
         """
+        seen = batch_size if self.joins_processes else batch_size // world_size()
+        least = self.min_batch or (2 if self.crosses_samples else 1)
+        if seen < least:
+            whose = "" if self.joins_processes else " to each process, whose own it compares"
+            factor = 1 if self.joins_processes else world_size()
+            raise UserError(
+                f"model.head: {type(self).__name__} compares the images of a batch and needs at "
+                f"least {least}, and train_dataloader.batch_size={batch_size} gives {seen}{whose}: "
+                f"set train_dataloader.batch_size={least * factor} or more."
+            )
         for part in self.modules():
             if isinstance(part, EmbeddingQueue):
                 part.check_batch(batch_size)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import Number, check_count, check_temperature
 from mvssl.errors import UserError
 from mvssl.models.heads.base import Head
 from mvssl.models.losses import SoftCrossEntropyLoss
@@ -57,9 +57,10 @@ class MoCoHead(_QueueHead):
         in_channels: D, filled in by the model.
     """
 
+    temperature = Number(check_temperature)
+
     def __init__(self, queue_size: int, in_channels: int, temperature: float = 0.2) -> None:
         super().__init__(queue_size, in_channels)
-        check_positive("MoCoHead", temperature=temperature)
         self.temperature = temperature
 
     def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
@@ -83,6 +84,8 @@ class RelationHead(_QueueHead):
         in_channels: D, filled in by the model.
     """
 
+    teacher_temp = Number(check_temperature)
+
     def __init__(
         self,
         queue_size: int,
@@ -91,14 +94,13 @@ class RelationHead(_QueueHead):
         teacher_temp: float = 0.04,
     ) -> None:
         super().__init__(queue_size, in_channels)
-        check_positive("RelationHead", teacher_temp=teacher_temp)
+        self.teacher_temp = teacher_temp
+        self.loss = SoftCrossEntropyLoss(student_temp)
         if not teacher_temp < student_temp:
             raise UserError(
                 f"RelationHead: teacher_temp ({teacher_temp}) must be smaller than student_temp "
                 f"({student_temp}): targets carry no gradient, so they have to be the sharper ones."
             )
-        self.teacher_temp = teacher_temp
-        self.loss = SoftCrossEntropyLoss(student_temp)
 
     def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         if len(past_qd) == 0:
@@ -127,6 +129,7 @@ class InstanceHead(Head):
     """
 
     min_views = 1
+    temperature = Number(check_temperature)
 
     def __init__(
         self,
@@ -137,7 +140,6 @@ class InstanceHead(Head):
         in_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_positive("InstanceHead", temperature=temperature)
         if num_negatives is not None:
             check_count("InstanceHead", num_negatives=num_negatives)
         self.target = BankTargets(momentum, num_samples, in_channels)

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mvssl.arguments import check_positive
 from mvssl.errors import UserError
 from mvssl.models.heads.entropy import PrototypeEntropy
 from mvssl.models.heads.prototype import PrototypeHead
@@ -74,9 +73,8 @@ class DiscreteERHead(PrototypeHead):
             num_samples=num_samples,
         )
         self.crosses_samples = True  # its entropy does
-        if entropy_temp is not None:
-            check_positive("DiscreteERHead", entropy_temp=entropy_temp)
-        self.entropy = PrototypeEntropy(entropy_weight, entropy_temp, gather)
+        self.joins_processes = gather
+        self.entropy = PrototypeEntropy("DiscreteERHead", entropy_weight, entropy_temp, gather)
         self._check_sharpness()
 
     def _check_sharpness(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvssl.arguments import check_choice
+from mvssl.arguments import Number, check_choice, check_count, check_not_negative, check_temperature
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy
 from mvssl.models.measures import mean_entropy
@@ -39,6 +38,8 @@ class SphereEntropy(nn.Module):
         UserError: a word or a number is none of these.
     """
 
+    weight = Number(check_not_negative)
+
     def __init__(
         self,
         owner: str,
@@ -52,8 +53,8 @@ class SphereEntropy(nn.Module):
         super().__init__()
         check_choice(owner, "estimator", estimator, get_args(Estimator))
         check_choice(owner, "entropy_on", output, OUTPUTS)
-        if queue_size < 0:
-            raise UserError(f"{owner}: queue_size is at least 0, got {queue_size}.")
+        check_count(owner, at_least=0, queue_size=queue_size)
+        check_not_negative(owner, entropy_weight=weight)
         if queue_size and in_channels is None:
             raise UserError(f"{owner}: queue_size needs in_channels, the size of an embedding.")
         self.kernel = kernel
@@ -85,19 +86,25 @@ class SphereEntropy(nn.Module):
             self.queue.push(F.normalize(at_least_float32(first), dim=1))
 
 
-@dataclass
 class PrototypeEntropy:
     """H of the mean prediction over prototypes, sharpened (nats).
 
-    Attributes:
+    Args:
+        owner: name of the head, for errors.
         weight: beta, the factor of the term.
         temperature: of the softmax whose mean is taken; None where the head finds one.
         gather: of the mean over all processes; False: the mean of each process's own H.
     """
 
-    weight: float
-    temperature: float | None
-    gather: bool
+    weight = Number(check_not_negative)
+
+    def __init__(self, owner: str, weight: float, temperature: float | None, gather: bool) -> None:
+        check_not_negative(owner, entropy_weight=weight)
+        if temperature is not None:
+            check_temperature(owner, entropy_temp=temperature)
+        self.weight = weight
+        self.temperature = temperature
+        self.gather = gather
 
     def of(
         self, log_s: list[Tensor], pairs: list[tuple[int, int]], student_temp: float, temp: float

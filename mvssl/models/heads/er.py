@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.errors import UserError
+from mvssl.arguments import Number, check_positive, check_temperature
 from mvssl.information import Estimator, VonMisesFisher, reconstruction
 from mvssl.models.heads.base import TargetedHead, gather_views
 from mvssl.models.heads.entropy import SphereEntropy
@@ -52,6 +52,7 @@ class ERHead(TargetedHead):
 
     measures_information = True
     crosses_samples = True
+    loss_weight = Number(check_positive)
 
     def __init__(
         self,
@@ -67,15 +68,14 @@ class ERHead(TargetedHead):
         num_samples: int | None = None,
     ) -> None:
         super().__init__(target, in_channels, num_samples)
-        try:
-            self.kernel = VonMisesFisher(kappa)
-        except ValueError as error:
-            raise UserError(f"ERHead: {error}") from error
+        check_temperature("ERHead", kappa=kappa)
+        self.kernel = VonMisesFisher(kappa)
         self.entropy = SphereEntropy(
             "ERHead", self.kernel, estimator, entropy_weight, entropy_on, queue_size, in_channels
         )
         self.loss_weight = loss_weight
         self.gather = gather
+        self.joins_processes = gather
 
     def compare(self, record: Embeddings) -> dict[str, Tensor]:
         predictions, targets = self._joined(record.p), self._joined(record.target)

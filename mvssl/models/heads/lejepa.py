@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mvssl.arguments import LEAST, Number, check_number
 from mvssl.errors import UserError
 from mvssl.models.heads.base import Head, gather_views
 from mvssl.models.losses import Regularizer
@@ -15,6 +16,12 @@ from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
 
 __all__ = ["LeJEPAHead"]
+
+
+def _check_weight(owner: str, weight: float) -> None:
+    check_number(owner, weight=weight)
+    if not LEAST <= weight < 1.0:
+        raise UserError(f"{owner}: weight lies between 0 and 1, got {weight!r}.")
 
 
 @HEADS.register_module()
@@ -32,11 +39,10 @@ class LeJEPAHead(Head):
 
     crosses_samples = True
     projections_only = True
+    weight = Number(_check_weight)
 
     def __init__(self, loss: dict[str, Any], weight: float = 0.05) -> None:
         super().__init__()
-        if not 0.0 < weight < 1.0:
-            raise UserError(f"LeJEPAHead: weight lies between 0 and 1, got {weight}.")
         self.loss = Regularizer.build_for("LeJEPAHead", loss)
         self.weight = weight
         self.steps = StepCount()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mvssl.arguments import Number, check_positive
 from mvssl.models.heads.base import Head, TargetedHead, gather_views
 from mvssl.models.losses import PairLoss
 from mvssl.models.record import Embeddings, view_pairs
@@ -31,6 +32,8 @@ class PairHead(TargetedHead):
         in_channels: D, filled in by the model.
         num_samples: images of the data set, filled in.
     """
+
+    loss_weight = Number(check_positive)
 
     def __init__(
         self,

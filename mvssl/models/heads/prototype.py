@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import Number, check_count, check_positive
 from mvssl.errors import UserError
 from mvssl.models.assigners import Assigner
 from mvssl.models.heads.base import TargetedHead
@@ -36,6 +37,7 @@ class PrototypeHead(TargetedHead):
     """
 
     measures_information = True
+    loss_weight = Number(check_positive)
 
     def __init__(
         self,
@@ -53,13 +55,14 @@ class PrototypeHead(TargetedHead):
         super().__init__(target, in_channels, num_samples)
         self.loss = SoftCrossEntropyLoss(student_temp)
         self.loss_weight = loss_weight
+        check_count(type(self).__name__, at_least=0, queue_size=queue_size)
         self.gather = gather
         self.use_queue = True
         self.needs_logits = num_prototypes is None
         self.prototypes: Prototypes | None = None
         # Without prototypes the model says what is missing; until then any number will do.
-        given = (num_logits or 1) if num_prototypes is None else num_prototypes
-        sizes = [given] if isinstance(given, int) else [*given]
+        given: Any = (num_logits or 1) if num_prototypes is None else num_prototypes
+        sizes: list[int] = [*given] if isinstance(given, list | tuple) else [given]
         if num_prototypes is not None:
             self.prototypes = Prototypes(in_channels or 0, sizes)
         elif queue_size or not self.target.keeps_logits:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_choice, check_positive
+from mvssl.arguments import Number, check_choice, check_temperature
 from mvssl.models.losses.base import PairLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
@@ -38,9 +38,10 @@ class InfoNCELoss(PairLoss):
 
     crosses_samples: ClassVar[bool] = True
 
+    temperature = Number(check_temperature)
+
     def __init__(self, temperature: float = 0.2, anchor: str = "prediction") -> None:
         super().__init__()
-        check_positive("InfoNCELoss", temperature=temperature)
         check_choice("InfoNCELoss", "anchor", anchor, ANCHORS)
         self.temperature = temperature
         self.anchor = anchor
@@ -69,9 +70,10 @@ class NTXentLoss(PairLoss):
 
     crosses_samples: ClassVar[bool] = True
 
+    temperature = Number(check_temperature)
+
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
-        check_positive("NTXentLoss", temperature=temperature)
         self.temperature = temperature
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_positive
+from mvssl.arguments import Number, check_temperature
 from mvssl.models.losses.base import DistributionLoss
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
@@ -24,9 +24,10 @@ class SoftCrossEntropyLoss(DistributionLoss):
         student_temp: temperature of the softmax.
     """
 
+    student_temp = Number(check_temperature)
+
     def __init__(self, student_temp: float = 0.1) -> None:
         super().__init__()
-        check_positive("SoftCrossEntropyLoss", student_temp=student_temp)
         self.student_temp = student_temp
 
     def forward(self, logits: Tensor, distributions: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_not_negative
+from mvssl.arguments import Number, check_not_negative
 from mvssl.errors import UserError
 from mvssl.models.losses.base import PairLoss
 from mvssl.models.precision import at_least_float32
@@ -38,9 +38,10 @@ class BarlowTwinsLoss(PairLoss):
 
     crosses_samples: ClassVar[bool] = True
 
+    lambd = Number(check_not_negative)
+
     def __init__(self, lambd: float = 5e-3) -> None:
         super().__init__()
-        check_not_negative("BarlowTwinsLoss", lambd=lambd)
         self.lambd = lambd
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -77,9 +78,12 @@ class VICRegLoss(PairLoss):
 
     crosses_samples: ClassVar[bool] = True
 
+    sim = Number(check_not_negative)
+    var = Number(check_not_negative)
+    cov = Number(check_not_negative)
+
     def __init__(self, sim: float = 25.0, var: float = 25.0, cov: float = 1.0) -> None:
         super().__init__()
-        check_not_negative("VICRegLoss", sim=sim, var=var, cov=cov)
         self.sim = sim
         self.var = var
         self.cov = cov

@@ -43,7 +43,7 @@ class SIGRegLoss(Regularizer):
         super().__init__()
         check_count("SIGRegLoss", num_slices=num_slices)
         check_count("SIGRegLoss", at_least=3, num_points=num_points)
-        check_positive("SIGRegLoss", t_max=t_max)
+        check_positive("SIGRegLoss", 0.1, 100.0, t_max=t_max)
         if num_points % 2 == 0:
             raise UserError(
                 f"SIGRegLoss: num_points is odd, since 0 is one of them; got {num_points}: choose "

@@ -7,8 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mvssl.arguments import check_choice
-from mvssl.errors import UserError
+from mvssl.arguments import check_choice, check_count
 from mvssl.models.necks.base import Neck
 from mvssl.registry import NECKS
 
@@ -53,12 +52,8 @@ class MLP(Neck):
         check_choice("MLP", "norm", norm, NORMS)
         check_choice("MLP", "last_norm", last_norm, ("batch", "none"))
         check_choice("MLP", "activation", activation, ACTIVATIONS)
-        if min(in_channels, out_channels, hidden_channels, num_layers) < 1:
-            raise UserError(
-                f"MLP: sizes are positive; got in_channels={in_channels}, "
-                f"out_channels={out_channels}, hidden_channels={hidden_channels}, "
-                f"num_layers={num_layers}."
-            )
+        sizes = {"out_channels": out_channels, "hidden_channels": hidden_channels}
+        check_count("MLP", in_channels=in_channels, **sizes, num_layers=num_layers)
         self.out_channels = out_channels
         layers: list[nn.Module] = []
         width = in_channels

@@ -7,6 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvssl.arguments import check_count
 from mvssl.models.necks.base import Neck
 from mvssl.models.precision import at_least_float32
 from mvssl.models.prototypes import Prototypes
@@ -31,6 +32,7 @@ class PrototypeNeck(Neck):
 
     def __init__(self, projector: dict[str, Any], num_prototypes: int, in_channels: int) -> None:
         super().__init__()
+        check_count("PrototypeNeck", at_least=2, num_prototypes=num_prototypes)
         self.projector: Neck = build_part(NECKS, projector, in_channels=in_channels)
         self.out_channels = self.projector.out_channels
         self.num_prototypes = num_prototypes

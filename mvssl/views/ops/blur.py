@@ -44,7 +44,9 @@ class GaussianBlur(RandomOperation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "sigma", positive_interval(self.name, "sigma", self.sigma))
+        object.__setattr__(
+            self, "sigma", positive_interval(self.name, "sigma", self.sigma, 0.01, 1000.0)
+        )
 
     def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
         """``sigma``, float64 (B,)."""

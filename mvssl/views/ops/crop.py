@@ -49,11 +49,10 @@ class RandomResizedCrop(Operation):
     size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("scale", "ratio"):
-            value = positive_interval(self.name, name, getattr(self, name))
+        # A smaller piece is no pixel of most images.
+        for name, least, most in (("scale", 1e-4, 1.0), ("ratio", 0.01, 100.0)):
+            value = positive_interval(self.name, name, getattr(self, name), least, most)
             object.__setattr__(self, name, value)
-        if self.scale[1] > 1:
-            raise UserError(f"{self.name}: scale must end at 1 or below, not {self.scale}.")
         if self.size is not None:
             check_count(self.name, size=self.size)
 

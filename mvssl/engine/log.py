@@ -1,0 +1,53 @@
+"""The log of a run: a file of its own, in which every record begins with its time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from mvssl.errors import UserError, printable
+
+__all__ = ["LOG", "PrintableRecords", "own_files"]
+
+LOG = "train.log"
+"""Name of the log in the work dir."""
+
+
+class PrintableRecords(logging.Filter):
+    """Shows what cannot be printed as an escape, and indents what follows a record's first line.
+
+    So no name of a file, which may hold line breaks and a terminal's commands, makes a line that
+    looks like a record.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        lines = record.getMessage().split("\n")
+        record.msg, record.args = "\n    ".join(map(printable, lines)), ()
+        return True
+
+
+def own_files(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """See to it that a run writes files of these names in ``folder``, and nothing elsewhere.
+
+    A link that stands in the place of one, or a pipe, is removed; what a link leads to stays.
+
+    Raises:
+        UserError: a folder stands there, or the place cannot be written.
+    """
+    for name in names:
+        path = Path(folder) / name
+        try:
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                raise UserError(f"{path} is a folder, where the run writes a file: move it away.")
+            if not stat.S_ISREG(mode):
+                path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {path}: {error.strerror or error}. Choose another --work-dir."
+            ) from error

@@ -1,0 +1,92 @@
+"""The log and TensorBoard, which may fail to be written without ending the run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.visualization import TensorboardVisBackend as MMBackend
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from mvssl.errors import in_words
+from mvssl.registry import VISBACKENDS
+
+__all__ = ["Forgiving", "TensorboardVisBackend"]
+
+
+class Forgiving:
+    """Tries to write something; the first failure is told, and the later ones are not.
+
+    Args:
+        what: is written.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.failed = False
+
+    def tell(self, error: BaseException | None) -> None:
+        """Say once why it cannot be written."""
+        if not self.failed:
+            self.failed = True
+            why = "unknown" if error is None else in_words(error)
+            print(f"note: {self.what} cannot be written ({why}): the run goes on.", flush=True)
+
+    def attempt(self, write: Callable[..., object], *arguments: Any) -> None:
+        """Call ``write``; an error is told."""
+        try:
+            write(*arguments)
+        except Exception as error:
+            self.tell(error)
+
+    def watch(self, logger: logging.Logger) -> None:
+        """Have the files of a logger fail like this, not with a traceback for each line."""
+
+        def told(record: logging.LogRecord) -> None:
+            self.tell(sys.exc_info()[1])
+
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = told  # type: ignore[method-assign]
+
+
+@VISBACKENDS.register_module()
+class TensorboardVisBackend(MMBackend):
+    """mmengine's, which takes back what an earlier process wrote beyond the step it goes on from,
+    and stops writing, not training, where its file cannot be written.
+
+    Args:
+        save_dir: folder of the event files.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__(save_dir)
+        self._forgiving = Forgiving("TensorBoard's file")
+
+    def _init_env(self) -> None:
+        super()._init_env()
+        # What fails in the writer's thread would end it, with a traceback of its own.
+        file = getattr(self._tensorboard.file_writer.event_writer, "_general_file_writer", None)
+        for name in ("write", "flush", "close"):
+            if hasattr(file, name):
+                setattr(file, name, self._until_it_fails(getattr(file, name)))
+
+    def _until_it_fails(self, call: Callable[..., object]) -> Callable[..., None]:
+        # After a record that is half written, readers would take no other.
+        def called(*arguments: Any) -> None:
+            if not self._forgiving.failed:
+                self._forgiving.attempt(call, *arguments)
+
+        return called
+
+    def add_config(self, config: Config, **arguments: Any) -> None:
+        self._forgiving.attempt(super().add_config, config)
+
+    def take_back(self, step: int) -> None:
+        """Have readers forget, of the earlier files, this step and those after it."""
+        writer = self.experiment.file_writer
+        writer.add_event(Event(step=step, file_version="brain.Event:2"))
+        writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))

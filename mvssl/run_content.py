@@ -1,0 +1,158 @@
+"""What the parts of a run's checkpoint must be, so that a run can go on from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+__all__ = ["fault_of_optimizer", "faults_of_run"]
+
+LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+"""State that torch's optimisers hold of each parameter, of its shape."""
+
+
+def faults_of_run(content: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the parts that are there, each by its name."""
+    return [
+        f"its {name} {fault}"
+        for name, check in PARTS.items()
+        if name in content and (fault := next(check(content[name]), None)) is not None
+    ]
+
+
+def _state_dict(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield _kind(part, "a dict of tensors")
+        return
+    for name, value in part.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            yield f"has at {name!r} {_a(value)}, not a tensor"
+
+
+def _meta(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield _kind(part, "a dict")
+        return
+    for name in ("epoch", "iter"):
+        if name not in part:
+            yield f"lacks {name}"
+    least = {"epoch": 0, "iter": 0, "epoch_images": 0, "seed": 0}
+    least |= {"max_epochs": 1, "steps_per_epoch": 1, "world_size": 1}
+    for name, bound in least.items():
+        value = part.get(name, bound)
+        if type(value) is not int or value < bound:
+            yield f"has {name}={_shown(value)}, not a number from {bound} on"
+    if not _is_number(seconds := part.get("seconds", 0.0)) or not 0 <= seconds < math.inf:
+        yield f"has seconds={_shown(seconds)}, not a duration"
+    means = part.get("epoch_means", {})
+    if not isinstance(means, Mapping) or not all(_is_number(mean) for mean in means.values()):
+        yield "has epoch_means that are no numbers"
+
+
+def _optimizer(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield _kind(part, "an optimiser's state")
+        return
+    groups, state = part.get("param_groups"), part.get("state")
+    if not isinstance(groups, list) or not isinstance(state, Mapping):
+        yield "lacks param_groups or state"
+        return
+    for number, group in enumerate(groups):
+        held = isinstance(group, Mapping) and isinstance(group.get("params"), list)
+        if not held:
+            yield f"has no parameters in group {number}"
+        elif not _is_number(group.get("lr")):
+            yield f"has no learning rate in group {number}"
+    if not all(isinstance(one, Mapping) for one in state.values()):
+        yield "has a state of another kind"
+
+
+def _history(part: Any) -> Iterator[str]:
+    series = part.get("series") if isinstance(part, Mapping) else None
+    if not isinstance(series, Mapping):
+        yield "lacks series"
+        return
+    for name, one in series.items():
+        held = one if isinstance(one, Mapping) else {}
+        steps, values = held.get("steps"), held.get("values")
+        if not _is_curve(steps) or not _is_curve(values) or len(steps) != len(values):
+            yield f"has no steps and values of equal length for {name!r}"
+        elif steps.is_floating_point() or bool((steps.diff() <= 0).any()):
+            yield f"has steps for {name!r} that do not go up"
+
+
+def _message_hub(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield _kind(part, "a dict")
+        return
+    for name, pair in part.items():
+        lengths = [len(x) for x in pair if _is_curve(x)] if isinstance(pair, list) else []
+        if len(lengths) != 2 or lengths[0] != lengths[1]:
+            yield f"has no values and counts for {name!r}"
+
+
+def _list_of_dicts(part: Any) -> Iterator[str]:
+    if not isinstance(part, list) or not all(isinstance(one, Mapping) for one in part):
+        yield _kind(part, "a list of dicts")
+
+
+def _dict_of_dicts(part: Any) -> Iterator[str]:
+    if not isinstance(part, Mapping) or not all(isinstance(x, Mapping) for x in part.values()):
+        yield _kind(part, "a dict of dicts")
+
+
+PARTS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "state_dict": _state_dict,
+    "meta": _meta,
+    "optimizer": _optimizer,
+    "history": _history,
+    "message_hub": _message_hub,
+    "param_schedulers": _list_of_dicts,
+    "random": _list_of_dicts,
+    "scalars": _list_of_dicts,
+    "gradients": _list_of_dicts,
+    "hooks": _dict_of_dicts,
+}
+
+
+def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> str | None:
+    """What keeps an optimiser from taking a state; None where it can."""
+    saved, own = state["param_groups"], optimizer.param_groups
+    sizes = [[len(group["params"]) for group in groups] for groups in (saved, own)]
+    if sizes[0] != sizes[1]:
+        told = " and ".join(f"{sum(one)} parameters in {len(one)} groups" for one in sizes)
+        return f"is of other parameters than those that are trained now ({told})"
+    numbers = [number for group in saved for number in group["params"]]
+    parameters = [parameter for group in own for parameter in group["params"]]
+    for number, parameter in zip(numbers, parameters, strict=True):
+        held = state["state"].get(number, {})
+        for name in LIKE_PARAMETER:
+            value = held.get(name)
+            if value is not None and getattr(value, "shape", None) != parameter.shape:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else _a(value)
+                return f"has a {name} of {shape} for a parameter of {tuple(parameter.shape)}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_curve(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim == 1
+
+
+def _kind(part: Any, wanted: str) -> str:
+    return f"is {_a(part)}, not {wanted}"
+
+
+def _a(value: Any) -> str:
+    return "None" if value is None else f"of kind {type(value).__name__}"
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:40]

@@ -1,0 +1,212 @@
+"""Starts the processes of ``tools/dist_train.sh`` and ends as they end. The standard library alone.
+
+Differs from ``torchrun`` in what a user sees and in what signals do: one sentence says why a run
+ended; SIGINT, SIGTERM, SIGUSR1 and SIGHUP are handed to every process, which get all the time that
+they need to save.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from mvssl.command import COMMAND
+from mvssl.console import make_streams_last
+from mvssl.errors import UserError
+from mvssl.signals import HANDLED, name_of
+from mvssl.telling import ERROR_FILE
+
+__all__ = ["main"]
+
+POLL_S = 0.1
+GRACE_S = 10.0
+"""Seconds in which the others end by themselves when one has failed, and again after SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Which machine this is, and where the first one is."""
+
+    count: int
+    number: int
+    address: str
+    port: int
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``SCRIPT CONFIG NPROC [arguments]``; the exit status of the process that failed first."""
+    script, config, text, *rest = argv
+    launcher = Launcher()
+    try:
+        machines = read_machines(os.environ)
+        processes = _number("NPROC", text, 1, None)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    typed = ["bash", str(Path(script).with_name("dist_train.sh")), config, text, *rest]
+    command = [sys.executable, script, config, "--launcher", "pytorch", *rest]
+    with tempfile.TemporaryDirectory(prefix="mvssl-") as folder:
+        return launcher.run(command, shlex.join(typed), processes, machines, Path(folder))
+
+
+def read_machines(environment: Mapping[str, str]) -> Machines:
+    """NNODES, NODE_RANK, MASTER_ADDR and PORT.
+
+    Raises:
+        UserError: they are no such numbers, or the first machine's address is not given.
+    """
+    count = _number("NNODES", environment.get("NNODES", "1"), 1, None)
+    number = _number("NODE_RANK", environment.get("NODE_RANK", "0"), 0, count - 1)
+    address = environment.get("MASTER_ADDR", "")
+    if count > 1 and not address:
+        raise UserError(
+            f"NNODES is {count}, and MASTER_ADDR is not set: give the address of machine 0."
+        )
+    port = _number("PORT", environment.get("PORT", "29500"), 1, 65535)
+    return Machines(count, number, address or "127.0.0.1", port)
+
+
+def _number(name: str, text: str, least: int, most: int | None) -> int:
+    value = int(text) if text.isdecimal() else -1
+    if value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        counted = ": machines are counted from 0 to NNODES - 1" if name == "NODE_RANK" else ""
+        raise UserError(f"{name} is '{text}'; it has to be a whole number {limits}{counted}.")
+    return value
+
+
+class Launcher:
+    """The processes of one machine, and the signals that are handed to them."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.pending: list[int] = []
+        self.running = False
+        for number in HANDLED:
+            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:
+                signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.running:
+            self._send(number)
+        else:
+            self.pending.append(number)
+
+    def _send(self, number: int) -> None:
+        for process in self.processes:
+            process.send_signal(number)  # nothing to one that has ended
+
+    def run(
+        self, command: list[str], typed: str, count: int, machines: Machines, folder: Path
+    ) -> int:
+        """Start ``count`` processes and wait for them; the exit status."""
+        for local in range(count):
+            rank = machines.number * count + local
+            environment = {
+                "OMP_NUM_THREADS": "1",
+                **os.environ,
+                COMMAND: typed,
+                ERROR_FILE: str(folder / f"{local}.json"),
+                "RANK": str(rank),
+                "LOCAL_RANK": str(local),
+                "WORLD_SIZE": str(machines.count * count),
+                "LOCAL_WORLD_SIZE": str(count),
+                "MASTER_ADDR": machines.address,
+                "MASTER_PORT": str(machines.port),
+            }
+            # Out of the terminal's reach: each gets a signal once, from here.
+            self.processes.append(
+                subprocess.Popen(command, env=environment, start_new_session=True)
+            )
+        self.running = True
+        for number in self.pending:
+            self._send(number)
+        failed = self._wait(None)
+        if failed is None:
+            return 0
+        root = self._root_cause(failed, folder)
+        status = self.processes[root].returncode
+        lost = bool(_read(folder, failed).get("lost"))
+        told = _told(machines.number * count + root, status, _read(folder, root), lost)
+        if told:
+            print(told, file=sys.stderr, flush=True)
+        return status if status > 0 else 128 - status
+
+    def _wait(self, seconds: float | None) -> int | None:
+        """Until all have ended, one has failed, or the time is over; which one has failed."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while deadline is None or time.monotonic() < deadline:
+            statuses = [process.poll() for process in self.processes]
+            if seconds is None and any(statuses):
+                return next(number for number, status in enumerate(statuses) if status)
+            if None not in statuses:
+                return None
+            time.sleep(POLL_S)
+        return None
+
+    def _root_cause(self, failed: int, folder: Path) -> int:
+        """End the others; the process whose failure was not that another one had gone."""
+        self._wait(GRACE_S)
+        self._send(signal.SIGTERM)
+        self._wait(GRACE_S)
+        silent = [n for n, process in enumerate(self.processes) if process.poll() is None]
+        for number in silent:
+            with suppress(ProcessLookupError):
+                os.killpg(self.processes[number].pid, signal.SIGKILL)
+            self.processes[number].wait()
+        ended = [n for n, p in enumerate(self.processes) if p.returncode and n not in silent]
+        in_turn = [failed, *ended, *silent]
+        return next((n for n in in_turn if not _read(folder, n).get("lost")), failed)
+
+
+def _read(folder: Path, local: int) -> dict[str, str]:
+    """What a process has said of its end."""
+    try:
+        message = json.loads((folder / f"{local}.json").read_text())["message"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {"text": message["message"], **message["extraInfo"]}
+
+
+def _told(rank: int, status: int, said: Mapping[str, str], lost: bool) -> str:
+    """The sentence for the user; empty where it stands already.
+
+    Args:
+        rank: of the process that is the cause.
+        status: with which it ended.
+        said: what it left in its file.
+        lost: whether another process noticed first that it was gone.
+    """
+    if said.get("interrupted") or status - 128 in HANDLED:
+        return ""
+    if "text" in said:
+        return f"error: {said['text']}"
+    if status < 0:
+        if lost and status == -signal.SIGKILL:
+            return (
+                f"error: the process of rank {rank} was killed by SIGKILL, or did not answer the "
+                f"others and had to be ended (too little memory, say): go on from the last "
+                f"checkpoint with --resume."
+            )
+        memory = " (the system does so when memory runs out)" if status == -signal.SIGKILL else ""
+        return (
+            f"error: the process of rank {rank} was killed by {name_of(-status)}{memory}: go on "
+            f"from the last checkpoint with --resume."
+        )
+    return f"error: the process of rank {rank} has ended with status {status}; it says why above."
+
+
+if __name__ == "__main__":
+    make_streams_last()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Signals to tools/train.py, and streams whose reader goes."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import TRAIN, Command, with_waiting_hook
+from tests.mini import ROOT, write_config
+
+LONG = "train_cfg = dict(max_epochs=40)\nevaluation = None\n"
+
+
+def remaining(folder: Path) -> set[str]:
+    """Checkpoints, and what should not be there."""
+    return {p.name for p in folder.iterdir() if p.suffix in (".pth", ".tmp")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: int) -> None:
+    config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
+    folder, workers = tmp_path / "run", "train_dataloader.num_workers=2"
+    run = Command([*TRAIN, config, "--work-dir", folder, "--cfg-options", workers], path=[tmp_path])
+    run.wait_for("waiting")
+    run.send_to_all(number)  # loaders' workers are in the group
+    run.send_to_all(number)  # GNU timeout sends it twice
+    name = signal.Signals(number).name
+    assert run.wait_for(name, "err").startswith(f"{name}: finishing what is under way")
+    (tmp_path / "go").touch()
+    assert run.end() == 128 + number
+    assert len(run.told()) == 2
+    told = run.told()[1]
+    assert told.startswith(f"stopped by {name} after iteration 1 of 200, saved as {folder}/iter_1")
+    assert remaining(folder) == {"iter_1.pth"}
+    command = shlex.split(told.split("Go on with: ")[1])
+    assert command == [
+        *(*TRAIN, str(config), "--cfg-options", workers),
+        *("--resume", "--work-dir", str(folder)),
+    ]
+    again = Command([*command, "--cfg-options", "train_cfg.max_epochs=1"], path=[tmp_path])
+    again.wait_for("resuming at epoch 1/1  iter 1/5")
+    assert again.end() == 0
+    assert (folder / "summary.json").exists()
+
+
+def test_a_second_signal_ends_a_run_at_once(tmp_path: Path) -> None:
+    config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
+    run = Command([*TRAIN, config, "--work-dir", tmp_path / "run"], path=[tmp_path])
+    run.wait_for("waiting")
+    run.send(signal.SIGTERM)
+    run.wait_for("SIGTERM: finishing", "err")
+    run.send(signal.SIGINT)
+    assert run.end() == 130
+    assert run.told()[1:] == [
+        f"stopped at once by SIGINT, without saving; nothing was saved in {tmp_path}/run yet"
+    ]
+    assert remaining(tmp_path / "run") == set()
+
+
+@pytest.mark.parametrize("module", ["argparse", "numpy", "torch.nn"])
+def test_a_signal_during_imports_is_one_line(tmp_path: Path, module: str) -> None:
+    config = write_config(tmp_path)
+    python = [sys.executable, "-X", "importtime", *TRAIN[1:]]
+    run = Command([*python, config, "--work-dir", tmp_path / "run"])
+    run.wait_for(f" {module}", "err")
+    run.send(signal.SIGINT)
+    assert run.end() == 130
+    told = [line for line in run.told() if not line.startswith("import time:")]
+    assert told == ["interrupted by SIGINT; nothing was trained yet"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_while_the_outputs_are_written_lets_them_be_written(tmp_path: Path) -> None:
+    hook = with_waiting_hook(tmp_path, where="after_run")
+    config = write_config(
+        tmp_path, more="train_cfg = dict(max_epochs=1)\nevaluation = None\n" + hook
+    )
+    run = Command([*TRAIN, config, "--work-dir", tmp_path / "run"], path=[tmp_path])
+    run.wait_for("waiting")
+    run.send(signal.SIGTERM)
+    (tmp_path / "go").touch()
+    assert run.end() == 0
+    assert run.told() == []
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("console", ["| head -n 1", ">&- 2>&-", "> /dev/full 2>&1"])
+def test_a_run_outlives_its_console(tmp_path: Path, console: str) -> None:
+    config = write_config(tmp_path, more="train_cfg = dict(max_epochs=1)\nevaluation = None\n")
+    words = shlex.join([*TRAIN, str(config), "--work-dir", str(tmp_path / "run")])
+    run = subprocess.run(
+        ["bash", "-c", f"{words} {console}; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "run" / "summary.json").exists()
