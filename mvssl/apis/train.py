@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,13 @@ from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
 from mvssl.apis.workdir import WorkDir
-from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
+from mvssl.checkpoint import (
+    RunCheckpoint,
+    check_optimizer,
+    check_weights,
+    intact_checkpoint,
+    latest_checkpoint,
+)
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
@@ -73,7 +79,7 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = place.make(checkpoint)
-        watch.remains = lambda: _what_is_left(work_dir)
+        watch.remains = lambda: _what_is_left(work_dir, latest_checkpoint)
         with told_before(), _telling_what_is_left(work_dir):
             runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
@@ -167,10 +173,11 @@ def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
     return began
 
 
-def _what_is_left(work_dir: Path) -> str:
+def _what_is_left(work_dir: Path, find: Callable[[Path], Path | None] = intact_checkpoint) -> str:
+    """End of a sentence; who has no time to read whole files gives ``latest_checkpoint``."""
     if not work_dir.is_dir():
         return f"nothing is left: the folder {work_dir} is gone"
-    last = intact_checkpoint(work_dir)
+    last = find(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
     return f"--resume goes on from the last checkpoint, {last}"
