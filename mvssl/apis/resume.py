@@ -111,9 +111,7 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     return replace(options, **taken), told
 
 
-def read_adopted(
-    options: TrainOptions, said: TrainOptions, checkpoint: RunCheckpoint
-) -> Config:
+def read_adopted(options: TrainOptions, said: TrainOptions, checkpoint: RunCheckpoint) -> Config:
     """The config with what is said now and what was adopted.
 
     Args:
@@ -183,9 +181,7 @@ def compare_config(
     return Compared(notes, frozenset(change.path for change in found))
 
 
-def _refusal(
-    refused: Sequence[Change], checkpoint: RunCheckpoint, options: TrainOptions
-) -> str:
+def _refusal(refused: Sequence[Change], checkpoint: RunCheckpoint, options: TrainOptions) -> str:
     listed = "; ".join(str(change) for change in refused[:MOST])
     more = f"; and {len(refused) - MOST} more" if len(refused) > MOST else ""
     paths = [change.path for change in refused]
