@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,13 @@ from mvssl.apis.resume import (
     without_sources,
 )
 from mvssl.apis.workdir import WorkDir
-from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
+from mvssl.checkpoint import (
+    RunCheckpoint,
+    check_optimizer,
+    check_weights,
+    intact_checkpoint,
+    latest_checkpoint,
+)
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
@@ -82,7 +88,7 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = place.make(checkpoint)
-        watch.remains = lambda: _what_is_left(work_dir)
+        watch.remains = lambda: _what_is_left(work_dir, latest_checkpoint)
         with told_before(), _telling_what_is_left(work_dir):
             runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
@@ -158,10 +164,11 @@ def _telling_what_is_left(work_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _what_is_left(work_dir: Path) -> str:
+def _what_is_left(work_dir: Path, find: Callable[[Path], Path | None] = intact_checkpoint) -> str:
+    """End of a sentence; who has no time to read whole files gives ``latest_checkpoint``."""
     if not work_dir.is_dir():
         return f"nothing is left: the folder {work_dir} is gone"
-    last = intact_checkpoint(work_dir)
+    last = find(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
     return f"--resume goes on from the last checkpoint, {last}"
