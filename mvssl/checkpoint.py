@@ -29,6 +29,7 @@ from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
 from mvssl.run_content import fault_of_optimizer, faults_of_run
+from mvssl.words import first_line, some
 
 __all__ = [
     "RunCheckpoint",
@@ -78,7 +79,9 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             warnings.simplefilter("ignore", UserWarning)
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # of files that are none of its own torch raises nearly anything
-        raise DamageError(path, _first_line(error)) from error
+        # torch's advice on pickles is to open them all the same.
+        blunt = isinstance(error, pickle.UnpicklingError)
+        raise DamageError(path, type(error).__name__ if blunt else first_line(error)) from error
     if not isinstance(checkpoint, dict):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint: give a file that "
@@ -93,14 +96,6 @@ def _fault(path: Path) -> str | None:
             return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    # Some errors are a bare number, which tells nobody anything; torch's advice on pickles is to
-    # open them all the same.
-    told = any(c.isalpha() for c in text) and not isinstance(error, pickle.UnpicklingError)
-    return text.splitlines()[0][:120] if told else type(error).__name__
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -270,16 +265,11 @@ def check_weights(
         ),
     ]
     if any(keys for _, keys in faults):
-        told = "; ".join(f"{what}: {_some(keys)}" for what, keys in faults if keys)
+        told = "; ".join(f"{what}: {some(keys)}" for what, keys in faults if keys)
         raise UserError(
             f"The weights in {where} are not this model's ({told}): give the checkpoint of the "
             f"same architecture."
         )
-
-
-def _some(keys: list[str], most: int = 3) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more
 
 
 def open_safetensors(

@@ -11,9 +11,10 @@ from mmengine.runner import IterBasedTrainLoop
 from mvssl.config.components import takes_anything, target_of
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import LIST_ITEM, UserError, near_names, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
+from mvssl.words import LIST_ITEM, near_names, shown
 
 __all__ = [
     "Problem",

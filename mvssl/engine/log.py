@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
+from mvssl.words import printable
 
 __all__ = ["CURVES", "LOG", "PrintableRecords", "own_files"]
 

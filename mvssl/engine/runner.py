@@ -30,10 +30,11 @@ from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.records import Forgiving, TensorboardVisBackend
 from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError, in_words, printable
+from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.words import in_words, printable
 
 __all__ = ["Runner"]
 

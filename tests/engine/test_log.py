@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from mvssl.engine.log import PrintableRecords, own_files
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
+from mvssl.words import printable
 from tests.mini import train_cli, write_config
 
 PHOTOS = """
