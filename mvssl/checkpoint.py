@@ -29,6 +29,7 @@ from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
 from mvssl.run_content import fault_of_optimizer, faults_of_run
+from mvssl.words import first_line, some
 
 __all__ = [
     "RunCheckpoint",
@@ -94,7 +95,10 @@ def _load(path: Path, file: BinaryIO, map_location: str) -> Any:
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(file, map_location=map_location, weights_only=True)
     except Exception as error:  # of files that are none of its own torch raises nearly anything
-        raise DamageError.of(path, _first_line(error)) from error
+        # torch's advice on pickles is to open them all the same.
+        blunt = isinstance(error, pickle.UnpicklingError)
+        told = type(error).__name__ if blunt else first_line(error)
+        raise DamageError.of(path, told) from error
 
 
 def _fault_of(file: BinaryIO) -> str | None:
@@ -107,14 +111,6 @@ def _fault(path: Path) -> str | None:
             return _fault_of(file)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    # Some errors are a bare number, which tells nobody anything; torch's advice on pickles is to
-    # open them all the same.
-    told = any(c.isalpha() for c in text) and not isinstance(error, pickle.UnpicklingError)
-    return text.splitlines()[0][:120] if told else type(error).__name__
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -183,7 +179,7 @@ def _pointed_to(folder: Path) -> Path | None:
         text = ""
         if pointer.is_file():
             with open(pointer, "rb") as file:
-                text = file.read(4096).decode()
+                text = os.fsdecode(file.read(4096))
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None
@@ -284,16 +280,11 @@ def check_weights(
         ),
     ]
     if any(keys for _, keys in faults):
-        told = "; ".join(f"{what}: {_some(keys)}" for what, keys in faults if keys)
+        told = "; ".join(f"{what}: {some(keys)}" for what, keys in faults if keys)
         raise UserError(
             f"The weights in {where} are not this model's ({told}): give the checkpoint of the "
             f"same architecture."
         )
-
-
-def _some(keys: list[str], most: int = 3) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more
 
 
 def open_safetensors(
