@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
 
 
 PARTS = ["state_dict", "meta", "optimizer", "history", "message_hub", "param_schedulers", "random"]
-PARTS += ["scalars", "gradients", "hooks", "doctor"]
+PARTS += ["scalars", "gradients", "hooks"]
 KINDS = [None, 3, "text", [1, 2], {"a": 1}, torch.ones(2)]
 
 
@@ -54,6 +54,10 @@ WITHIN = [
     ("meta", ("iter",), 10**30),
     ("meta", ("names",), torch.ones(2, 2)),
     ("meta", ("epoch_means",), {"loss": "low"}),
+    ("meta", ("options", "amp"), None),
+    ("meta", ("options",), []),
+    ("meta", ("names",), [1]),
+    ("meta", ("stop_training",), 1),
     ("state_dict", ("backbone.model.pos_embed",), [1.0]),
     ("optimizer", ("param_groups",), {}),
     ("optimizer", ("param_groups", 0), 7),
@@ -68,8 +72,6 @@ WITHIN = [
     ("history", ("series", "loss"), {**CURVE, "values": torch.ones(2) * 1j}),
     ("history", ("series", "loss"), {**CURVE, "steps": torch.tensor([10**6, 10**7])}),
     ("history", ("series",), None),
-    ("doctor", ("start",), "far"),
-    ("doctor", ("told",), None),
     ("message_hub", ("train/loss",), [torch.ones(2)]),
 ]
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mvssl import registry
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
 from mvssl.models.backbones.described import SOURCES
+from mvssl.words import printable
 
 __all__ = ["adoptable"]
 

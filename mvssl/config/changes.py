@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mvssl.words import shown
+
 __all__ = ["RULES", "Change", "Rule", "changes", "plain_values"]
 
 
@@ -129,11 +131,8 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
-def _shown(value: Any, most: int = 60) -> str:
-    if value is NOTHING:
-        return "not there"
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def _shown(value: Any) -> str:
+    return "not there" if value is NOTHING else shown(value, 60)
 
 
 def plain_values(value: Any) -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mvssl.config.slots import Slot, slot_of
-from mvssl.errors import UserError, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
+from mvssl.words import shown
 
 __all__ = [
     "accepted_arguments",
