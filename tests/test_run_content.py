@@ -100,12 +100,12 @@ def test_a_part_that_is_missing_is_named(
         load_run(tmp_path / "a.pth")
 
 
-def test_schedules_that_are_not_those_of_the_run_are_told(
+def test_what_a_hook_cannot_take_back_is_told(
     run: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     file = tmp_path / "second" / "epoch_1.pth"
     file.parent.mkdir()
-    save_checkpoint({**run[1], "param_schedulers": [{}]}, file)
+    save_checkpoint({**run[1], "hooks": {"CheckpointHook": {}}}, file)
     config = str(next(run[0].glob("*.py")))
     with pytest.raises(UserError, match=r"epoch_1\.pth does not hold what a run goes on with"):
         train(TrainOptions(config, resume=str(file)))
