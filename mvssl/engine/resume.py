@@ -5,24 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
+from mmengine.visualization import Visualizer
 
 from mvssl.arguments import is_number
 from mvssl.checkpoint import RunCheckpoint, load_weights_strictly
 from mvssl.distributed import world_size
 from mvssl.engine.generators import check_generator_states
+from mvssl.engine.log import Forgiving
+from mvssl.engine.loop import TrainLoop
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
+from mvssl.engine.run import Run
 from mvssl.engine.tensorboard import TensorboardVisBackend
 from mvssl.errors import UserError
 from mvssl.words import in_words
 
-if TYPE_CHECKING:
-    from mvssl.engine.runner import Runner
-
 __all__ = [
+    "WholeRun",
     "content_of_run",
     "load_optimizer",
     "replay",
@@ -35,7 +38,29 @@ __all__ = [
 CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
-def content_of_run(run: Runner, epoch: int, steps: int, images: int) -> dict[str, Any]:
+class WholeRun(Run, Protocol):
+    """What is saved and put back: a run with what hooks do not see of it, ``mvssl.engine.Runner``
+    says what each is.
+    """
+
+    stored: dict[str, Any]
+    changed: frozenset[str]
+    seconds_before: float
+    curves_file: Forgiving
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def train_loop(self) -> TrainLoop: ...
+    @property
+    def cfg(self) -> Config: ...
+    @property
+    def param_schedulers(self) -> list[_ParamScheduler] | None: ...
+    @property
+    def visualizer(self) -> Visualizer: ...
+
+
+def content_of_run(run: WholeRun, epoch: int, steps: int, images: int) -> dict[str, Any]:
     """What all processes have alike of a run.
 
     Args:
@@ -70,13 +95,13 @@ def content_of_run(run: Runner, epoch: int, steps: int, images: int) -> dict[str
     }
 
 
-def shares_of_run(run: Runner) -> dict[str, Any]:
+def shares_of_run(run: WholeRun) -> dict[str, Any]:
     """What processes have each of their own, and hooks; every process calls this."""
     own = shares(run.model, run.optim_wrapper, run.scalars)
     return {**own, "hooks": hook_states(run.hooks)}
 
 
-def take_weights(run: Runner, content: Mapping[str, Any], where: str | Path) -> None:
+def take_weights(run: WholeRun, content: Mapping[str, Any], where: str | Path) -> None:
     """Load a checkpoint's weights into the model.
 
     Raises:
@@ -87,7 +112,7 @@ def take_weights(run: Runner, content: Mapping[str, Any], where: str | Path) -> 
     run.logger.info(f"loaded {where}")
 
 
-def resume_run(run: Runner, checkpoint: RunCheckpoint) -> None:
+def resume_run(run: WholeRun, checkpoint: RunCheckpoint) -> None:
     """Go on from where a run was when the checkpoint was written.
 
     Raises:
@@ -123,7 +148,7 @@ def resume_run(run: Runner, checkpoint: RunCheckpoint) -> None:
     run.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
 
 
-def _restore_optimizer(run: Runner, checkpoint: RunCheckpoint) -> None:
+def _restore_optimizer(run: WholeRun, checkpoint: RunCheckpoint) -> None:
     """Its state; rates and other options from the present config where anything differs.
 
     Where nothing does they are those of the checkpoint, which a hook may have set.

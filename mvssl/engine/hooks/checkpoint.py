@@ -21,9 +21,11 @@ class CheckpointHook(Hook):
     """Writes ``epoch_N.pth`` every few epochs and after the last one, and ``iter_N.pth`` within
     epochs wherever so many minutes have gone by since the last one of either kind.
 
-    A run that is resumed from any of them equals one that never stopped. Of the mid-epoch ones
-    the newest two are kept while they are the newest, of the others ``max_keep_ckpts``; a file goes
-    only after a newer one has been written. At the end of the run the mid-epoch ones go.
+    A run that is resumed from any of them equals one that never stopped. Of those of epochs
+    ``max_keep_ckpts`` are kept. Of the mid-epoch ones the newest two are, or the newest once that
+    of an epoch has been written after it; and at the end of the run none where two of epochs are
+    left. So the one before is there where the newest is damaged. A file goes only after a newer
+    one has been written.
 
     Args:
         interval: epochs between two checkpoints.
