@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands import Command, with_waiting_hook
+from tests.forking import python
 from tests.mini import write_config
 
 LONG = "train_cfg = dict(max_epochs=40)\nevaluation = None\n"
-PATH = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 PID_HOOK = """
 import os
@@ -44,7 +42,8 @@ def free_port() -> str:
 
 def dist_train(folder: Path, *words: object, **environment: str) -> Command:
     command = ["bash", "tools/dist_train.sh", *words]
-    return Command(command, [folder], {**PATH, "PORT": free_port(), **environment})
+    path = os.pathsep.join([str(Path(python()).parent), os.environ["PATH"]])
+    return Command(command, [folder], {"PATH": path, "PORT": free_port(), **environment})
 
 
 def waiting_config(folder: Path) -> Path:
@@ -83,9 +82,9 @@ def test_a_signal_to_the_launcher_saves_and_is_its_status(tmp_path: Path) -> Non
 
 def test_a_signal_to_one_process_stops_all_of_them(tmp_path: Path) -> None:
     config, folder = waiting_config(tmp_path), tmp_path / "run"
-    torchrun = shutil.which("torchrun", path=PATH["PATH"])
-    options = ["--master-port", free_port(), "--nproc-per-node", 2]
-    words = [torchrun, *options, "tools/train.py", config, "--launcher", "pytorch"]
+    torchrun = [python(), "-m", "torch.distributed.run", "--nproc-per-node", 2]
+    options = ["--master-port", free_port()]
+    words = [*torchrun, *options, "tools/train.py", config, "--launcher", "pytorch"]
     run = Command([*words, "--work-dir", folder], [tmp_path])
     run.wait_for("waiting")
     run.wait_for("waiting")
