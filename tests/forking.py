@@ -76,22 +76,23 @@ def client(path: str, words: list[str]) -> int:
         told = {"words": words, "environment": dict(os.environ), "folder": os.getcwd()}
         server.sendall(json.dumps(told).encode() + b"\n")
         pid = int(answers.readline())
-        for number in pending:
-            hand_on(number, None)
+        for early in pending:
+            hand_on(early, None)
         status = int(answers.readline())
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if status != -signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 
 
 def serve(path: str, program: str) -> None:
     """Fork for every command, until standard input ends; returns in the forked processes."""
-    for module in ("torch.distributed.run", "mvssl.apis.train", "mvssl.spawn"):
+    for module in ("torch.distributed.run", "mvssl.apis.train"):
         importlib.import_module(module)
     gc.freeze()  # none of it is garbage at a command's end
     sys.executable = program
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -106,6 +107,12 @@ def serve(path: str, program: str) -> None:
                 return
             connection.close()
     os._exit(0)
+
+
+def _reap(number: int, frame: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _watch(connection: socket.socket) -> None:
@@ -162,6 +169,7 @@ def main() -> int:
     serve(path, program)
     if sys.argv[0] == "-m":
         del sys.argv[0]
+        sys.modules.pop(sys.argv[0], None)  # runpy warns of one that is there
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(sys.argv[0], run_name="__main__")

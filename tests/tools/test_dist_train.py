@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,8 @@ def test_a_port_that_is_in_use_is_named(tmp_path: Path) -> None:
 def test_machines_that_cannot_be_are_refused(
     tmp_path: Path, environment: dict[str, str], told: str
 ) -> None:
-    run = dist_train(tmp_path, "config.py", 2, **environment)
+    own = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run = dist_train(tmp_path, "config.py", 2, **{"PATH": own, **environment})
     assert run.end() == 2
     assert len(run.told()) == 1
     assert told in run.told()[0]
