@@ -11,10 +11,7 @@ from pathlib import Path
 from mvssl.errors import UserError
 from mvssl.words import printable
 
-__all__ = ["LOG", "PrintableRecords", "own_files"]
-
-LOG = "train.log"
-"""Name of the log in the work dir."""
+__all__ = ["PrintableRecords", "own_files"]
 
 
 class PrintableRecords(logging.Filter):

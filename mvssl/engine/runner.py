@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
-from mvssl.engine.log import LOG, PrintableRecords, own_files
+from mvssl.engine.log import PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
 from mvssl.engine.recompute import part_names, recompute
@@ -34,6 +35,7 @@ from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.run_files import LATEST, LOG
 from mvssl.words import in_words, printable
 
 __all__ = ["Runner"]
@@ -95,7 +97,7 @@ class Runner(MMRunner):
         self._seconds_before = 0.0
         self._since: float | None = None
         if rank() == 0:  # mmengine opens these by their names
-            own_files(work_dir, (LOG, checkpoints.LATEST))
+            own_files(work_dir, (LOG, LATEST))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -148,10 +150,15 @@ class Runner(MMRunner):
         Forgiving(LOG).watch(logger)
         return logger
 
+    @cached_property
+    def config_text(self) -> str:
+        """The config as a file; to format it takes longer than to write a small checkpoint."""
+        return str(self.cfg.pretty_text)
+
     def dump_config(self) -> None:
         if self.rank == 0:
             path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.cfg.pretty_text.encode())
+            write_bytes_atomically(path, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -276,7 +283,7 @@ class Runner(MMRunner):
             content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
-            write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+            write_bytes_atomically(path.with_name(LATEST), str(path).encode())
 
         on_first_rank(write)  # no process goes on where it could not be written
         return path
@@ -299,7 +306,7 @@ class Runner(MMRunner):
                 "max_epochs": self.max_epochs,
                 "steps_per_epoch": len(self.train_dataloader),
                 "seed": self.seed,
-                "config": self.cfg.pretty_text,
+                "config": self.config_text,
                 "epoch_means": self.epoch_means,
                 "seconds": self.seconds,
                 "stop_training": self.train_loop.stop_training,

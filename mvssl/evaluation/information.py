@@ -13,6 +13,7 @@ from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
 from mvssl.models.measures import measure, measure_geometry
 from mvssl.registry import EVALUATORS
+from mvssl.words import count
 
 __all__ = ["Information"]
 
@@ -72,8 +73,8 @@ class Information(Evaluator):
     def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
         if len(test) < 2:
             raise UserError(
-                f"Information compares held-out images, and {test.describe()} is {len(test)}: give "
-                f"2 or more, or leave Information out."
+                f"Information compares held-out images, and {test.describe()} has "
+                f"{count(len(test), 'image')}: give 2 or more, or leave Information out."
             )
 
     @property

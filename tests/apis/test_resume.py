@@ -24,9 +24,11 @@ from mvssl.registry import HOOKS
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, tree
 
+pytestmark = pytest.mark.usefixtures("_without_pictures")
+
 CONFIG = """
-_base_ = [{base!r} + name for name in (
-    'methods/{method}.py', 'datasets/folder.py', 'schedules/adamw.py', 'runtime.py')]
+_base_ = ['{base}methods/{method}.py', '{base}datasets/folder.py', '{base}schedules/adamw.py',
+          '{base}runtime.py']
 model = dict(
     backbone=dict(
         type='TimmBackbone',
