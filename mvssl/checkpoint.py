@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import safetensors.torch
@@ -67,19 +67,11 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     """
     path = Path(path)
     check_file(path, "checkpoint")
-    why = _fault(path)
-    if why is not None:
-        raise DamageError(path, why)
-    check_torch_file(path)
     try:
-        with warnings.catch_warnings():
-            # Of a plain pickle torch says that it may not be read; below we say more.
-            warnings.simplefilter("ignore", UserWarning)
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # of files that are none of its own torch raises nearly anything
-        # torch's advice on pickles is to open them all the same.
-        blunt = isinstance(error, pickle.UnpicklingError)
-        raise DamageError(path, type(error).__name__ if blunt else first_line(error)) from error
+        with open(path, "rb") as file:
+            checkpoint = _load(path, file, map_location)
+    except OSError as error:
+        raise DamageError.of(path, f"it cannot be read: {error.strerror or error}") from error
     if not isinstance(checkpoint, dict):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint: give a file that "
@@ -88,10 +80,33 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     return checkpoint
 
 
+def _load(path: Path, file: BinaryIO, map_location: str) -> Any:
+    """What a file holds, opened once, so that what is checked is what is loaded."""
+    why = _fault_of(file)
+    if why is not None:
+        raise DamageError.of(path, why, written_here="checksum" in why)
+    check_torch_file(path, file)
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            # Of a plain pickle torch says that it may not be read; below we say more.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except Exception as error:  # of files that are none of its own torch raises nearly anything
+        # torch's advice on pickles is to open them all the same.
+        blunt = isinstance(error, pickle.UnpicklingError)
+        told = type(error).__name__ if blunt else first_line(error)
+        raise DamageError.of(path, told) from error
+
+
+def _fault_of(file: BinaryIO) -> str | None:
+    return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
+
+
 def _fault(path: Path) -> str | None:
     try:
         with open(path, "rb") as file:
-            return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
+            return _fault_of(file)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
 
@@ -156,7 +171,7 @@ def _pointed_to(folder: Path) -> Path | None:
         text = ""
         if pointer.is_file():
             with open(pointer, "rb") as file:
-                text = file.read(4096).decode()
+                text = os.fsdecode(file.read(4096))
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["BACKBONE", "LATEST", "LOG", "PICTURES", "SUMMARY", "Kind", "numbered"]
+__all__ = ["BACKBONE", "CURVES", "LATEST", "LOG", "PICTURES", "SUMMARY", "Kind", "numbered"]
 
 LATEST: Final = "last_checkpoint"
 """Holds the name of the checkpoint that was written last."""
 LOG: Final = "train.log"
+CURVES: Final = "vis_data"
+"""The folder into which visualizers write."""
 SUMMARY: Final = "summary.json"
 BACKBONE: Final = "backbone.safetensors"
 PICTURES: Final = frozenset({"views.png", "curves.png"})

@@ -159,16 +159,12 @@ def _absent(value: Any, where: str, parameter: inspect.Parameter) -> bool:
 
 def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]) -> list[str]:
     """What mmengine has and a run of mvssl has not."""
-    by_epoch = node.get("by_epoch", True)
-    if where == "train_cfg":
-        epochs = node.get("max_epochs")
-        if isinstance(epochs, int) and epochs < 1:
-            return [f"train_cfg.max_epochs: a run has at least 1 epoch, got {epochs}."]
-        if not by_epoch or (isinstance(target, type) and issubclass(target, IterBasedTrainLoop)):
-            return [
-                "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
-                "max_epochs."
-            ]
+    by_iters = isinstance(target, type) and issubclass(target, IterBasedTrainLoop)
+    if where == "train_cfg" and (by_iters or not node.get("by_epoch", True)):
+        return [
+            "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
+            "max_epochs."
+        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in parameters_of(target):
         return [

@@ -18,9 +18,9 @@ from torch import nn
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
+from mvssl.distributed import broadcast_, on_first_rank, world_size
 from mvssl.engine.compiled import compile_embed
-from mvssl.engine.generators import seed_everything
+from mvssl.engine.generators import check_generator_states, seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
@@ -35,15 +35,13 @@ from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
-from mvssl.run_files import LATEST, LOG
+from mvssl.run_files import CURVES, LATEST, LOG
 from mvssl.words import in_words, printable
 
 __all__ = ["Runner"]
 
 # What reading something of another kind raises.
 CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-# Parts of a config from which rates follow.
-COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -96,8 +94,8 @@ class Runner(MMRunner):
         self._curves_file = Forgiving("what the visualizer shows")
         self._seconds_before = 0.0
         self._since: float | None = None
-        if rank() == 0:  # mmengine opens these by their names
-            own_files(work_dir, (LOG, LATEST))
+        # mmengine opens these by their names.
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -176,12 +174,13 @@ class Runner(MMRunner):
             # Dropout, drop-path and the like differ between processes and repeat after a resume.
             seed_everything(self.seed + 1_000_003 * (self.epoch + 1) + 7919 * self.rank)
         # mmengine's own would turn a TypeError in a hook into one without its traceback.
+        caller = self.calling  # a hook that saves calls those of the saving
         for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
                 self.calling = f"{type(hook).__name__}.{fn_name}"
                 method(self, **arguments)
-        self.calling = None
+        self.calling = caller
 
     @property
     def position(self) -> int:
@@ -283,7 +282,7 @@ class Runner(MMRunner):
             content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
-            write_bytes_atomically(path.with_name(LATEST), str(path).encode())
+            write_bytes_atomically(path.with_name(LATEST), os.fsencode(path.name))
 
         on_first_rank(write)  # no process goes on where it could not be written
         return path
@@ -352,6 +351,8 @@ class Runner(MMRunner):
         loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
         try:
             loop.generators = load_shares(content, self.model, self.scalars)
+            if loop.generators is not None:
+                check_generator_states(loop.generators)
             load_hook_states(self.hooks, content["hooks"])
         except CONTENT_ERRORS as error:
             raise UserError(
@@ -372,16 +373,13 @@ class Runner(MMRunner):
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
-        """Its state; rates and other options from the present config where that differs."""
+        """Its state; rates and other options from the present config where anything differs.
+
+        Where nothing does they are those of the checkpoint, which a hook may have set.
+        """
         content, meta = checkpoint.content, checkpoint.content["meta"]
-        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
-        differs = any(path.startswith(COURSE) for path in self.changed)
-        course = (meta["max_epochs"], meta["steps_per_epoch"])
-        again = differs or course != (self.max_epochs, steps)
-        if again:
-            replay(schedulers, self.position, steps)
-        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
-        if not again:
-            states = content.get("param_schedulers", [])
-            for scheduler, state in zip(schedulers, states, strict=True):
-                scheduler.load_state_dict(state)
+        steps = len(self.train_dataloader)
+        before = tuple(meta[name] for name in ("max_epochs", "steps_per_epoch", "world_size"))
+        differs = bool(self.changed) or before != (self.max_epochs, steps, world_size())
+        replay(self.param_schedulers or [], self.position, self.epoch, steps)
+        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), differs)

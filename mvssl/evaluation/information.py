@@ -13,7 +13,6 @@ from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
 from mvssl.models.measures import measure, measure_geometry
 from mvssl.registry import EVALUATORS
-from mvssl.words import count
 
 __all__ = ["Information"]
 
@@ -74,7 +73,7 @@ class Information(Evaluator):
         if len(test) < 2:
             raise UserError(
                 f"Information compares held-out images, and {test.describe()} has "
-                f"{count(len(test), 'image')}: give 2 or more, or leave Information out."
+                f"{'1 image' if len(test) else 'none'}: give 2 or more, or leave Information out."
             )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,12 @@ class Diagnosis:
     sentence: str
     causes: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Diagnosis:
+        """From a dict of its fields, whose tuples may have become lists."""
+        texts = {name: tuple(map(str, saved[name])) for name in ("causes", "remedies")}
+        return cls(str(saved["kind"]), str(saved["sentence"]), **texts)
 
     @property
     def is_fault(self) -> bool:

@@ -67,6 +67,17 @@ def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
         own_files(tmp_path, ["train.log"])
 
 
+def test_a_link_in_the_place_of_a_folder_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "vis_data").symlink_to(tmp_path / "victim")
+    (tmp_path / "curves").mkdir()
+    own_files(tmp_path, [], ["vis_data", "curves"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves", "victim"]
+    (tmp_path / "vis_data").write_text("")
+    with pytest.raises(UserError, match=r"vis_data is a file, where the run writes a folder"):
+        own_files(tmp_path, [], ["vis_data"])
+
+
 def test_a_run_on_files_of_evil_names_writes_its_own_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
