@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from mvssl.arguments import read_count
 from mvssl.errors import UserError
+from mvssl.words import some
 
 __all__ = ["TIMEOUT", "Place", "meet", "read_place", "seconds_given"]
 
@@ -272,10 +273,5 @@ def _missing(store: dist.Store, world_size: int) -> str:
     came = [store.check([f"came/{rank}"]) for rank in range(world_size)]
     gone = [str(rank) for rank in range(world_size) if not came[rank]]
     here = [str(rank) for rank in range(world_size) if came[rank]]
-    ranks = f"rank{'s' if len(gone) > 1 else ''} {_some(gone)} of {world_size}"
-    return f"{ranks} (here: {_some(here)}) {'have' if len(gone) > 1 else 'has'}"
-
-
-def _some(ranks: list[str], most: int = 8) -> str:
-    more = f" and {len(ranks) - most} more" if len(ranks) > most else ""
-    return ", ".join(ranks[:most]) + more
+    ranks = f"rank{'s' if len(gone) > 1 else ''} {some(gone, 8)} of {world_size}"
+    return f"{ranks} (here: {some(here, 8)}) {'have' if len(gone) > 1 else 'has'}"

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
+from mvssl.arguments import is_number
+from mvssl.words import shown
+
 __all__ = ["fault_of_optimizer", "faults_of_run"]
 
+# What ``meta`` holds: numbers, with the least that each can be, and others.
+LEAST = {
+    "epoch": 0,
+    "iter": 0,
+    "epoch_images": 0,
+    "seed": 0,
+    "max_epochs": 1,
+    "steps_per_epoch": 1,
+    "world_size": 1,
+}
+KINDS: dict[str, type | UnionType] = {
+    "epoch_means": Mapping,
+    "names": Tensor,
+    "options": Mapping,
+    "seconds": int | float,
+    "stop_training": bool,
+    "values": Mapping,
+}
+# What was said when the run began.
+OPTIONS: dict[str, type | UnionType] = {
+    "amp": bool,
+    "cfg_options": Mapping,
+    "config": str,
+    "data": str | None,
+    "folder": str,
+    "labels": bool,
+    "objective": str,
+}
 LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """State that torch's optimisers hold of each parameter, of its shape."""
 
@@ -37,20 +69,27 @@ def _meta(part: Any) -> Iterator[str]:
     if not isinstance(part, Mapping):
         yield _kind(part, "a dict")
         return
-    for name in ("epoch", "iter"):
-        if name not in part:
-            yield f"lacks {name}"
-    least = {"epoch": 0, "iter": 0, "epoch_images": 0, "seed": 0}
-    least |= {"max_epochs": 1, "steps_per_epoch": 1, "world_size": 1}
-    for name, bound in least.items():
-        value = part.get(name, bound)
-        if type(value) is not int or value < bound:
-            yield f"has {name}={_shown(value)}, not a number from {bound} on"
-    if not _is_number(seconds := part.get("seconds", 0.0)) or not 0 <= seconds < math.inf:
-        yield f"has seconds={_shown(seconds)}, not a duration"
-    means = part.get("epoch_means", {})
-    if not isinstance(means, Mapping) or not all(_is_number(mean) for mean in means.values()):
+    missing = [name for name in (*LEAST, *KINDS) if name not in part]
+    if missing:
+        yield f"lacks {', '.join(missing)}"
+        return
+    for name, least in LEAST.items():
+        if type(part[name]) is not int or part[name] < least:
+            yield f"has {name}={shown(part[name], 40)}, not a number from {least} on"
+    for name, kind in KINDS.items():
+        if not isinstance(part[name], kind):
+            yield f"has a {name} {_a(part[name])}"
+    seconds, means, options = part["seconds"], part["epoch_means"], part["options"]
+    if not is_number(seconds) or not 0 <= seconds < math.inf:
+        yield f"has seconds={shown(seconds, 40)}, not a duration"
+    if isinstance(means, Mapping) and not all(map(is_number, means.values())):
         yield "has epoch_means that are no numbers"
+    if isinstance(options, Mapping):
+        wrong = [
+            name for name, one in OPTIONS.items() if not isinstance(options.get(name, ...), one)
+        ]
+        if wrong:
+            yield f"has options without {', '.join(wrong)}, or of another kind"
 
 
 def _optimizer(part: Any) -> Iterator[str]:
@@ -65,7 +104,7 @@ def _optimizer(part: Any) -> Iterator[str]:
         held = isinstance(group, Mapping) and isinstance(group.get("params"), list)
         if not held:
             yield f"has no parameters in group {number}"
-        elif not _is_number(group.get("lr")):
+        elif not is_number(group.get("lr")):
             yield f"has no learning rate in group {number}"
     if not all(isinstance(one, Mapping) for one in state.values()):
         yield "has a state of another kind"
@@ -138,10 +177,6 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     return None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_curve(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.ndim == 1
 
@@ -152,7 +187,3 @@ def _kind(part: Any, wanted: str) -> str:
 
 def _a(value: Any) -> str:
     return "None" if value is None else f"of kind {type(value).__name__}"
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40]

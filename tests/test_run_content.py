@@ -14,6 +14,8 @@ from mvssl.checkpoint import load_run, save_checkpoint
 from mvssl.errors import UserError
 from tests.mini import tree, write_config
 
+pytestmark = pytest.mark.usefixtures("_without_pictures")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
@@ -51,6 +53,10 @@ WITHIN = [
     ("meta", ("seconds",), float("nan")),
     ("meta", ("seed",), "one"),
     ("meta", ("epoch_means",), {"loss": "low"}),
+    ("meta", ("options", "amp"), None),
+    ("meta", ("options",), []),
+    ("meta", ("names",), [1]),
+    ("meta", ("stop_training",), 1),
     ("state_dict", ("backbone.model.pos_embed",), [1.0]),
     ("optimizer", ("param_groups",), {}),
     ("optimizer", ("param_groups", 0), 7),

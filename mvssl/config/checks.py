@@ -11,9 +11,10 @@ from mmengine.runner import IterBasedTrainLoop
 from mvssl.config.components import takes_anything, target_of
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import LIST_ITEM, UserError, near_names, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
+from mvssl.words import LIST_ITEM, near_names, shown
 
 __all__ = [
     "Problem",
@@ -158,16 +159,12 @@ def _absent(value: Any, where: str, parameter: inspect.Parameter) -> bool:
 
 def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]) -> list[str]:
     """What mmengine has and a run of mvssl has not."""
-    by_epoch = node.get("by_epoch", True)
-    if where == "train_cfg":
-        epochs = node.get("max_epochs")
-        if isinstance(epochs, int) and epochs < 1:
-            return [f"train_cfg.max_epochs: a run has at least 1 epoch, got {epochs}."]
-        if not by_epoch or (isinstance(target, type) and issubclass(target, IterBasedTrainLoop)):
-            return [
-                "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
-                "max_epochs."
-            ]
+    by_iters = isinstance(target, type) and issubclass(target, IterBasedTrainLoop)
+    if where == "train_cfg" and (by_iters or not node.get("by_epoch", True)):
+        return [
+            "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
+            "max_epochs."
+        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in parameters_of(target):
         return [

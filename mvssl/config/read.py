@@ -17,7 +17,8 @@ from mvssl.config.components import accepted_arguments, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import TOP_LEVEL
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
+from mvssl.words import near_names
 
 __all__ = ["load_config", "parse_options", "without_delete"]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mvssl.arguments import check_choice, check_count
-from mvssl.errors import UserError, near_names, shown
+from mvssl.errors import UserError
+from mvssl.words import near_names, shown
 
 __all__ = ["Environment", "ProcessGroup", "Processes", "check_log_level", "check_scope"]
 

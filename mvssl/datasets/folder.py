@@ -16,6 +16,7 @@ from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
+from mvssl.words import some
 
 LEAST_CROP = 0.01
 _TEST_FOLDERS = ("test", "val")  # the first that is there is the test split
@@ -168,17 +169,12 @@ def _left_out(root: Path, found: Found) -> list[str]:
     """What a user may have taken for images, in a sentence each."""
     notes = []
     if found.runs:
-        places = _some([str(root / run) for run in found.runs])
+        places = some([str(root / run) for run in found.runs])
         notes.append(f"pictures that training runs wrote are no images: left out in {places}")
     if found.odd:
-        named = _some([f"{root / name} is {kind}" for name, kind in found.odd.items()])
+        named = some([f"{root / name} is {kind}" for name, kind in found.odd.items()])
         notes.append(f"what is no regular file is left out: {named}")
     return notes
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _test_folder(root: Path, parts: list[list[str]]) -> str | None:

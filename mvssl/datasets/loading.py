@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from torch.utils.data import DataLoader
 
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
+from mvssl.words import in_words
 
 __all__ = ["TIMEOUT", "WatchedLoader", "watched_workers"]
 

@@ -8,12 +8,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
+from mvssl.words import printable
 
-__all__ = ["LOG", "PrintableRecords", "own_files"]
-
-LOG = "train.log"
-"""Name of the log in the work dir."""
+__all__ = ["PrintableRecords", "own_files"]
 
 
 class PrintableRecords(logging.Filter):
@@ -29,21 +27,28 @@ class PrintableRecords(logging.Filter):
         return True
 
 
-def own_files(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """See to it that a run writes files of these names in ``folder``, and nothing elsewhere.
+def own_files(
+    folder: str | os.PathLike[str], files: Iterable[str], folders: Iterable[str] = ()
+) -> None:
+    """See to it that a run writes what has these names in ``folder``, and nothing elsewhere.
 
     A link that stands in the place of one, or a pipe, is removed; what a link leads to stays.
 
     Raises:
-        UserError: a folder stands there, or the place cannot be written.
+        UserError: a folder stands in the place of a file or a file in that of a folder, or the
+            place cannot be written.
     """
-    for name in names:
+    kinds = [(name, stat.S_ISREG, stat.S_ISDIR, ("folder", "file")) for name in files]
+    kinds += [(name, stat.S_ISDIR, stat.S_ISREG, ("file", "folder")) for name in folders]
+    for name, is_own, is_other, (found, wanted) in kinds:
         path = Path(folder) / name
         try:
             mode = path.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                raise UserError(f"{path} is a folder, where the run writes a file: move it away.")
-            if not stat.S_ISREG(mode):
+            if is_other(mode):
+                raise UserError(
+                    f"{path} is a {found}, where the run writes a {wanted}: move it away."
+                )
+            if not is_own(mode):
                 path.unlink()
         except FileNotFoundError:
             continue

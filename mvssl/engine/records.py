@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.visualization import TensorboardVisBackend as MMBackend
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from mvssl.errors import in_words
 from mvssl.registry import VISBACKENDS
+from mvssl.words import in_words
 
 __all__ = ["Forgiving", "TensorboardVisBackend"]
 

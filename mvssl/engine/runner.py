@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,30 @@ from torch import nn
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
+from mvssl.distributed import broadcast_, on_first_rank, world_size
 from mvssl.engine.compiled import compile_embed
-from mvssl.engine.generators import seed_everything
+from mvssl.engine.generators import check_generator_states, seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
-from mvssl.engine.log import LOG, PrintableRecords, own_files
+from mvssl.engine.log import PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.records import Forgiving, TensorboardVisBackend
 from mvssl.engine.resume import load_optimizer, replay
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError, in_words, printable
+from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.run_files import CURVES, LATEST, LOG
+from mvssl.words import in_words, printable
 
 __all__ = ["Runner"]
 
 # What reading something of another kind raises.
 CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-# Parts of a config from which rates follow.
-COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -93,8 +94,8 @@ class Runner(MMRunner):
         self._curves_file = Forgiving("what the visualizer shows")
         self._seconds_before = 0.0
         self._since: float | None = None
-        if rank() == 0:  # mmengine opens these by their names
-            own_files(work_dir, (LOG, checkpoints.LATEST))
+        # mmengine opens these by their names.
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -147,10 +148,15 @@ class Runner(MMRunner):
         Forgiving(LOG).watch(logger)
         return logger
 
+    @cached_property
+    def config_text(self) -> str:
+        """The config as a file; to format it takes longer than to write a small checkpoint."""
+        return str(self.cfg.pretty_text)
+
     def dump_config(self) -> None:
         if self.rank == 0:
             path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.cfg.pretty_text.encode())
+            write_bytes_atomically(path, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -168,12 +174,13 @@ class Runner(MMRunner):
             # Dropout, drop-path and the like differ between processes and repeat after a resume.
             seed_everything(self.seed + 1_000_003 * (self.epoch + 1) + 7919 * self.rank)
         # mmengine's own would turn a TypeError in a hook into one without its traceback.
+        caller = self.calling  # a hook that saves calls those of the saving
         for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
                 self.calling = f"{type(hook).__name__}.{fn_name}"
                 method(self, **arguments)
-        self.calling = None
+        self.calling = caller
 
     @property
     def position(self) -> int:
@@ -275,7 +282,7 @@ class Runner(MMRunner):
             content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
-            write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+            write_bytes_atomically(path.with_name(LATEST), os.fsencode(path.name))
 
         on_first_rank(write)  # no process goes on where it could not be written
         return path
@@ -298,7 +305,7 @@ class Runner(MMRunner):
                 "max_epochs": self.max_epochs,
                 "steps_per_epoch": len(self.train_dataloader),
                 "seed": self.seed,
-                "config": self.cfg.pretty_text,
+                "config": self.config_text,
                 "epoch_means": self.epoch_means,
                 "seconds": self.seconds,
                 "stop_training": self.train_loop.stop_training,
@@ -344,6 +351,8 @@ class Runner(MMRunner):
         loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
         try:
             loop.generators = load_shares(content, self.model, self.scalars)
+            if loop.generators is not None:
+                check_generator_states(loop.generators)
             load_hook_states(self.hooks, content["hooks"])
         except CONTENT_ERRORS as error:
             raise UserError(
@@ -364,16 +373,13 @@ class Runner(MMRunner):
         self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
-        """Its state; rates and other options from the present config where that differs."""
+        """Its state; rates and other options from the present config where anything differs.
+
+        Where nothing does they are those of the checkpoint, which a hook may have set.
+        """
         content, meta = checkpoint.content, checkpoint.content["meta"]
-        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
-        differs = any(path.startswith(COURSE) for path in self.changed)
-        course = (meta["max_epochs"], meta["steps_per_epoch"])
-        again = differs or course != (self.max_epochs, steps)
-        if again:
-            replay(schedulers, self.position, steps)
-        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
-        if not again:
-            states = content.get("param_schedulers", [])
-            for scheduler, state in zip(schedulers, states, strict=True):
-                scheduler.load_state_dict(state)
+        steps = len(self.train_dataloader)
+        before = tuple(meta[name] for name in ("max_epochs", "steps_per_epoch", "world_size"))
+        differs = bool(self.changed) or before != (self.max_epochs, steps, world_size())
+        replay(self.param_schedulers or [], self.position, self.epoch, steps)
+        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), differs)

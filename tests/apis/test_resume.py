@@ -19,14 +19,17 @@ from torch import nn
 from mvssl.apis import TrainOptions
 from mvssl.apis.resume import draws_in_training
 from mvssl.apis.train import train
+from mvssl.checkpoint import save_checkpoint
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, tree
 
+pytestmark = pytest.mark.usefixtures("_without_pictures")
+
 CONFIG = """
-_base_ = [{base!r} + name for name in (
-    'methods/{method}.py', 'datasets/folder.py', 'schedules/adamw.py', 'runtime.py')]
+_base_ = ['{base}methods/{method}.py', '{base}datasets/folder.py',
+          '{base}schedules/adamw.py', '{base}runtime.py']
 model = dict(
     backbone=dict(
         type='TimmBackbone',
@@ -72,6 +75,19 @@ class StopWithinHook(Hook):
         if runner.iter + 1 == self.step:
             runner.save_mid_epoch()
             raise KeyboardInterrupt
+
+
+@HOOKS.register_module(force=True)
+class HalveOnceHook(Hook):
+    """Halves the learning rate after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 == self.step:
+            for group in runner.optim_wrapper.param_groups:
+                group["lr"] *= 0.5
 
 
 def write(folder: Path, more: str = "", method: str = "byol") -> str:
@@ -249,6 +265,38 @@ def test_an_edited_rate_in_the_config_takes_effect(
     assert rates(copy, 4)[6] == pytest.approx(0.02 * (1 + np.cos(np.pi * 3 / 8)) / 2)
 
 
+DECAY = f"schedules = dict(decay=dict(type='ScheduleHook', path='{WD}', end=0.4))"
+
+
+def test_where_a_schedule_goes_the_config_s_value_comes_back(place: Path, tmp_path: Path) -> None:
+    run(write(tmp_path, DECAY), tmp_path / "run", data=str(place / "a"))
+    run(write(tmp_path), tmp_path / "run", True, values={EPOCHS: 3})
+    last = torch.load(tmp_path / "run" / "epoch_3.pth", weights_only=True)
+    decays = [group["weight_decay"] for group in last["optimizer"]["param_groups"]]
+    assert decays == [0.0, 0.05]
+
+
+def test_a_rate_that_a_hook_set_stays_where_nothing_changes(place: Path, tmp_path: Path) -> None:
+    config = write(tmp_path, "custom_hooks = [dict(type='HalveOnceHook', step=2)]")
+    run(config, tmp_path / "whole", data=str(place / "a"))
+    file = str(tmp_path / "whole" / "epoch_1.pth")
+    run(config, tmp_path / "rest", file)
+    assert rates(tmp_path / "rest", 2) == rates(tmp_path / "whole", 2)
+
+
+@pytest.mark.parametrize("states", [None, [], [{}, {}], [{"last_step": "x", "step": 3}]])
+def test_the_state_of_schedules_is_not_what_a_run_goes_on_with(
+    place: Path, begun: Path, tmp_path: Path, states: Any
+) -> None:
+    content = torch.load(begun / "epoch_1.pth", weights_only=True)
+    content["param_schedulers"] = states
+    if states is None:
+        del content["param_schedulers"]
+    save_checkpoint(content, tmp_path / "epoch_1.pth")
+    run(str(place / "small.py"), tmp_path / "run", str(tmp_path / "epoch_1.pth"))
+    assert_same_curves(begun / "epoch_2.pth", tmp_path / "run" / "epoch_2.pth")
+
+
 CHAIN = """param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=3),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=3)]"""
@@ -354,7 +402,7 @@ def test_a_run_that_ended_before_its_outputs_gets_them(
     place: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (copy / "backbone.safetensors").read_bytes()
-    for name in ("summary.json", "backbone.safetensors", "curves.png"):
+    for name in ("summary.json", "backbone.safetensors"):
         (copy / name).unlink()
     summary = run(str(place / "small.py"), copy, True)
     assert summary["epochs"] == 2

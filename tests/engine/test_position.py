@@ -125,7 +125,8 @@ MORE: dict[str, dict[str, Any]] = {
 @pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step")
 @pytest.mark.parametrize("name", MORE)
 def test_so_do_runs_that_are_carried_out_otherwise(tmp_path: Path, name: str) -> None:
-    steps = [STEPS + 2]
+    # Schedules of epochs have not moved yet after an epoch's last step.
+    steps = [STEPS if name == "scheduler of mmengine" else STEPS + 2]
     whole = run(tmp_path / "whole", steps=steps, **MORE[name])
     for step in steps:
         file = tmp_path / "whole" / f"step_{step}.pth"

@@ -27,9 +27,10 @@ from torch.nn.modules.module import (
 )
 
 from mvssl.checkpoint import check_weights
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
+from mvssl.words import in_words
 
 __all__ = ["build_described", "parse_plain"]
 
