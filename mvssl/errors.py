@@ -44,14 +44,27 @@ class CollapseError(UserError):
 
 
 class DamageError(UserError):
-    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words.
 
-    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+    Args:
+        told: the message.
+    """
+
+    def __init__(self, told: str, path: str | os.PathLike[str] = "", why: str = "") -> None:
+        super().__init__(told)
         self.path, self.why = path, why
-        super().__init__(
-            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
-            f"torch.save wrote."
-        )
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], why: str, written_here: bool = False) -> DamageError:
+        """The error of a file; ``written_here``: it is known to be one of mvssl's."""
+        if written_here:
+            told = f"{path} is damaged ({why}): give an earlier checkpoint."
+        else:
+            told = (
+                f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+                f"torch.save wrote."
+            )
+        return cls(told, path, why)
 
 
 class ComponentError(UserError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 import torch
@@ -18,6 +19,15 @@ def run_distributed() -> Iterator[GlooPool]:
     pool = GlooPool()
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="module")
+def _without_pictures() -> Iterator[None]:
+    """Runs draw nothing, which takes longer than a small run itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("mvssl.apis.train"), "write_views", lambda *_: None)
+        patch.setattr(import_module("mvssl.report.outputs"), "plot_curves", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,7 @@ from typing import Any
 from mvssl.errors import UserError
 from mvssl.words import in_words, printable
 
-__all__ = ["CURVES", "LOG", "Forgiving", "PrintableRecords", "own_files"]
-
-LOG = "train.log"
-"""Name of the log in the work dir."""
-CURVES = "vis_data"
-"""Name of the folder in the work dir into which visualizers write."""
+__all__ = ["Forgiving", "PrintableRecords", "own_files"]
 
 
 class PrintableRecords(logging.Filter):

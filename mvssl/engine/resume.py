@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from mmengine.visualization import Visualizer
@@ -53,7 +52,7 @@ class WholeRun(Run, Protocol):
     @property
     def train_loop(self) -> TrainLoop: ...
     @property
-    def cfg(self) -> Config: ...
+    def config_text(self) -> str: ...
     @property
     def param_schedulers(self) -> list[_ParamScheduler] | None: ...
     @property
@@ -79,7 +78,7 @@ def content_of_run(run: WholeRun, epoch: int, steps: int, images: int) -> dict[s
             "max_epochs": run.max_epochs,
             "steps_per_epoch": len(run.train_dataloader),
             "seed": run.seed,
-            "config": run.cfg.pretty_text,
+            "config": run.config_text,
             "epoch_means": run.epoch_means,
             "seconds": run.seconds,
             "stop_training": run.train_loop.stop_training,

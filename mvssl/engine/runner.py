@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
-from mvssl.engine.log import CURVES, LOG, Forgiving, PrintableRecords, own_files
+from mvssl.engine.log import Forgiving, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.resume import content_of_run, resume_run, shares_of_run, take_weights
@@ -34,6 +35,7 @@ from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.run_files import CURVES, LATEST, LOG
 from mvssl.words import printable
 
 __all__ = ["Runner"]
@@ -96,7 +98,7 @@ class Runner(MMRunner):
         self.seconds_before = 0.0
         self._since: float | None = None
         # mmengine opens these by their names.
-        on_first_rank(lambda: own_files(work_dir, (LOG, checkpoints.LATEST), (CURVES,)))
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -149,10 +151,15 @@ class Runner(MMRunner):
         Forgiving(LOG).watch(logger)
         return logger
 
+    @cached_property
+    def config_text(self) -> str:
+        """The config as a file; to format it takes longer than to write a small checkpoint."""
+        return str(self.cfg.pretty_text)
+
     def dump_config(self) -> None:
         if self.rank == 0:
             path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.cfg.pretty_text.encode())
+            write_bytes_atomically(path, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -284,7 +291,7 @@ class Runner(MMRunner):
             content = {**content_of_run(self, epoch, steps, images), **own}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
-            write_bytes_atomically(path.with_name(checkpoints.LATEST), os.fsencode(path.name))
+            write_bytes_atomically(path.with_name(LATEST), os.fsencode(path.name))
 
         on_first_rank(write)  # no process goes on where it could not be written
         self.agreement.saved()

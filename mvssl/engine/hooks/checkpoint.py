@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from mvssl.arguments import MOST, check_count
 from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
+from mvssl.run_files import numbered
 
 __all__ = ["CheckpointHook"]
 
@@ -120,6 +120,4 @@ def _is_last(runner: Run) -> bool:
 
 def _mid_epoch(folder: Path, steps: int) -> list[Path]:
     """Mid-epoch checkpoints of at most so many steps, oldest first."""
-    found = ((re.fullmatch(r"iter_(\d+)", p.stem), p) for p in folder.glob("iter_*.pth"))
-    numbered = {int(match[1]): path for match, path in found if match}
-    return [numbered[number] for number in sorted(numbered) if number <= steps]
+    return [path for number, path in numbered(folder, "iter").items() if number <= steps]
