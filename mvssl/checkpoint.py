@@ -11,13 +11,12 @@ import heapq
 import json
 import os
 import pickle
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import safetensors.torch
@@ -29,6 +28,7 @@ from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
 from mvssl.run_content import fault_of_optimizer, faults_of_run
+from mvssl.run_files import LATEST, Kind, numbered
 from mvssl.words import first_line, some
 
 __all__ = [
@@ -47,7 +47,6 @@ __all__ = [
     "write_safetensors",
 ]
 
-LATEST = "last_checkpoint"
 # Parts without which no run can go on.
 NEEDED = {"state_dict", "meta", "optimizer", "history", "hooks", "random", "scalars", "gradients"}
 
@@ -153,17 +152,11 @@ def to_plain(value: Any, where: str) -> Any:
 def checkpoints_in(work_dir: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a run, the newest first: that which it names as its last, then the others."""
     folder = Path(work_dir)
-    kinds = [_numbered(folder, "epoch"), _numbered(folder, "iter")]
+    kinds = [reversed(numbered(folder, kind).values()) for kind in get_args(Kind)]
     # Copying a run may change the times of files, so within a kind numbers decide.
     found = list(heapq.merge(*kinds, key=_written_at, reverse=True))
     last = _pointed_to(folder)
     return found if last is None else [last, *(path for path in found if path != last)]
-
-
-def _numbered(folder: Path, kind: str) -> list[Path]:
-    named = ((re.fullmatch(rf"{kind}_(\d+)", p.stem), p) for p in folder.glob(f"{kind}_*.pth"))
-    numbered = {int(match[1]): path for match, path in named if match and path.is_file()}
-    return [numbered[number] for number in sorted(numbered, reverse=True)]
 
 
 def _written_at(path: Path) -> int:

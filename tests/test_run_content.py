@@ -14,6 +14,8 @@ from mvssl.checkpoint import load_run, save_checkpoint
 from mvssl.errors import UserError
 from tests.mini import tree, write_config
 
+pytestmark = pytest.mark.usefixtures("_quick_runs")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
