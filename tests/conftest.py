@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.gloo_pool import GlooPool
 
@@ -22,9 +23,10 @@ def run_distributed() -> Iterator[GlooPool]:
 
 
 @pytest.fixture(scope="module")
-def _without_pictures() -> Iterator[None]:
-    """Runs draw nothing, which takes longer than a small run itself."""
+def _quick_runs() -> Iterator[None]:
+    """Runs draw nothing and do not lay out their config, which takes longer than training."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "pretty_text", property(lambda cfg: str(cfg.to_dict())))
         patch.setattr(import_module("mvssl.apis.train"), "write_views", lambda *_: None)
         patch.setattr(import_module("mvssl.report.outputs"), "plot_curves", lambda *_, **__: None)
         yield

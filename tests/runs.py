@@ -22,6 +22,7 @@ from mvssl.apis import TrainOptions
 from mvssl.apis.resume import described
 from mvssl.datasets import Digits, ImageDataset
 from mvssl.engine import Job
+from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
@@ -80,6 +81,10 @@ class StubRun:
     @property
     def max_iters(self) -> int:
         return self.train_loop.max_iters
+
+    @property
+    def agreed(self) -> Agreed:
+        return StepAgreement().after(self.iter)
 
     @property
     def position(self) -> int:

@@ -14,7 +14,7 @@ from mvssl.checkpoint import load_run, save_checkpoint
 from mvssl.errors import UserError
 from tests.mini import tree, write_config
 
-pytestmark = pytest.mark.usefixtures("_without_pictures")
+pytestmark = pytest.mark.usefixtures("_quick_runs")
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,22 @@
-"""The log of a run: a file of its own, in which every record begins with its time."""
+"""The log of a run: a file of its own, in which every record begins with its time.
+
+That it cannot be written ends no run.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import stat
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from mvssl.errors import UserError
-from mvssl.words import printable
+from mvssl.words import in_words, printable
 
-__all__ = ["PrintableRecords", "own_files"]
+__all__ = ["Forgiving", "PrintableRecords", "own_files"]
 
 
 class PrintableRecords(logging.Filter):
@@ -25,6 +30,42 @@ class PrintableRecords(logging.Filter):
         lines = record.getMessage().split("\n")
         record.msg, record.args = "\n    ".join(map(printable, lines)), ()
         return True
+
+
+class Forgiving:
+    """Tries to write something; the first failure is told, and the later ones are not.
+
+    Args:
+        what: is written.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.failed = False
+
+    def tell(self, error: BaseException | None) -> None:
+        """Say once why it cannot be written."""
+        if not self.failed:
+            self.failed = True
+            why = "unknown" if error is None else in_words(error)
+            print(f"note: {self.what} cannot be written ({why}): the run goes on.", flush=True)
+
+    def attempt(self, write: Callable[..., object], *arguments: Any) -> None:
+        """Call ``write``; an error is told."""
+        try:
+            write(*arguments)
+        except Exception as error:
+            self.tell(error)
+
+    def watch(self, logger: logging.Logger) -> None:
+        """Have the files of a logger fail like this, not with a traceback for each line."""
+
+        def told(record: logging.LogRecord) -> None:
+            self.tell(sys.exc_info()[1])
+
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = told  # type: ignore[method-assign]
 
 
 def own_files(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.hooks import Hook
 from PIL import Image
@@ -25,7 +26,7 @@ from mvssl.registry import HOOKS
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, tree
 
-pytestmark = pytest.mark.usefixtures("_without_pictures")
+pytestmark = pytest.mark.usefixtures("_quick_runs")
 
 CONFIG = """
 _base_ = ['{base}methods/{method}.py', '{base}datasets/folder.py',
@@ -232,6 +233,49 @@ def test_another_methods_config_is_refused_with_the_name_of_the_right_one(
     assert f"give {place / 'small.py'}, the config that it was begun with" in told
 
 
+def test_what_was_said_of_one_config_is_not_put_onto_another(place: Path, tmp_path: Path) -> None:
+    config, folder = str(place / "small.py"), tmp_path / "run"
+    values = {EPOCHS: 1, "model.predictor.hidden_channels": 16}
+    run(config, folder, data=str(place / "a"), values=values)
+    told = refused(write(tmp_path, "model['predictor'] = 'none'", method="simclr"), folder)
+    assert "what was said then does not fit this one" in told
+    assert f"give {config}, or start a new run" in told
+
+
+def test_an_argument_spelled_out_at_its_default_is_no_difference(
+    place: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"model.neck.num_layers": 2, "model.backbone.stem": "default", "model.num_targets": 2}
+    run(str(place / "small.py"), copy, True, values=values)
+    assert not any("model." in line for line in notes(capsys) if " was " in line)
+    told = refused(str(place / "small.py"), copy, {"model.backbone.stem": "cifar"})
+    assert "model.backbone.stem was not there and is 'cifar'" in told
+
+
+def test_a_run_goes_on_without_the_file_that_its_weights_began_from(
+    place: Path, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, folder = tmp_path / "first.pth", tmp_path / "run"
+    shutil.copy(begun / "epoch_2.pth", file)
+    values = {"model.backbone.checkpoint": str(file), EPOCHS: 1}
+    run(str(place / "small.py"), folder, data=str(place / "a"), values=values)
+    file.unlink()
+    run(str(place / "small.py"), folder, True, values={EPOCHS: 2})
+    meta = torch.load(folder / "epoch_2.pth", weights_only=True)["meta"]
+    assert meta["values"]["model"]["backbone"]["checkpoint"] == str(file)
+    fetched: list[bool] = []
+    create = timm.create_model
+
+    def watched(*arguments: Any, pretrained: bool = False, **more: Any) -> nn.Module:
+        fetched.append(pretrained)
+        return create(*arguments, **more)
+
+    monkeypatch.setattr(timm, "create_model", watched)
+    run(str(place / "small.py"), folder, True, values={"model.backbone.pretrained": True})
+    assert fetched
+    assert not any(fetched)
+
+
 def test_another_objective_is_refused(place: Path, copy: Path) -> None:
     told = refused(str(place / "small.py"), copy, objective="er")
     assert "model.head.type was 'PairHead' and is 'ERHead'" in told
@@ -384,9 +428,18 @@ def test_a_moved_folder_holds_the_same_images(
     assert not any("images" in line for line in notes(capsys))
 
 
-@pytest.mark.parametrize("numbers", [range(1, 24), range(25)])
-def test_a_memory_bank_needs_its_images(place: Path, tmp_path: Path, numbers: range) -> None:
-    config, folder = write(tmp_path, method="ir"), tmp_path / "run"
+@pytest.mark.parametrize(
+    ("method", "more", "numbers"),
+    [
+        ("ir", "", range(1, 24)),
+        ("deepcluster", "model['head'] = dict(num_clusters=4)", range(25)),
+        ("deepclusterv2", "model['head'] = dict(num_clusters=4)", range(1, 24)),
+    ],
+)
+def test_what_is_kept_for_each_image_needs_the_images(
+    place: Path, tmp_path: Path, method: str, more: str, numbers: range
+) -> None:
+    config, folder = write(tmp_path, more, method), tmp_path / "run"
     run(config, folder, data=str(place / "a"), values={EPOCHS: 1})
     told = refused(config, folder, {EPOCHS: 2}, data=pictures(tmp_path / "b", numbers))
     assert "keeps something for each of them by its number" in told

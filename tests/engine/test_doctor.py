@@ -100,7 +100,7 @@ def test_a_run_that_learns_is_healthy(tmp_path: Path, parts: dict[str, Any]) -> 
 
 
 def test_equal_images_are_told_as_such(tmp_path: Path) -> None:
-    built = job(SIMCLR)
+    built = job(SIMCLR, epochs=3)
     images: Any = built.dataset
     images._images = np.repeat(images._images[:1], len(images), axis=0)
     assert run(tmp_path, built)["kind"] == "equal images"
@@ -113,7 +113,7 @@ def test_nothing_is_said_before_the_least_number_of_iterations(tmp_path: Path) -
 
 
 def test_it_measures_itself_where_no_hook_does(tmp_path: Path) -> None:
-    built = job(BYOL, lr=0.0)
+    built = job(BYOL, epochs=3, lr=0.0)
     del built.default_hooks["information"]
     assert run(tmp_path, built)["kind"] == "nothing learnt"
 
