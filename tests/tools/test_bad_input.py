@@ -263,9 +263,10 @@ def test_a_folder_is_no_config(
 def test_an_objective_that_the_config_has_not(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text("model = dict(type='MultiView')\n")
-    told = refused(capsys, tmp_path, config, "--objective", "er")
-    assert "has no er_head to put in the place of model.head" in told
+    for more in ("", "er_head = None\n"):
+        config.write_text("model = dict(type='MultiView')\n" + more)
+        told = refused(capsys, tmp_path, config, "--objective", "er")
+        assert "has no er_head to put in the place of model.head" in told
 
 
 def test_data_that_are_not_there(
