@@ -47,6 +47,9 @@ __all__ = [
     "write_safetensors",
 ]
 
+# Parts without which no run can go on.
+NEEDED = {"state_dict", "meta", "optimizer", "history", "hooks", "random", "scalars", "gradients"}
+
 
 @dataclass(frozen=True)
 class RunCheckpoint:
@@ -213,7 +216,7 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
         UserError: as :func:`load_checkpoint`; or it lacks parts, or a part is of another kind.
     """
     content = load_checkpoint(path)
-    missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
+    missing = NEEDED - set(content)
     if missing:
         raise UserError(
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "

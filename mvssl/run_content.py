@@ -43,17 +43,23 @@ OPTIONS: dict[str, type | UnionType] = {
     "labels": bool,
     "objective": str,
 }
+MOST_COUNTED, MOST_SEED = 2**53, 2**32 - 1
 LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """State that torch's optimisers hold of each parameter, of its shape."""
 
 
 def faults_of_run(content: Mapping[str, Any]) -> list[str]:
     """What is wrong with the parts that are there, each by its name."""
-    return [
+    faults = [
         f"its {name} {fault}"
         for name, check in PARTS.items()
         if name in content and (fault := next(check(content[name]), None)) is not None
     ]
+    if not faults and {"history", "meta"} <= content.keys():
+        curves = [one["steps"] for one in content["history"]["series"].values()]
+        if any(len(steps) and steps[-1] > content["meta"]["iter"] for steps in curves):
+            faults.append("its history goes beyond the iteration of its meta")
+    return faults
 
 
 def _state_dict(part: Any) -> Iterator[str]:
@@ -74,11 +80,15 @@ def _meta(part: Any) -> Iterator[str]:
         yield f"lacks {', '.join(missing)}"
         return
     for name, least in LEAST.items():
-        if type(part[name]) is not int or part[name] < least:
-            yield f"has {name}={shown(part[name], 40)}, not a number from {least} on"
+        most = MOST_SEED if name == "seed" else MOST_COUNTED
+        if type(part[name]) is not int or not least <= part[name] <= most:
+            yield f"has {name}={shown(part[name], 40)}, not a number from {least} to {most}"
     for name, kind in KINDS.items():
         if not isinstance(part[name], kind):
             yield f"has a {name} {_a(part[name])}"
+    names = part["names"]
+    if isinstance(names, Tensor) and (names.ndim != 1 or names.dtype != torch.int64):
+        yield "has names that are no whole numbers in a row"
     seconds, means, options = part["seconds"], part["epoch_means"], part["options"]
     if not is_number(seconds) or not 0 <= seconds < math.inf:
         yield f"has seconds={shown(seconds, 40)}, not a duration"
@@ -108,6 +118,13 @@ def _optimizer(part: Any) -> Iterator[str]:
             yield f"has no learning rate in group {number}"
     if not all(isinstance(one, Mapping) for one in state.values()):
         yield "has a state of another kind"
+        return
+    filled = [one for one in state.values() if one]
+    if any(one.keys() != filled[0].keys() for one in filled):
+        yield "has not the same state of all parameters"
+    steps = [one["step"] for one in filled if "step" in one]
+    if not all(is_number(step) or _is_single(step) for step in steps):
+        yield "has a step that is no number"
 
 
 def _history(part: Any) -> Iterator[str]:
@@ -120,6 +137,8 @@ def _history(part: Any) -> Iterator[str]:
         steps, values = held.get("steps"), held.get("values")
         if not _is_curve(steps) or not _is_curve(values) or len(steps) != len(values):
             yield f"has no steps and values of equal length for {name!r}"
+        elif values.is_complex() or steps.is_complex():
+            yield f"has no real numbers for {name!r}"
         elif steps.is_floating_point() or bool((steps.diff() <= 0).any()):
             yield f"has steps for {name!r} that do not go up"
 
@@ -165,6 +184,12 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     if sizes[0] != sizes[1]:
         told = " and ".join(f"{sum(one)} parameters in {len(one)} groups" for one in sizes)
         return f"is of other parameters than those that are trained now ({told})"
+    for number, (group, now) in enumerate(zip(saved, own, strict=True)):
+        for name, value in now.items():
+            if name not in group:
+                return f"lacks {name} in group {number}"
+            if is_number(value) != is_number(group[name]) or _length(value) != _length(group[name]):
+                return f"has {name}={shown(group[name], 40)} in group {number}"
     numbers = [number for group in saved for number in group["params"]]
     parameters = [parameter for group in own for parameter in group["params"]]
     for number, parameter in zip(numbers, parameters, strict=True):
@@ -175,6 +200,14 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
                 shape = tuple(value.shape) if isinstance(value, Tensor) else _a(value)
                 return f"has a {name} of {shape} for a parameter of {tuple(parameter.shape)}"
     return None
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | tuple) else None
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
 
 
 def _is_curve(value: Any) -> TypeGuard[Tensor]:

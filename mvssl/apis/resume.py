@@ -17,6 +17,7 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from mvssl.apis.adopted import adoptable
 from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import RunCheckpoint
 from mvssl.config.changes import Change, Rule, changes, plain_values
@@ -86,10 +87,15 @@ def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
 
 
 def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOptions, list[str]]:
-    """The options, with those that the run began with where nothing else is said now; a note."""
+    """The options, with those that the run began with where nothing else is said now; a note.
+
+    Raises:
+        UserError: the checkpoint names what no file may.
+    """
     before = checkpoint.content["meta"]["options"]
     given = before["cfg_options"]
     again = {path: value for path, value in given.items() if path not in options.cfg_options}
+    again = adoptable(again, checkpoint.path)
     words = [f"{path}={value}" for path, value in again.items()]
     taken: dict[str, Any] = {"cfg_options": {**again, **options.cfg_options}}
     words = ["--cfg-options", *words] if words else []

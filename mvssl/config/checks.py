@@ -133,18 +133,24 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         elif key in parameters and (told := _misfit(f"{where}.{key}", node[key], parameters[key])):
             given = f"{shown(node[key])}{unquoted(node[key])}"
             problems.append(f"{where}.{key}: {name} takes {told} here, got {given}.")
-    required = [
-        key
-        for key, p in parameters.items()
-        if p.default is inspect.Parameter.empty
-        and not anything
-        and key not in slot.filled
-        and (key not in node or _absent(node[key], f"{where}.{key}", p))
-    ]
-    if required:
-        listed = ", ".join(f"'{key}'" for key in required)
+    missing = [] if anything else _missing(where, node, slot, parameters)
+    if missing:
+        listed = ", ".join(f"'{key}'" for key in missing)
         problems.append(f"{where}: {name} needs {listed}, which the config does not give.")
     return problems
+
+
+def _missing(
+    where: str, node: Mapping[str, Any], slot: Slot, parameters: Mapping[str, inspect.Parameter]
+) -> list[str]:
+    """Arguments without a default that neither the config nor anything else gives."""
+    return [
+        key
+        for key, one in parameters.items()
+        if one.default is inspect.Parameter.empty
+        and key not in slot.filled
+        and (key not in node or _absent(node[key], f"{where}.{key}", one))
+    ]
 
 
 def _misfit(where: str, value: Any, parameter: inspect.Parameter) -> str | None:

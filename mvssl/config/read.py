@@ -47,7 +47,7 @@ def load_config(
     check_chain(file)
     cfg = _read(file)
     if objective == "er":
-        if "er_head" not in cfg or "model" not in cfg:
+        if not all(isinstance(cfg.get(name), Mapping) for name in ("er_head", "model")):
             raise UserError(
                 f"{path} has no er_head to put in the place of model.head: add er_head = "
                 f"dict(type='ERHead', ...) beside its model."

@@ -68,12 +68,7 @@ class ImageFolder(ImageDataset):
         check_split(split, test_fraction)
         check_size(size)
         check_seed("ImageFolder", seed=seed)
-        if per_class is not None and not (is_integer(per_class) and per_class >= 1):
-            raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-        if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
-            raise UserError(
-                f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
-            )
+        _check_share(per_class, crop_pct)
         limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         check_count("ImageFolder", at_most=2**53, **limits)
         self.root = Path(root).expanduser()
@@ -143,6 +138,15 @@ class ImageFolder(ImageDataset):
         labels = [number_of[name] for name, keep in zip(names, kept, strict=True) if keep]
         self._files = [file for file, keep in zip(self._files, kept, strict=True) if keep]
         return np.array(labels, dtype=np.int64), classes
+
+
+def _check_share(per_class: int | None, crop_pct: float) -> None:
+    if per_class is not None and not (is_integer(per_class) and per_class >= 1):
+        raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
+    if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
+        raise UserError(
+            f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
+        )
 
 
 def _find(root: Path) -> Found:

@@ -117,23 +117,28 @@ def resume_run(run: WholeRun, checkpoint: RunCheckpoint) -> None:
     Raises:
         UserError: it is of another model, or lacks something.
     """
+    take_weights(run, checkpoint.content, checkpoint.path)
+    try:
+        _go_on_from(run, checkpoint)
+    except UserError:
+        raise
+    except CONTENT_ERRORS as error:
+        raise UserError(
+            f"{checkpoint.path} does not hold what a run goes on with ({in_words(error)}): give "
+            f"a file that this version wrote, or load its weights by model.backbone.checkpoint."
+        ) from error
+
+
+def _go_on_from(run: WholeRun, checkpoint: RunCheckpoint) -> None:
     content, meta = checkpoint.content, checkpoint.content["meta"]
-    take_weights(run, content, checkpoint.path)
     loop = run.train_loop
     loop.start_at(meta["epoch"], meta["iter"], meta["epoch_images"])
     # At an epoch's end a hook had ended that run, and who resumes it wants it to go on.
     loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
-    try:
-        loop.generators = load_shares(content, run.model, run.scalars)
-        if loop.generators is not None:
-            check_generator_states(loop.generators)
-        load_hook_states(run.hooks, content["hooks"])
-    except CONTENT_ERRORS as error:
-        raise UserError(
-            f"{checkpoint.path} does not hold what a run goes on with (generators, means and "
-            f"hooks: {in_words(error)}): give a file that this version wrote, or load its "
-            f"weights by model.backbone.checkpoint."
-        ) from error
+    loop.generators = load_shares(content, run.model, run.scalars)
+    if loop.generators is not None:
+        check_generator_states(loop.generators)
+    load_hook_states(run.hooks, content["hooks"])
     run.epoch_means = dict(meta["epoch_means"])
     run.seconds_before = meta["seconds"]
     _restore_optimizer(run, checkpoint)

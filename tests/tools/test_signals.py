@@ -22,8 +22,8 @@ def remaining(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if p.suffix in (".pth", ".tmp")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path) -> None:
+    number = signal.SIGINT
     config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
     folder, workers = tmp_path / "run", "train_dataloader.num_workers=2"
     run = Command(
@@ -57,8 +57,8 @@ def test_a_second_signal_ends_a_run_at_once(tmp_path: Path) -> None:
     run.wait_for("waiting")
     last = tmp_path / "run" / "epoch_3.pth"
     last.write_bytes(b"There is no time to read it.")
-    run.send(signal.SIGTERM)
-    run.wait_for("SIGTERM: finishing", "err")
+    run.send(signal.SIGHUP)
+    run.wait_for("SIGHUP: finishing", "err")
     run.send(signal.SIGINT)
     assert run.end() == 130
     assert run.told()[1:] == [
