@@ -25,6 +25,7 @@ __all__ = [
     "check_width",
     "is_integer",
     "is_number",
+    "read_count",
 ]
 
 MOST = 1e6
@@ -173,6 +174,27 @@ def check_width(part: object, name: str, told: str) -> None:
         raise UserError(
             f"{owner}: {name}, {told}, is an int, got {value!r}; see docs/custom_component.md."
         )
+
+
+def read_count(name: str, text: str, least: int, most: int | None, what: str) -> int:
+    """The whole number that a word of a command line or an environment variable holds.
+
+    Args:
+        name: of the variable.
+        text: what it holds.
+        least: the smallest allowed.
+        most: the largest; None where there is none.
+        what: it counts, for the message.
+
+    Raises:
+        UserError: it is no such number.
+    """
+    word = text.strip()
+    value = int(word) if word.removeprefix("-").isdecimal() else None
+    if value is None or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise UserError(f"{name} is '{word}'; it has to be a whole number {limits} ({what}).")
+    return value
 
 
 def is_number(value: object) -> bool:

@@ -17,7 +17,9 @@ from datetime import timedelta
 
 import torch.distributed as dist
 
+from mvssl.arguments import read_count
 from mvssl.errors import UserError
+from mvssl.words import some
 
 __all__ = ["TIMEOUT", "Place", "meet", "read_place", "seconds_given"]
 
@@ -69,10 +71,13 @@ def read_place(launcher: str) -> Place:
         _require(names, f"start with {advice}", launcher)
         _require(("MASTER_ADDR", "MASTER_PORT"), "they say where rank 0 is.", launcher)
     rank_name, size_name, local_name = names
-    world_size = _number(size_name, 1, None, "the number of processes")
-    rank = _number(rank_name, 0, world_size - 1, f"counted from 0, and {size_name} is {world_size}")
-    local_rank = _number(local_name, 0, world_size - 1, "counted from 0 on each machine")
-    port = _number("MASTER_PORT", 1, 65535, "a port of rank 0's machine")
+    given = os.environ
+    world_size = read_count(size_name, given[size_name], 1, None, "the number of processes")
+    counted = f"counted from 0, and {size_name} is {world_size}"
+    rank = read_count(rank_name, given[rank_name], 0, world_size - 1, counted)
+    counted = "counted from 0 on each machine"
+    local_rank = read_count(local_name, given[local_name], 0, world_size - 1, counted)
+    port = read_count("MASTER_PORT", given["MASTER_PORT"], 1, 65535, "a port of rank 0's machine")
     place = Place(rank, world_size, local_rank, os.environ["MASTER_ADDR"], port, local_name)
     try:
         socket.getaddrinfo(place.address, place.port)
@@ -106,15 +111,6 @@ def _addresses_of_slurm() -> None:
     os.environ.setdefault("MASTER_ADDR", address)
     job = os.environ.get("SLURM_JOB_ID", "")
     os.environ.setdefault("MASTER_PORT", str(29500 + (int(job) if job.isdecimal() else 0) % 1000))
-
-
-def _number(name: str, least: int, most: int | None, what: str) -> int:
-    text = os.environ[name].strip()
-    value = int(text) if text.removeprefix("-").isdecimal() else None
-    if value is None or value < least or (most is not None and value > most):
-        limits = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise UserError(f"{name} is '{text}'; it has to be a whole number {limits} ({what}).")
-    return value
 
 
 def seconds_given() -> float | None:
@@ -238,10 +234,12 @@ def _arrive(store: dist.Store, place: Place) -> None:
     here = f"{socket.gethostname()}, process {os.getpid()}"
     if store.add(f"times/{place.rank}", 1) > 1:
         other = store.get(f"came/{place.rank}").decode()
-        raise UserError(
+        fault = (
             f"Rank {place.rank} was started twice ({other}; {here}): each process needs a rank of "
             f"its own, and each machine a NODE_RANK of its own."
         )
+        store.set("fault", fault)  # the others wait for one that will not come
+        raise UserError(fault)
     store.set(f"came/{place.rank}", here)
     store.add("count", 1)
 
@@ -275,10 +273,5 @@ def _missing(store: dist.Store, world_size: int) -> str:
     came = [store.check([f"came/{rank}"]) for rank in range(world_size)]
     gone = [str(rank) for rank in range(world_size) if not came[rank]]
     here = [str(rank) for rank in range(world_size) if came[rank]]
-    ranks = f"rank{'s' if len(gone) > 1 else ''} {_some(gone)} of {world_size}"
-    return f"{ranks} (here: {_some(here)}) {'have' if len(gone) > 1 else 'has'}"
-
-
-def _some(ranks: list[str], most: int = 8) -> str:
-    more = f" and {len(ranks) - most} more" if len(ranks) > most else ""
-    return ", ".join(ranks[:most]) + more
+    ranks = f"rank{'s' if len(gone) > 1 else ''} {some(gone, 8)} of {world_size}"
+    return f"{ranks} (here: {some(here, 8)}) {'have' if len(gone) > 1 else 'has'}"

@@ -11,13 +11,12 @@ import heapq
 import json
 import os
 import pickle
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import safetensors.torch
@@ -29,6 +28,8 @@ from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
 from mvssl.run_content import fault_of_optimizer, faults_of_run
+from mvssl.run_files import LATEST, Kind, numbered
+from mvssl.words import first_line, some
 
 __all__ = [
     "RunCheckpoint",
@@ -46,7 +47,8 @@ __all__ = [
     "write_safetensors",
 ]
 
-LATEST = "last_checkpoint"
+# Parts without which no run can go on.
+NEEDED = {"state_dict", "meta", "optimizer", "history", "hooks", "random", "scalars", "gradients"}
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,11 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     """
     path = Path(path)
     check_file(path, "checkpoint")
-    why = _fault(path)
-    if why is not None:
-        raise DamageError(path, why)
-    check_torch_file(path)
     try:
-        with warnings.catch_warnings():
-            # Of a plain pickle torch says that it may not be read; below we say more.
-            warnings.simplefilter("ignore", UserWarning)
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # of files that are none of its own torch raises nearly anything
-        raise DamageError(path, _first_line(error)) from error
+        with open(path, "rb") as file:
+            checkpoint = _load(path, file, map_location)
+    except OSError as error:
+        raise DamageError.of(path, f"it cannot be read: {error.strerror or error}") from error
     if not isinstance(checkpoint, dict):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint: give a file that "
@@ -87,20 +83,35 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     return checkpoint
 
 
+def _load(path: Path, file: BinaryIO, map_location: str) -> Any:
+    """What a file holds, opened once, so that what is checked is what is loaded."""
+    why = _fault_of(file)
+    if why is not None:
+        raise DamageError.of(path, why, written_here="checksum" in why)
+    check_torch_file(path, file)
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            # Of a plain pickle torch says that it may not be read; below we say more.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except Exception as error:  # of files that are none of its own torch raises nearly anything
+        # torch's advice on pickles is to open them all the same.
+        blunt = isinstance(error, pickle.UnpicklingError)
+        told = type(error).__name__ if blunt else first_line(error)
+        raise DamageError.of(path, told) from error
+
+
+def _fault_of(file: BinaryIO) -> str | None:
+    return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
+
+
 def _fault(path: Path) -> str | None:
     try:
         with open(path, "rb") as file:
-            return "it is empty" if os.fstat(file.fileno()).st_size == 0 else fault_of(file)
+            return _fault_of(file)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    # Some errors are a bare number, which tells nobody anything; torch's advice on pickles is to
-    # open them all the same.
-    told = any(c.isalpha() for c in text) and not isinstance(error, pickle.UnpicklingError)
-    return text.splitlines()[0][:120] if told else type(error).__name__
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -141,17 +152,11 @@ def to_plain(value: Any, where: str) -> Any:
 def checkpoints_in(work_dir: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a run, the newest first: that which it names as its last, then the others."""
     folder = Path(work_dir)
-    kinds = [_numbered(folder, "epoch"), _numbered(folder, "iter")]
+    kinds = [reversed(numbered(folder, kind).values()) for kind in get_args(Kind)]
     # Copying a run may change the times of files, so within a kind numbers decide.
     found = list(heapq.merge(*kinds, key=_written_at, reverse=True))
     last = _pointed_to(folder)
     return found if last is None else [last, *(path for path in found if path != last)]
-
-
-def _numbered(folder: Path, kind: str) -> list[Path]:
-    named = ((re.fullmatch(rf"{kind}_(\d+)", p.stem), p) for p in folder.glob(f"{kind}_*.pth"))
-    numbered = {int(match[1]): path for match, path in named if match and path.is_file()}
-    return [numbered[number] for number in sorted(numbered, reverse=True)]
 
 
 def _written_at(path: Path) -> int:
@@ -169,7 +174,7 @@ def _pointed_to(folder: Path) -> Path | None:
         text = ""
         if pointer.is_file():
             with open(pointer, "rb") as file:
-                text = file.read(4096).decode()
+                text = os.fsdecode(file.read(4096))
         # A folder that was moved holds the old path.
         candidate = folder / Path(text.strip()).name
         return candidate if candidate.is_file() else None
@@ -211,7 +216,7 @@ def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:
         UserError: as :func:`load_checkpoint`; or it lacks parts, or a part is of another kind.
     """
     content = load_checkpoint(path)
-    missing = {"state_dict", "meta", "optimizer", "history"} - set(content)
+    missing = NEEDED - set(content)
     if missing:
         raise UserError(
             f"{path} cannot be resumed, it lacks {', '.join(sorted(missing))}: give an "
@@ -270,16 +275,11 @@ def check_weights(
         ),
     ]
     if any(keys for _, keys in faults):
-        told = "; ".join(f"{what}: {_some(keys)}" for what, keys in faults if keys)
+        told = "; ".join(f"{what}: {some(keys)}" for what, keys in faults if keys)
         raise UserError(
             f"The weights in {where} are not this model's ({told}): give the checkpoint of the "
             f"same architecture."
         )
-
-
-def _some(keys: list[str], most: int = 3) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more
 
 
 def open_safetensors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 __all__ = ["COMMAND", "resume_command"]
 
@@ -23,11 +24,15 @@ def resume_command(argv: Sequence[str], work_dir: str) -> str:
         words = shlex.split(os.environ[COMMAND])
     elif "TORCHELASTIC_RUN_ID" in os.environ:
         words = [*_torchrun(), *_script(argv)]
-    elif "SLURM_PROCID" in os.environ and "slurm" in argv:
+    elif "SLURM_PROCID" in os.environ and _names_slurm(argv):
         words = ["srun", *argv]
     else:
         words = list(argv)
     return shlex.join([*_without_place(words), "--resume", "--work-dir", work_dir])
+
+
+def _names_slurm(argv: Sequence[str]) -> bool:
+    return "--launcher=slurm" in argv or ("--launcher", "slurm") in pairwise(argv)
 
 
 def _torchrun() -> list[str]:

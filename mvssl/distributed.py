@@ -169,16 +169,17 @@ class HostAgreement:
     """What all ranks do after the same step, agreed upon while they compute.
 
     A rank that alone saw a signal, or whose clock alone says that it is time to save, may not act
-    alone. So every rank calls :meth:`exchange` once in each step with its own number (0: nothing),
-    and learns the largest that any rank brought to the call *before*: the answer has travelled
+    alone. So every rank calls :meth:`exchange` once in each step with its own numbers (0: nothing),
+    and learns of each the largest that any rank brought to the call *before*: it has travelled
     over the CPU group during a whole step, so nobody waits for it, nor for the device. All ranks
-    get the same answer at the same step. One process gets its own number back at once.
+    get the same answer at the same step. One process gets its own numbers back at once.
 
     ::
 
         agreement = HostAgreement()
         ...                                        # in after_train_iter, on every rank, always
-        if agreement.exchange(int(self.seen)):     # the same on every rank
+        (seen,) = agreement.exchange(int(self.seen))
+        if seen:                                   # the same on every rank
             runner.save_mid_epoch()
         ...
         agreement.settle()                         # after the last step, on every rank
@@ -187,27 +188,27 @@ class HostAgreement:
     def __init__(self) -> None:
         self._pending: tuple[Any, Tensor] | None = None
 
-    def exchange(self, number: int) -> int:
-        """Bring ``number``; the largest that the ranks brought to the call before, at first 0."""
+    def exchange(self, *numbers: int) -> tuple[int, ...]:
+        """Bring ``numbers``; the largest that the ranks brought to the call before, at first 0s."""
         if world_size() == 1:
-            return number
-        before = self.settle()
-        brought = torch.tensor([number], dtype=torch.int64)
+            return numbers
+        before = self.settle() or (0,) * len(numbers)
+        brought = torch.tensor(numbers, dtype=torch.int64)
         work = dist.all_reduce(brought, op=dist.ReduceOp.MAX, group=_host_group(), async_op=True)
         self._pending = (work, brought)
         return before
 
-    def settle(self) -> int:
-        """The answer to the last exchange, for which this waits; 0 where there is none left.
+    def settle(self) -> tuple[int, ...]:
+        """The answer to the last exchange, for which this waits; empty where there is none left.
 
         Every rank calls it after its last step, since a group cannot end with an exchange under
         way.
         """
         if self._pending is None:
-            return 0
+            return ()
         (work, brought), self._pending = self._pending, None
         work.wait()
-        return int(brought)
+        return tuple(brought.tolist())
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:

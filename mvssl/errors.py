@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
 from typing import ClassVar
 
+from mvssl.words import LIST_ITEM, printable
+
 __all__ = [
-    "LIST_ITEM",
     "CollapseError",
     "ComponentError",
     "DamageError",
@@ -16,26 +15,7 @@ __all__ = [
     "LostProcessError",
     "RunError",
     "UserError",
-    "either",
-    "in_words",
-    "near_names",
-    "printable",
-    "shown",
 ]
-
-
-LIST_ITEM = "\n  - "
-"""Between the parts of a message that lists several faults."""
-
-
-def printable(text: str) -> str:
-    """``text`` on one line: what would break or steer it, or no terminal can show, as an escape.
-
-    Names of files may hold line breaks, a terminal's commands, and bytes that are no text.
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 class UserError(ValueError):
@@ -64,14 +44,27 @@ class CollapseError(UserError):
 
 
 class DamageError(UserError):
-    """A file is no checkpoint, or not what was written; ``why`` says it in a few words."""
+    """A file is no checkpoint, or not what was written; ``why`` says it in a few words.
 
-    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+    Args:
+        told: the message.
+    """
+
+    def __init__(self, told: str, path: str | os.PathLike[str] = "", why: str = "") -> None:
+        super().__init__(told)
         self.path, self.why = path, why
-        super().__init__(
-            f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
-            f"torch.save wrote."
-        )
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], why: str, written_here: bool = False) -> DamageError:
+        """The error of a file; ``written_here``: it is known to be one of mvssl's."""
+        if written_here:
+            told = f"{path} is damaged ({why}): give an earlier checkpoint."
+        else:
+            told = (
+                f"{path} is not a checkpoint, or it is damaged ({why}): give a file that mvssl or "
+                f"torch.save wrote."
+            )
+        return cls(told, path, why)
 
 
 class ComponentError(UserError):
@@ -103,35 +96,3 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int, told: str) -> None:
         super().__init__(told)
         self.number = number
-
-
-def in_words(error: BaseException) -> str:
-    """What an exception says, on one line, with its kind where the text alone says too little."""
-    lines = str(error).strip().split("\n")
-    if "Original Traceback (most recent call last):" in map(str.strip, lines):
-        return " ".join(lines[-1].split())  # of a loader's worker: its last line is the exception
-    text = " ".join(" ".join(lines).split())
-    if text and isinstance(error, ValueError | AssertionError):
-        return text
-    return f"{type(error).__name__}: {text or 'no message'}"
-
-
-def shown(value: object, most: int = 100) -> str:
-    """A value in a sentence: one line, and of a long one its beginning."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:
-    """End of a sentence: ``; did you mean 'x'?``, or ``otherwise`` where nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {either(near)}?" if near else otherwise
-
-
-def either(names: Iterable[str], most: int = 12) -> str:
-    """``'x', 'y' or 'z'``; of more than ``most``, how many more there are."""
-    listed = list(names)
-    shown = [f"'{name}'" for name in listed[:most]]
-    if len(listed) > most:
-        shown.append(f"{len(listed) - most} more")
-    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from mvssl.errors import UserError
+from mvssl.processes import is_running
 
 __all__ = [
     "WriteError",
     "clear_leftovers",
-    "started_at",
     "write_bytes_atomically",
     "write_atomically",
 ]
@@ -100,34 +99,5 @@ def clear_leftovers(folder: Path) -> None:
     with suppress(OSError):
         for file in folder.iterdir():
             match = LEFTOVER.fullmatch(file.name)
-            if match and not _may_be_writing(int(match[1]), file):
+            if match and not is_running(int(match[1]), file.stat().st_mtime):
                 file.unlink(missing_ok=True)
-
-
-def _may_be_writing(pid: int, file: Path) -> bool:
-    if pid == os.getpid():
-        return False  # an earlier process with our number, since we have not begun
-    began = started_at(pid)
-    # Numbers come up again: who was started later did not write it.
-    return began is not None and began < file.stat().st_mtime + 1
-
-
-def started_at(pid: int) -> float | None:
-    """When a process of this machine was started (seconds since 1970, to about one), None where
-    there is none; 0 where the system does not say.
-    """
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except (OSError, OverflowError):
-        pass  # another user's
-    try:
-        # The name in parentheses may hold anything; the 20th field behind it is the start.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        if fields[0] == "Z":
-            return None  # it is over, and waits for its parent to notice
-        running = float(Path("/proc/uptime").read_text().split()[0])
-        return time.time() - running + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return 0.0

@@ -11,7 +11,7 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin
 
-from mvssl.errors import either
+from mvssl.words import either
 
 __all__ = ["parameters_of", "unquoted", "wrong_kind"]
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from mvssl.arrival import Place, meet, read_place, seconds_given
 from mvssl.distributed import is_distributed, rank
 from mvssl.errors import LostProcessError, UserError
+from mvssl.words import first_line
 
 __all__ = ["lost_processes_told", "start_processes", "stop_processes"]
 
@@ -56,7 +57,7 @@ def start_processes(launcher: str) -> bool:
         )
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"The processes cannot reach each other ({_first_line(error)}): see that they may "
+            f"The processes cannot reach each other ({first_line(error)}): see that they may "
             f"connect, and which network they use (GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME)."
         ) from error
     return True
@@ -93,7 +94,7 @@ def lost_processes_told() -> Iterator[None]:
             raise
         raise LostProcessError(
             f"rank {rank()} goes on no longer, since another process has ended or does not answer "
-            f"({_first_line(error)}): what that one or the launcher says is the cause. Mend it, "
+            f"({first_line(error)}): what that one or the launcher says is the cause. Mend it, "
             f"and go on with --resume."
         ) from error
 
@@ -101,9 +102,3 @@ def lost_processes_told() -> Iterator[None]:
 def _is_loss(error: RuntimeError) -> bool:
     # gloo's errors have no class of their own; all name the file of its transport.
     return isinstance(error, dist.DistError) or "gloo/" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-    """Without the place in torch's sources."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text.split("] ", 1)[-1].rstrip(". ")[:160] if text.startswith("[") else text[:160]

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import NoReturn
 
-from mvssl.errors import near_names
+from mvssl.words import near_names
 
 __all__ = ["Parser", "whole_number"]
 

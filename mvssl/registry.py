@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as MMRegistry
 
-from mvssl.errors import ComponentError, UserError, either, in_words, near_names
+from mvssl.errors import ComponentError, UserError
+from mvssl.words import either, in_words, near_names
 
 __all__ = [
     "ASSIGNERS",

@@ -4,24 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
+from mvssl.arguments import is_number
+from mvssl.words import shown
+
 __all__ = ["fault_of_optimizer", "faults_of_run"]
 
+# What ``meta`` holds: numbers, with the least that each can be, and others.
+LEAST = {
+    "epoch": 0,
+    "iter": 0,
+    "epoch_images": 0,
+    "seed": 0,
+    "max_epochs": 1,
+    "steps_per_epoch": 1,
+    "world_size": 1,
+}
+KINDS: dict[str, type | UnionType] = {
+    "epoch_means": Mapping,
+    "names": Tensor,
+    "options": Mapping,
+    "seconds": int | float,
+    "stop_training": bool,
+    "values": Mapping,
+}
+# What was said when the run began.
+OPTIONS: dict[str, type | UnionType] = {
+    "amp": bool,
+    "cfg_options": Mapping,
+    "config": str,
+    "data": str | None,
+    "folder": str,
+    "labels": bool,
+    "objective": str,
+}
+MOST_COUNTED, MOST_SEED = 2**53, 2**32 - 1
 LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """State that torch's optimisers hold of each parameter, of its shape."""
 
 
 def faults_of_run(content: Mapping[str, Any]) -> list[str]:
     """What is wrong with the parts that are there, each by its name."""
-    return [
+    faults = [
         f"its {name} {fault}"
         for name, check in PARTS.items()
         if name in content and (fault := next(check(content[name]), None)) is not None
     ]
+    if not faults and {"history", "meta"} <= content.keys():
+        curves = [one["steps"] for one in content["history"]["series"].values()]
+        if any(len(steps) and steps[-1] > content["meta"]["iter"] for steps in curves):
+            faults.append("its history goes beyond the iteration of its meta")
+    return faults
 
 
 def _state_dict(part: Any) -> Iterator[str]:
@@ -37,20 +75,31 @@ def _meta(part: Any) -> Iterator[str]:
     if not isinstance(part, Mapping):
         yield _kind(part, "a dict")
         return
-    for name in ("epoch", "iter"):
-        if name not in part:
-            yield f"lacks {name}"
-    least = {"epoch": 0, "iter": 0, "epoch_images": 0, "seed": 0}
-    least |= {"max_epochs": 1, "steps_per_epoch": 1, "world_size": 1}
-    for name, bound in least.items():
-        value = part.get(name, bound)
-        if type(value) is not int or value < bound:
-            yield f"has {name}={_shown(value)}, not a number from {bound} on"
-    if not _is_number(seconds := part.get("seconds", 0.0)) or not 0 <= seconds < math.inf:
-        yield f"has seconds={_shown(seconds)}, not a duration"
-    means = part.get("epoch_means", {})
-    if not isinstance(means, Mapping) or not all(_is_number(mean) for mean in means.values()):
+    missing = [name for name in (*LEAST, *KINDS) if name not in part]
+    if missing:
+        yield f"lacks {', '.join(missing)}"
+        return
+    for name, least in LEAST.items():
+        most = MOST_SEED if name == "seed" else MOST_COUNTED
+        if type(part[name]) is not int or not least <= part[name] <= most:
+            yield f"has {name}={shown(part[name], 40)}, not a number from {least} to {most}"
+    for name, kind in KINDS.items():
+        if not isinstance(part[name], kind):
+            yield f"has a {name} {_a(part[name])}"
+    names = part["names"]
+    if isinstance(names, Tensor) and (names.ndim != 1 or names.dtype != torch.int64):
+        yield "has names that are no whole numbers in a row"
+    seconds, means, options = part["seconds"], part["epoch_means"], part["options"]
+    if not is_number(seconds) or not 0 <= seconds < math.inf:
+        yield f"has seconds={shown(seconds, 40)}, not a duration"
+    if isinstance(means, Mapping) and not all(map(is_number, means.values())):
         yield "has epoch_means that are no numbers"
+    if isinstance(options, Mapping):
+        wrong = [
+            name for name, one in OPTIONS.items() if not isinstance(options.get(name, ...), one)
+        ]
+        if wrong:
+            yield f"has options without {', '.join(wrong)}, or of another kind"
 
 
 def _optimizer(part: Any) -> Iterator[str]:
@@ -65,10 +114,17 @@ def _optimizer(part: Any) -> Iterator[str]:
         held = isinstance(group, Mapping) and isinstance(group.get("params"), list)
         if not held:
             yield f"has no parameters in group {number}"
-        elif not _is_number(group.get("lr")):
+        elif not is_number(group.get("lr")):
             yield f"has no learning rate in group {number}"
     if not all(isinstance(one, Mapping) for one in state.values()):
         yield "has a state of another kind"
+        return
+    filled = [one for one in state.values() if one]
+    if any(one.keys() != filled[0].keys() for one in filled):
+        yield "has not the same state of all parameters"
+    steps = [one["step"] for one in filled if "step" in one]
+    if not all(is_number(step) or _is_single(step) for step in steps):
+        yield "has a step that is no number"
 
 
 def _history(part: Any) -> Iterator[str]:
@@ -81,6 +137,8 @@ def _history(part: Any) -> Iterator[str]:
         steps, values = held.get("steps"), held.get("values")
         if not _is_curve(steps) or not _is_curve(values) or len(steps) != len(values):
             yield f"has no steps and values of equal length for {name!r}"
+        elif values.is_complex() or steps.is_complex():
+            yield f"has no real numbers for {name!r}"
         elif steps.is_floating_point() or bool((steps.diff() <= 0).any()):
             yield f"has steps for {name!r} that do not go up"
 
@@ -126,6 +184,12 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     if sizes[0] != sizes[1]:
         told = " and ".join(f"{sum(one)} parameters in {len(one)} groups" for one in sizes)
         return f"is of other parameters than those that are trained now ({told})"
+    for number, (group, now) in enumerate(zip(saved, own, strict=True)):
+        for name, value in now.items():
+            if name not in group:
+                return f"lacks {name} in group {number}"
+            if is_number(value) != is_number(group[name]) or _length(value) != _length(group[name]):
+                return f"has {name}={shown(group[name], 40)} in group {number}"
     numbers = [number for group in saved for number in group["params"]]
     parameters = [parameter for group in own for parameter in group["params"]]
     for number, parameter in zip(numbers, parameters, strict=True):
@@ -138,8 +202,12 @@ def fault_of_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimize
     return None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | tuple) else None
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
 
 
 def _is_curve(value: Any) -> TypeGuard[Tensor]:
@@ -152,7 +220,3 @@ def _kind(part: Any, wanted: str) -> str:
 
 def _a(value: Any) -> str:
     return "None" if value is None else f"of kind {type(value).__name__}"
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import os
+import select
 import signal
 import threading
 import time
@@ -59,7 +60,6 @@ class SignalWatch:
         self.received: int | None = None
         self.remains: Callable[[], str] = lambda: "nothing was trained yet"
         self.cleanups: list[Callable[[], object]] = []
-        self._received_at = 0.0
 
     def resume_command(self, work_dir: str | os.PathLike[str]) -> str:
         """What goes on with the run in ``work_dir``."""
@@ -69,14 +69,19 @@ class SignalWatch:
 
     def take(self, number: int) -> None:
         """What a signal does."""
-        now = time.monotonic()
         if self.phase is Phase.STARTING:
-            self.end(number, f"interrupted by {name_of(number)}; {self.remains()}")
+            self.end(number, f"interrupted by {name_of(number)}; {self._remains()}")
         elif self.received is None:
-            self.received, self._received_at = number, now
-        elif now - self._received_at >= SAME_S:
-            told = f"stopped at once by {name_of(number)}, without saving; {self.remains()}"
+            self.received = number
+        else:
+            told = f"stopped at once by {name_of(number)}, without saving; {self._remains()}"
             self.end(self.received if self.phase is Phase.LEAVING else number, told)
+
+    def _remains(self) -> str:
+        try:
+            return self.remains()
+        except Exception as error:  # whatever it is, the process has to end
+            return f"what is left cannot be told ({type(error).__name__})"
 
     def end(self, number: int, told: str) -> None:
         """Stop at once."""
@@ -86,11 +91,19 @@ class SignalWatch:
 class NotebookWatch(SignalWatch):
     """For training that a program of the user's calls: handlers in the main thread alone."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._received_at = 0.0
+
     def take(self, number: int) -> None:
+        if self.received is not None and time.monotonic() - self._received_at < SAME_S:
+            return
         before = self.received
         super().take(number)
-        if before is None and self.received is not None and self.phase is Phase.TRAINING:
-            print(_waiting(number), flush=True)
+        if before is None:
+            self._received_at = time.monotonic()
+            if self.phase is Phase.TRAINING:
+                print(_waiting(number), flush=True)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -138,17 +151,17 @@ class CommandWatch(SignalWatch):
 
     def _listen(self, reader: int) -> None:
         while True:
-            for number in os.read(reader, 64):
-                if number in HANDLED:
-                    self.take(number)
-            if self.received is not None and self.phase is Phase.TRAINING:
-                time.sleep(SAME_S)
-                self._tell_waiting()
-
-    def _tell_waiting(self) -> None:
-        # Nearly all steps are over by now.
-        if self.phase is Phase.TRAINING and self.received is not None and is_first():
-            _write(2, _waiting(self.received))
+            # Loaders have a handler of their own for ends of children, which are told here too.
+            number = next((n for n in os.read(reader, 64) if n in HANDLED), None)
+            if number is None:
+                continue
+            self.take(number)
+            time.sleep(SAME_S)
+            while select.select([reader], [], [], 0)[0]:
+                os.read(reader, 64)
+            # Nearly all steps are over by now.
+            if self.phase is Phase.TRAINING and is_first():
+                _write(2, _waiting(number))
 
     def end(self, number: int, told: str) -> None:
         if self.phase is not Phase.LEAVING and is_first():

@@ -7,7 +7,6 @@ they need to save.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -21,13 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from mvssl.arguments import read_count
 from mvssl.command import COMMAND
 from mvssl.console import make_streams_last
 from mvssl.errors import UserError
 from mvssl.signals import HANDLED, name_of
-from mvssl.telling import ERROR_FILE
+from mvssl.telling import ERROR_FILE, Said, read_said
 
 __all__ = ["main"]
+
+PLACE = ("NNODES", "NODE_RANK", "MASTER_ADDR", "PORT")
+"""Environment variables that ``tools/dist_train.sh`` reads."""
 
 POLL_S = 0.1
 GRACE_S = 10.0
@@ -50,11 +53,12 @@ def main(argv: Sequence[str]) -> int:
     launcher = Launcher()
     try:
         machines = read_machines(os.environ)
-        processes = _number("NPROC", text, 1, None)
+        processes = read_count("NPROC", text, 1, None, "the number of processes")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    typed = ["bash", str(Path(script).with_name("dist_train.sh")), config, text, *rest]
+    place = [f"{name}={os.environ[name]}" for name in PLACE if name in os.environ]
+    typed = [*place, "bash", str(Path(script).with_name("dist_train.sh")), config, text, *rest]
     command = [sys.executable, script, config, "--launcher", "pytorch", *rest]
     with tempfile.TemporaryDirectory(prefix="mvssl-") as folder:
         return launcher.run(command, shlex.join(typed), processes, machines, Path(folder))
@@ -66,24 +70,18 @@ def read_machines(environment: Mapping[str, str]) -> Machines:
     Raises:
         UserError: they are no such numbers, or the first machine's address is not given.
     """
-    count = _number("NNODES", environment.get("NNODES", "1"), 1, None)
-    number = _number("NODE_RANK", environment.get("NODE_RANK", "0"), 0, count - 1)
+    nodes, own = environment.get("NNODES", "1"), environment.get("NODE_RANK", "0")
+    count = read_count("NNODES", nodes, 1, None, "the number of machines")
+    counted = "machines are counted from 0 to NNODES - 1"
+    number = read_count("NODE_RANK", own, 0, count - 1, counted)
     address = environment.get("MASTER_ADDR", "")
     if count > 1 and not address:
         raise UserError(
             f"NNODES is {count}, and MASTER_ADDR is not set: give the address of machine 0."
         )
-    port = _number("PORT", environment.get("PORT", "29500"), 1, 65535)
+    given = environment.get("PORT", "29500")
+    port = read_count("PORT", given, 1, 65535, "a free port of machine 0")
     return Machines(count, number, address or "127.0.0.1", port)
-
-
-def _number(name: str, text: str, least: int, most: int | None) -> int:
-    value = int(text) if text.isdecimal() else -1
-    if value < least or (most is not None and value > most):
-        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-        counted = ": machines are counted from 0 to NNODES - 1" if name == "NODE_RANK" else ""
-        raise UserError(f"{name} is '{text}'; it has to be a whole number {limits}{counted}.")
-    return value
 
 
 class Launcher:
@@ -137,8 +135,8 @@ class Launcher:
             return 0
         root = self._root_cause(failed, folder)
         status = self.processes[root].returncode
-        lost = bool(_read(folder, failed).get("lost"))
-        told = _told(machines.number * count + root, status, _read(folder, root), lost)
+        lost = self._said(folder, failed).lost
+        told = _told(machines.number * count + root, status, self._said(folder, root), lost)
         if told:
             print(told, file=sys.stderr, flush=True)
         return status if status > 0 else 128 - status
@@ -167,31 +165,26 @@ class Launcher:
             self.processes[number].wait()
         ended = [n for n, p in enumerate(self.processes) if p.returncode and n not in silent]
         in_turn = [failed, *ended, *silent]
-        return next((n for n in in_turn if not _read(folder, n).get("lost")), failed)
+        return next((n for n in in_turn if not self._said(folder, n).lost), failed)
+
+    @staticmethod
+    def _said(folder: Path, local: int) -> Said:
+        return read_said(folder / f"{local}.json") or Said("")
 
 
-def _read(folder: Path, local: int) -> dict[str, str]:
-    """What a process has said of its end."""
-    try:
-        message = json.loads((folder / f"{local}.json").read_text())["message"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {"text": message["message"], **message["extraInfo"]}
-
-
-def _told(rank: int, status: int, said: Mapping[str, str], lost: bool) -> str:
+def _told(rank: int, status: int, said: Said, lost: bool) -> str:
     """The sentence for the user; empty where it stands already.
 
     Args:
         rank: of the process that is the cause.
         status: with which it ended.
-        said: what it left in its file.
+        said: what it left in its file, if anything.
         lost: whether another process noticed first that it was gone.
     """
-    if said.get("interrupted") or status - 128 in HANDLED:
+    if said.interrupted or status - 128 in HANDLED:
         return ""
-    if "text" in said:
-        return f"error: {said['text']}"
+    if said.text:
+        return f"error: {said.text}"
     if status < 0:
         if lost and status == -signal.SIGKILL:
             return (

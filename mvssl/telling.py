@@ -6,18 +6,35 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from mvssl.command import COMMAND
 from mvssl.errors import Interrupted, LostProcessError
 
-__all__ = ["ERROR_FILE", "tell"]
+__all__ = ["ERROR_FILE", "Said", "read_said", "tell"]
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable: where ``torchrun`` looks for the cause of a failure."""
 
 ENDING_S = 2.0
 """Seconds in which a process that has spoken ends, and its launcher the others."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a process says of its end.
+
+    Attributes:
+        text: what the user is told.
+        interrupted: whether a signal had asked it to end.
+        lost: whether it only noticed that another one had gone.
+    """
+
+    text: str
+    interrupted: bool = False
+    lost: bool = False
 
 
 def tell(error: BaseException, first: bool) -> None:
@@ -32,40 +49,36 @@ def tell(error: BaseException, first: bool) -> None:
         first: whether this is the process that speaks for all.
     """
     interrupted, lost = isinstance(error, Interrupted), isinstance(error, LostProcessError)
-    _leave_in_file(str(error), interrupted, lost)
+    said, file = Said(str(error), interrupted, lost), os.environ.get(ERROR_FILE)
+    if file:
+        _leave(said, Path(file))
     if COMMAND in os.environ and not interrupted:
         return  # tools/dist_train.sh reads the files of all, and speaks once
     if lost or not first:
         time.sleep(2 * ENDING_S if lost else ENDING_S)
-        if not lost and _told_beside(str(error)):
+        # torchrun's first process on this machine writes in a folder beside.
+        beside = Path(file).absolute().parent.parent / "0" / Path(file).name if file else None
+        if not lost and beside is not None and read_said(beside) == said:
             return
     if first or not interrupted:
         told = str(error) if interrupted else f"error: {error}"
         print(told, file=sys.stderr, flush=True)
 
 
-def _told_beside(text: str) -> bool:
-    """Whether torchrun's first process on this machine, in a folder beside, has said the same."""
-    path = os.environ.get(ERROR_FILE)
-    if not path:
-        return False
+def read_said(path: Path) -> Said | None:
+    """What a process has left in the file that its launcher named; None where it left nothing."""
     try:
-        beside = (Path(path).parents[1] / "0" / Path(path).name).read_text(encoding="utf-8")
-        return bool(json.loads(beside)["message"]["message"] == text)
-    except (OSError, ValueError, KeyError, IndexError):
-        return False
+        message = json.loads(path.read_text(encoding="utf-8"))["message"]
+        extra = message["extraInfo"]
+        return Said(message["message"], "interrupted" in extra, "lost" in extra)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _leave_in_file(text: str, interrupted: bool, lost: bool) -> None:
+def _leave(said: Said, path: Path) -> None:
     """In the form of torch.distributed.elastic, which shows it as the root cause."""
-    path = os.environ.get(ERROR_FILE)
-    if not path:
-        return
-    extra = {"timestamp": str(int(time.time()))}
-    extra |= {"interrupted": "yes"} if interrupted else {}
-    extra |= {"lost": "yes"} if lost else {}
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"message": {"message": text, "extraInfo": extra}}, file)
-    except OSError:
-        return  # the launcher will say less
+    kinds = {"interrupted": said.interrupted, "lost": said.lost}
+    extra = {"timestamp": str(int(time.time())), **{name: "yes" for name in kinds if kinds[name]}}
+    # A launcher that finds no file says less.
+    with suppress(OSError), open(path, "w", encoding="utf-8") as file:
+        json.dump({"message": {"message": said.text, "extraInfo": extra}}, file)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.forking import python
 from tests.mini import ROOT
-
-TRAIN = (sys.executable, "tools/train.py")
 
 WAITING_HOOK = """
 import time
@@ -42,6 +40,11 @@ def with_waiting_hook(folder: Path, **arguments: object) -> str:
     (folder / "waiting_hook.py").write_text(WAITING_HOOK)
     given = {"type": "WaitingHook", "file": str(folder / "go"), **arguments}
     return f"custom_imports = dict(imports=['waiting_hook'])\ncustom_hooks = [{given!r}]\n"
+
+
+def train() -> tuple[str, str]:
+    """The words that start ``tools/train.py``, quickly."""
+    return python(), "tools/train.py"
 
 
 class Command:

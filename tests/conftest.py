@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.gloo_pool import GlooPool
 
@@ -18,6 +20,16 @@ def run_distributed() -> Iterator[GlooPool]:
     pool = GlooPool()
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="module")
+def _quick_runs() -> Iterator[None]:
+    """Runs draw nothing and do not lay out their config, which takes longer than training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "pretty_text", property(lambda cfg: str(cfg.to_dict())))
+        patch.setattr(import_module("mvssl.apis.train"), "write_views", lambda *_: None)
+        patch.setattr(import_module("mvssl.report.outputs"), "plot_curves", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import torch
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
+from mvssl.apis.resume import described
 from mvssl.engine import Job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +61,8 @@ def train_cli(*argv: object) -> int:
 
 def prepared(options: TrainOptions) -> Job:
     """What a command line makes before anything is written."""
-    return prepare(options.read(), options.config, options.seed or 0)
+    job = prepare(options.read(), options.config, options.seed or 0)
+    return replace(job, stored=described(options, job))
 
 
 def curves(checkpoint: Path) -> dict[str, np.ndarray]:

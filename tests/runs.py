@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mvssl import registry
+from mvssl.apis import TrainOptions
+from mvssl.apis.resume import described
 from mvssl.datasets import Digits, ImageDataset
 from mvssl.engine import Job
+from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.engine.loaders import build_loader
@@ -78,6 +81,10 @@ class StubRun:
     @property
     def max_iters(self) -> int:
         return self.train_loop.max_iters
+
+    @property
+    def agreed(self) -> Agreed:
+        return StepAgreement().after(self.iter)
 
     @property
     def position(self) -> int:
@@ -163,7 +170,7 @@ def small_job(
     built.data_preprocessor.seed = 7
     wrapper = build_optim_wrapper(optim, built)
     loader = build_loader(Digits("test", 16), batch_size, seed=7)
-    return Job(
+    job = Job(
         config="small.py",
         cfg=Config({"train_cfg": {"max_epochs": epochs}, **top_level}),
         seed=7,
@@ -174,3 +181,4 @@ def small_job(
         default_hooks={name: cfg and registry.HOOKS.build(cfg) for name, cfg in HOOKS.items()},
         custom_hooks=[ScheduleHook(**schedule) for schedule in schedules],
     )
+    return replace(job, stored=described(TrainOptions(job.config), job))

@@ -76,7 +76,8 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 
 # From the bottom up: a folder may import what stands before it, and itself.
 LAYERS = [
-    {"version", "errors", "arguments", "kinds", "parser"},
+    {"version", "words", "processes", "run_files"},
+    {"errors", "arguments", "kinds", "parser"},
     {"files", "checksum", "intake", "pickles", "run_content"},
     {"schedules", "command", "console", "signals", "telling", "spawn"},
     {"registry", "distributed", "information", "opencv"},

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import socket
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -16,8 +17,21 @@ import pytest
 import safetensors.torch
 import torch
 
-from mvssl.checkpoint import load_checkpoint, open_safetensors, read_weights
+from mvssl.checkpoint import (
+    load_checkpoint,
+    open_safetensors,
+    read_weights,
+    save_checkpoint,
+)
 from mvssl.errors import UserError
+from mvssl.intake import check_file, check_torch_file
+from mvssl.pickles import describe_pickle
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What unpacks to too much is small, so that it is quick."""
+    monkeypatch.setattr("mvssl.intake.MOST_UNPACKED", (4, 2**20))
 
 
 class _Trap:
@@ -102,12 +116,12 @@ def test_an_archive_that_unpacks_to_far_more_is_refused(how: str, tmp_path: Path
     file, squeeze = tmp_path / "a.pth", zipfile.ZIP_DEFLATED
     if how == "deflated":
         whole = tmp_path / "whole.pth"
-        torch.save({"w": torch.zeros(2**27)}, whole)
+        torch.save({"w": torch.zeros(2**21)}, whole)
         with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(file, "w", squeeze) as out:
             for one in archive.infolist():
                 out.writestr(one.filename, archive.read(one))
     else:
-        inner = _zipped(bytes(2**29), "archive/data/0", squeeze)
+        inner = _zipped(bytes(2**23), "archive/data/0", squeeze)
         file.write_bytes(inner if how == "other member" else _zipped(inner, "archive/a.pth"))
     assert file.stat().st_size < 2**20
     with pytest.raises(UserError, match=r"would unpack to \d+\.\d MB, so it is refused"):
@@ -146,6 +160,156 @@ def test_what_torch_writes_of_tensors_and_containers_opens(tmp_path: Path) -> No
         opened = load_checkpoint(tmp_path / "a.pth")
         assert torch.equal(opened["tensors"]["view"], w[1:])
         assert opened["plain"] == content["plain"]
+
+
+def _memo(first: bytes, each: bytes, times: int) -> bytes:
+    """A pickle that keeps one thing and does something with it many times."""
+    return b"\x80\x02" + first + b"q\0" + b"]" + (b"h\0" + each) * times + b"."
+
+
+HUGE = b"\x8a\x06\0\0\0\0\0\x01"  # 2 ** 40
+SHORT = b"((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0\x30X\3\0\0\0cpuK\1tQ"
+TENSOR = b"ctorch._utils\n_rebuild_tensor\n" + SHORT
+CLAIMS = {
+    "torch.Size": TENSOR + b"K\0ctorch\nSize\n" + HUGE + b"\x85\x85RK\0\x85tR.",
+    "torch.Size of a list": TENSOR + b"K\0ctorch\nSize\n](" + HUGE + b"e\x85RK\0\x85tR.",
+    "True": TENSOR + b"K\0\x88" + HUGE + b"\x86K\0K\0\x86tR.",
+    "list": TENSOR + b"K\0](" + HUGE + b"eK\0\x85tR.",
+    "arguments in a list": TENSOR[: -len(SHORT)]
+    + b"]("
+    + SHORT[1:]
+    + b"K\0"
+    + HUGE
+    + b"\x85K\0\x85eR.",
+    "offset": TENSOR + HUGE + b"K\1\x85K\1\x85tR.",
+    "stride": TENSOR + b"K\0K\2\x85" + HUGE + b"\x85tR.",
+    "set": TENSOR + b"K\0K\1\x85K\1\x85tR(" + SHORT[1:] + b"K\0" + HUGE + b"\x85K\1\x85tb.",
+    "storage": SHORT[1:].replace(b"K\1tQ", HUGE + b"tQ."),
+    "bytearray": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+    "bytes": b"\x80\x05\x8e" + (2**40).to_bytes(8, "little") + b".",
+    "text": b"\x80\x05\x8d" + (2**40).to_bytes(8, "little") + b".",
+    "frame": b"\x80\x05\x95" + (2**40).to_bytes(8, "little") + b".",
+    "number": b"\x8b\xff\xff\xff\x7f.",
+    "deep key": b"}" + b")" + b"\x85" * 10**4 + b"Ns.",
+    "key that doubles": b"}" + b")" + b"2\x86" * 60 + b"Ns.",
+    "key of a set that doubles": b"cbuiltins\nset\n]" + b")" + b"2\x86" * 60 + b"a\x85R.",
+    "keys of one hash": b"}("
+    + b"".join(b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N" for i in range(5_000))
+    + b"u.",
+    "deep": b"]" * 10**3 + b"a" * 999 + b".",
+    "doubling": b"]K\1" + b"2\x86" * 90 + b"a.",
+    "itself": b"]q\0h\0a.",
+    "objects": b"]" * 10**5 + b".",
+    "memo": b"N" + b"\x94" * 10**5 + b".",
+    "marks": b"(" * 10**5 + b".",
+    "stack": b"N" + b"2" * 3 * 10**5 + b".",
+    "sets": _memo(
+        b"](" + b"".join(b"M" + i.to_bytes(2, "little") for i in range(9999)) + b"e",
+        b"0cbuiltins\nset\nh\0\x85Ra",
+        9999,
+    ),
+    "texts": _memo(
+        b"X" + (10**5).to_bytes(4, "little") + b"a" * 10**5,
+        b"0c_codecs\nencode\nh\0X\6\0\0\0latin1\x86Ra",
+        9999,
+    ),
+    "slow text": b"c_codecs\nencode\nX\1\0\0\0aX\x08\0\0\0punycode\x86R.",
+    "calls of calls": b"ccollections\nOrderedDict\n" + b")R" * 10**5 + b".",
+}
+
+
+def _write(file: Path, content: bytes, zipped: bool) -> None:
+    """A file of torch that holds a pickle, and a storage of four bytes."""
+    if zipped:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", content)
+            archive.writestr("archive/data/0", bytes(4))
+            archive.writestr("archive/version", "3")
+    else:
+        heads = [torch.serialization.MAGIC_NUMBER, 1001, {}]
+        file.write_bytes(b"".join(pickle.dumps(x, 2) for x in heads) + content + b"].")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_short_pickle_takes_neither_memory_nor_time(
+    claim: str, zipped: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.pth"
+    _write(file, CLAIMS[claim], zipped)
+    with open(file, "rb") as given, pytest.raises(UserError, match=r"refused|damaged"):
+        check_torch_file(file, given)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("size", [b"K\1\x85", b"ctorch\nSize\nK\1\x85\x85R"])
+def test_a_tensor_as_large_as_its_memory_is_let_through(
+    size: bytes, zipped: bool, tmp_path: Path
+) -> None:
+    _write(tmp_path / "a.pth", TENSOR + b"K\0" + size + b"K\1\x85tR.", zipped)
+    with open(tmp_path / "a.pth", "rb") as given:
+        check_torch_file(tmp_path / "a.pth", given)
+
+
+def test_a_member_is_unpacked_no_further_than_it_says(tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    content = _zipped(b"N" * 2**26, how=zipfile.ZIP_DEFLATED)
+    file.write_bytes(content.replace((2**26).to_bytes(4, "little"), (99).to_bytes(4, "little")))
+    tracemalloc.start()
+    with open(file, "rb") as given, pytest.raises(UserError, match="is damaged"):
+        check_torch_file(file, given)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+def test_parts_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"}.")
+        archive.writestr("archive/DATA.pkl", b"}.")
+    with pytest.raises(UserError, match="two parts of it have one name"):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_names_in_a_pickle_do_not_fill_memory(tmp_path: Path) -> None:
+    """Of what they call in turn; and of many names, and long ones, the first are told."""
+    calls = b"cx\ny\n" + b")R" * 10**4 + b"."
+    names = b"]" + b"".join(b"cx\n" + f"y{i}".encode() * 999 + b"\n)Ra" for i in range(99)) + b"."
+    for content in (calls, names):
+        with io.BytesIO(content) as given:
+            foreign = describe_pickle(given, 2**30).foreign
+        assert 1 <= len(foreign) < 10
+        assert all(len(name) < 120 for name in foreign)
+
+
+def test_a_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So what is loaded is what was checked."""
+    file = tmp_path / "a.pth"
+    save_checkpoint({"w": torch.ones(2)}, file)
+    opened: list[object] = []
+    plain = open
+
+    def count(name: Any, *arguments: Any, **options: Any) -> Any:
+        opened.append(name)
+        return plain(name, *arguments, **options)
+
+    for module in ("builtins", "io"):
+        monkeypatch.setattr(f"{module}.open", count)
+    assert load_checkpoint(file)["w"].tolist() == [1, 1]
+    assert opened == [file]
+
+
+def test_a_file_system_that_counts_no_blocks_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(2**24 + 99)}, file)
+    known = os.stat(file)
+
+    class _NoBlocks:
+        st_mode, st_size, st_blocks = known.st_mode, known.st_size, 0
+
+    monkeypatch.setattr(os, "stat", lambda *_, **__: _NoBlocks)
+    assert check_file(file) == known.st_size
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a named pipe", "a socket", "a device", "a link"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from mvssl.command import COMMAND, resume_command
 from mvssl.engine.hooks import StopHook
 from mvssl.errors import Interrupted
 from mvssl.signals import Phase
+from tests.mini import ROOT
 from tests.runs import StubRun, optimizer_of, small_model
 
 
@@ -49,6 +53,69 @@ def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Interrupted, match="stopped at once by SIGINT, without saving"):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_whose_remains_cannot_be_read_ends_all_the_same() -> None:
+    def remains() -> str:
+        raise OSError(5, "Input/output error")
+
+    with signals.watching() as watch:
+        watch.remains = remains
+        with pytest.raises(Interrupted, match=r"SIGTERM; what is left cannot be told \(OSError\)"):
+            signal.raise_signal(signal.SIGTERM)
+
+
+WATCHED = """
+import signal, sys
+from mvssl.signals import Phase, start_command
+watch = start_command(sys.argv)
+signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loaders do
+watch.phase = Phase[sys.argv[1]]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def watched(phase: str) -> subprocess.Popen[str]:
+    """A process in a phase of a run, which ends when its standard input does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WATCHED, phase],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.05, 0.15])
+@pytest.mark.parametrize("phase", ["TRAINING", "FINISHING"])
+def test_signals_at_nearly_one_time_are_one(phase: str, gap: float) -> None:
+    process = watched(phase)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(gap)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(2 * signals.SAME_S)
+    process.send_signal(signal.SIGCHLD)  # the end of a worker is no signal to the run
+    time.sleep(2 * signals.SAME_S)
+    told = process.communicate()[1]
+    assert process.returncode == 0
+    assert told.count("SIGTERM: finishing") == (phase == "TRAINING")
+    assert "stopped at once" not in told
+
+
+def test_a_signal_after_what_the_first_one_told_ends_it_at_once() -> None:
+    process = watched("TRAINING")
+    assert process.stderr is not None
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline().startswith("SIGTERM: finishing")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM  # its standard input is still open
+    told = process.communicate()[1]
+    assert told == "stopped at once by SIGTERM, without saving; nothing was trained yet\n"
 
 
 def test_handlers_come_back_and_those_of_a_program_stay() -> None:
@@ -103,6 +170,24 @@ def test_the_command_that_goes_on_is_the_one_that_was_typed(
     assert told == " ".join(
         ["python", "tools/train.py", *expected, "--resume", "--work-dir", "new"]
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "starter"),
+    [
+        (["slurm.py", "--launcher", "slurm"], ["srun", "python"]),
+        (["a.py", "--launcher=slurm"], ["srun", "python"]),
+        (["slurm", "--launcher", "none"], ["python"]),
+    ],
+)
+def test_under_slurm_srun_starts_it(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], starter: list[str]
+) -> None:
+    for name in (COMMAND, "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    told = resume_command(["python", *words], "new").split()
+    assert told == [*starter, *words, "--resume", "--work-dir", "new"]
 
 
 def test_under_torchrun_it_starts_as_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:

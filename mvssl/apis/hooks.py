@@ -15,9 +15,10 @@ from mvssl.config.checks import Problem
 from mvssl.config.evaluation import active_evaluators
 from mvssl.config.faults import as_user_error
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import HOOKS
+from mvssl.words import near_names
 
 __all__ = ["bind_schedules", "build_custom_hooks", "build_default_hooks", "missing_hooks"]
 

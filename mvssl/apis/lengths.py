@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mvssl.engine import Job, WarmupCosineLR
 from mvssl.engine.hooks import ScheduleHook
+from mvssl.words import count
 
 __all__ = ["length_notes"]
 
@@ -20,7 +21,7 @@ def length_notes(job: Job) -> list[str]:
             if scheduler.warmup_epochs > epochs:
                 notes.append(
                     f"note: param_scheduler.warmup_epochs={scheduler.warmup_epochs:g} is longer "
-                    f"than the run ({_told(epochs)}): it warms up over the first half, "
+                    f"than the run ({count(epochs, 'epoch')}): it warms up over the first half, "
                     f"{scheduler.warmup_iters} iterations."
                 )
             continue
@@ -40,15 +41,11 @@ def length_notes(job: Job) -> list[str]:
     for hook in job.hooks:
         if isinstance(hook, ScheduleHook) and (hook.length(steps) or 0) > epochs * steps:
             notes.append(
-                f"note: the schedule of '{hook.path}' is longer than the run ({_told(epochs)}): "
-                f"it does not reach {hook.end!r}."
+                f"note: the schedule of '{hook.path}' is longer than the run "
+                f"({count(epochs, 'epoch')}): it does not reach {hook.end!r}."
             )
     return notes
 
 
 # mmengine's schedulers without an end.
 ENDLESS = 10**9
-
-
-def _told(epochs: int) -> str:
-    return f"{epochs} epoch{'' if epochs == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.errors import UserError
-from mvssl.files import WriteError, started_at
+from mvssl.files import WriteError
+from mvssl.processes import is_running, started_at
 
 try:
     import fcntl
@@ -160,11 +162,9 @@ def _read_soon(path: Path) -> dict[str, Any]:
 def _lives_here(holder: dict[str, Any]) -> bool:
     """Whether the process of this machine that wrote this still runs."""
     pid, started = holder.get("pid"), holder.get("started")
-    if holder.get("host") != socket.gethostname() or type(pid) is not int or pid == os.getpid():
+    if holder.get("host") != socket.gethostname() or type(pid) is not int:
         return False
-    now = started_at(pid)
-    # Numbers of processes come up again.
-    return now is not None and (type(started) is not float or abs(now - started) < 2)
+    return is_running(pid, started if type(started) is float else math.inf)
 
 
 def _lives_elsewhere(path: Path, holder: dict[str, Any]) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 from mmengine.visualization import Visualizer
 
-from mvssl.errors import UserError, shown
+from mvssl.errors import UserError
 from mvssl.registry import VISBACKENDS, VISUALIZERS
+from mvssl.words import shown
 
 __all__ = ["try_visualizer"]
 

@@ -13,8 +13,9 @@ from mmengine.device import get_device
 
 from mvssl.arguments import check_choice
 from mvssl.config.read import load_config
-from mvssl.errors import UserError, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
+from mvssl.words import shown
 
 __all__ = ["TrainOptions"]
 

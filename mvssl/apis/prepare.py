@@ -21,7 +21,6 @@ from mvssl.apis.least_batch import check_least_batch
 from mvssl.apis.lengths import length_notes
 from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
-from mvssl.arguments import check_count
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
@@ -30,6 +29,7 @@ from mvssl.datasets import ImageDataset
 from mvssl.engine.compiled import check_compile
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
+from mvssl.engine.loop import check_lengths
 from mvssl.engine.optim import build_optim_wrapper, build_schedulers
 from mvssl.engine.recompute import part_names, recomputed_parts
 from mvssl.errors import UserError
@@ -69,6 +69,7 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     part("log_level", lambda: check_log_level(plain.get("log_level", "INFO")))
     part("default_scope", lambda: check_scope(plain.get("default_scope")))
     part("env_cfg", lambda: Environment(**(plain.get("env_cfg") or {})))
+    part("train_cfg", lambda: _check_lengths(plain["train_cfg"]))
     part("compile", lambda: check_compile(plain.get("compile")))
     part("visualizer", lambda: try_visualizer(plain.get("visualizer")))
     dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
@@ -163,15 +164,14 @@ def _build_model(filled: dict[str, Any], cfg: Config) -> MultiView:
     return model
 
 
+def _check_lengths(cfg: dict[str, Any]) -> None:
+    check_lengths(cfg["max_epochs"], cfg.get("micro_batch_size"))
+
+
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     """What is wrong with micro-batches, and with small batches whose gradients are added up."""
     steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
-    problems: list[Problem] = []
-    epochs: Any = (cfg.get("train_cfg") or {}).get("max_epochs")
-    attempt("train_cfg", lambda: check_count("train_cfg", max_epochs=epochs), problems)
-    if micro is not None:
-        attempt("train_cfg", lambda: check_count("train_cfg", micro_batch_size=micro), problems)
     told = None
     if steps != 1 and micro is not None:
         told = (
@@ -186,7 +186,7 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
             f"large batch: leave it out, multiply train_dataloader.batch_size by {steps}, and give "
             f"train_cfg.micro_batch_size."
         )
-    return problems if told is None else [*problems, Problem("optim_wrapper", told)]
+    return [] if told is None else [Problem("optim_wrapper", told)]
 
 
 def _check_updates(cfg: dict[str, Any], steps: int) -> None:

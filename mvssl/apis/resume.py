@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from numpy.typing import NDArray
 from timm.layers import DropPath
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from mvssl.apis.adopted import adoptable
 from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import RunCheckpoint
 from mvssl.config.changes import Change, Rule, changes, plain_values
@@ -24,33 +26,20 @@ from mvssl.distributed import world_size
 from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.models import MultiView
+from mvssl.models.backbones.export import without_origin
+from mvssl.words import count
 
-__all__ = ["adopt", "compare_config", "compare_data", "compare_run", "described"]
+__all__ = [
+    "adopt",
+    "choose_seed",
+    "compare_config",
+    "compare_data",
+    "compare_run",
+    "described",
+    "read_adopted",
+    "without_sources",
+]
 
-# What the ``meta`` of a checkpoint must hold, and its options.
-KINDS: dict[str, type | UnionType] = {
-    "epoch": int,
-    "epoch_images": int,
-    "epoch_means": Mapping,
-    "iter": int,
-    "max_epochs": int,
-    "names": Tensor,
-    "options": Mapping,
-    "seconds": int | float,
-    "steps_per_epoch": int,
-    "stop_training": bool,
-    "values": Mapping,
-    "world_size": int,
-}
-OPTIONS: dict[str, type | UnionType] = {
-    "amp": bool,
-    "cfg_options": Mapping,
-    "config": str,
-    "data": str | None,
-    "folder": str,
-    "labels": bool,
-    "objective": str,
-}
 MOST = 4
 
 
@@ -78,41 +67,35 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
     }
 
 
-def stored(checkpoint: RunCheckpoint) -> Mapping[str, Any]:
-    """The ``meta`` of a checkpoint, with what :func:`described` put there.
+def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
+    """The seed of the run: the one given or 0, and of a resumed run the one that it began with.
 
     Raises:
-        UserError: something is not there, or of another kind.
+        UserError: another one is given for a resumed run.
     """
-    meta = checkpoint.content["meta"]
-    faults = _faults(meta, KINDS) or [
-        f"options.{name}" for name in _faults(meta["options"], OPTIONS)
-    ]
-    if faults:
+    if given is not None and not 0 <= given < 2**32:
+        raise UserError(f"--seed is a number from 0 to {2**32 - 1}, got {given}.")
+    if checkpoint is None:
+        return given or 0
+    began: int = checkpoint.content["meta"]["seed"]
+    if given not in (None, began):
         raise UserError(
-            f"{checkpoint.path} does not say what its run was (of its meta {', '.join(faults)} "
-            f"{'is' if len(faults) == 1 else 'are'} missing or of another kind): give an "
-            f"epoch_*.pth file that this version wrote, or load its weights by "
-            f"model.backbone.checkpoint."
+            f"{checkpoint.path} is of a run with seed {began}, which it keeps when it goes on: "
+            f"leave out --seed {given}, or start a new run without --resume."
         )
-    found: Mapping[str, Any] = meta
-    return found
-
-
-def _faults(found: Any, kinds: Mapping[str, type | UnionType]) -> list[str]:
-    held = found if isinstance(found, Mapping) else {}
-    return [name for name, kind in kinds.items() if not isinstance(held.get(name, ...), kind)]
+    return began
 
 
 def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOptions, list[str]]:
     """The options, with those that the run began with where nothing else is said now; a note.
 
     Raises:
-        UserError: the checkpoint does not say how its run began.
+        UserError: the checkpoint names what no file may.
     """
-    before = stored(checkpoint)["options"]
+    before = checkpoint.content["meta"]["options"]
     given = before["cfg_options"]
     again = {path: value for path, value in given.items() if path not in options.cfg_options}
+    again = adoptable(again, checkpoint.path)
     words = [f"{path}={value}" for path, value in again.items()]
     taken: dict[str, Any] = {"cfg_options": {**again, **options.cfg_options}}
     words = ["--cfg-options", *words] if words else []
@@ -134,6 +117,46 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     return replace(options, **taken), told
 
 
+def read_adopted(options: TrainOptions, said: TrainOptions, checkpoint: RunCheckpoint) -> Config:
+    """The config with what is said now and what was adopted.
+
+    Args:
+        options: all of it.
+        said: without what was adopted.
+        checkpoint: of the run.
+
+    Raises:
+        UserError: as :meth:`TrainOptions.read`; where what was adopted is put onto another config
+            than it was said of, that the run's own is to be given.
+    """
+    try:
+        return options.read()
+    except UserError as error:
+        began = checkpoint.content["meta"]["options"]
+        if options == said or _is_same_file(began, options):
+            raise
+        raise UserError(
+            f"{checkpoint.path} is of a run of another config, and what was said then does not fit "
+            f"this one: give {began['config']}, or start a new run without --resume. {error}"
+        ) from error
+
+
+def _is_same_file(began: Mapping[str, Any], options: TrainOptions) -> bool:
+    return Path(began["folder"], began["config"]).resolve() == Path(options.config).resolve()
+
+
+def without_sources(cfg: Config) -> Config:
+    """A copy of a config by which its backbone is built without the weights that it began with.
+
+    Those of the checkpoint take their place, and a file that they came from may be gone.
+    """
+    cfg = copy.deepcopy(cfg)
+    backbone = cfg.get("model", {}).get("backbone")
+    if isinstance(backbone, Mapping):
+        cfg.model.backbone = without_origin(backbone)
+    return cfg
+
+
 def compare_config(
     values: Mapping[str, Any], checkpoint: RunCheckpoint, options: TrainOptions
 ) -> Compared:
@@ -147,11 +170,11 @@ def compare_config(
     Raises:
         UserError: they differ in what must agree.
     """
-    meta = stored(checkpoint)
+    meta = checkpoint.content["meta"]
     found = changes(meta["values"], plain_values(values))
     refused = [change for change in found if change.rule is Rule.AGREES]
     if refused:
-        raise UserError(_refusal(refused, checkpoint, meta["options"]["config"], options))
+        raise UserError(_refusal(refused, checkpoint, options))
     notes = []
     for change in found:
         if change.rule is Rule.CHANGES:
@@ -164,9 +187,7 @@ def compare_config(
     return Compared(notes, frozenset(change.path for change in found))
 
 
-def _refusal(
-    refused: Sequence[Change], checkpoint: RunCheckpoint, began: str, options: TrainOptions
-) -> str:
+def _refusal(refused: Sequence[Change], checkpoint: RunCheckpoint, options: TrainOptions) -> str:
     listed = "; ".join(str(change) for change in refused[:MOST])
     more = f"; and {len(refused) - MOST} more" if len(refused) > MOST else ""
     paths = [change.path for change in refused]
@@ -180,8 +201,9 @@ def _refusal(
         said = ["--objective", options.objective, *said]
     if options.data is not None and any(path.startswith("train_dataloader") for path in paths):
         said = ["--data", str(options.data), *said]
-    if Path(began).resolve() != Path(options.config).resolve():
-        what = f"give {began}, the config that it was begun with"
+    began = checkpoint.content["meta"]["options"]
+    if not _is_same_file(began, options):
+        what = f"give {began['config']}, the config that it was begun with"
     elif said:
         what = f"leave out {' '.join(said)}"
     else:
@@ -198,7 +220,7 @@ def compare_data(dataset: ImageDataset, model: MultiView, checkpoint: RunCheckpo
     Raises:
         UserError: none is left; or the model keeps something for each image, and they are others.
     """
-    meta = stored(checkpoint)
+    meta = checkpoint.content["meta"]
     before, now = meta["names"].numpy(), _digests(dataset)
     if np.array_equal(before, now):
         return []
@@ -232,10 +254,10 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
     Raises:
         UserError: the run is to have fewer epochs than it has behind it.
     """
-    meta = stored(checkpoint)
+    meta = checkpoint.content["meta"]
     epochs, most = meta["epoch"], job.cfg.train_cfg.max_epochs
     images = meta["epoch_images"]
-    done = f"{_count(epochs, 'epoch')} behind it" + (
+    done = f"{count(epochs, 'epoch')} behind it" + (
         f" and {images} images of another" * (images > 0)
     )
     if epochs + (images > 0) > most:
@@ -243,7 +265,7 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
             f"{checkpoint.path} has {done}, and train_cfg.max_epochs={most}: give at least "
             f"{epochs + (images > 0)}, or the path of an earlier checkpoint."
         )
-    notes = [f"note: goes on from {checkpoint.path}, which has {done}, of {most}."]
+    notes = [f"note: goes on from {checkpoint.path}, which has {done}, of {count(most, 'epoch')}."]
     if epochs == most:
         notes.append("note: nothing is left to train; give train_cfg.max_epochs for more.")
     before, now = meta["world_size"], world_size()
@@ -253,7 +275,7 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
             if draws_in_training(job.model)
             else ""
         )
-        notes.append(f"note: goes on with {_count(now, 'process')}, was with {before}{drawn}.")
+        notes.append(f"note: goes on with {count(now, 'process')}, was with {before}{drawn}.")
     return notes
 
 
@@ -263,11 +285,6 @@ def draws_in_training(model: nn.Module) -> bool:
     dropped = [part.p for part in parts if isinstance(part, _DropoutNd)]
     dropped += [part.drop_prob or 0.0 for part in parts if isinstance(part, DropPath)]
     return any(dropped)
-
-
-def _count(number: int, noun: str) -> str:
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def _digests(dataset: ImageDataset) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,9 +18,24 @@ from mvssl import signals
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
-from mvssl.apis.resume import adopt, compare_config, compare_data, compare_run, described
+from mvssl.apis.resume import (
+    adopt,
+    choose_seed,
+    compare_config,
+    compare_data,
+    compare_run,
+    described,
+    read_adopted,
+    without_sources,
+)
 from mvssl.apis.workdir import WorkDir
-from mvssl.checkpoint import RunCheckpoint, check_optimizer, check_weights, intact_checkpoint
+from mvssl.checkpoint import (
+    RunCheckpoint,
+    check_optimizer,
+    check_weights,
+    intact_checkpoint,
+    latest_checkpoint,
+)
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks
 from mvssl.engine import Job, Runner
@@ -73,7 +88,7 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
                 show_plan(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = place.make(checkpoint)
-        watch.remains = lambda: _what_is_left(work_dir)
+        watch.remains = lambda: _what_is_left(work_dir, latest_checkpoint)
         with told_before(), _telling_what_is_left(work_dir):
             runner = Runner(job, work_dir, checkpoint, options.launcher)
         del checkpoint  # the runner lets go of it when it has been read
@@ -91,12 +106,14 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     said, notes, changed = options, list[str](), frozenset[str]()
     if checkpoint is not None:
         options, notes = adopt(said, checkpoint)
-    cfg = options.read()
-    if checkpoint is not None:
+        cfg = read_adopted(options, said, checkpoint)
         told, changed = compare_config(cfg.to_dict(), checkpoint, said)
         notes += told
+    else:
+        cfg = options.read()
     seed_everything(seed)
-    job = prepare(cfg, options.config, seed)
+    job = prepare(without_sources(cfg) if checkpoint else cfg, options.config, seed)
+    job = replace(job, cfg=cfg)
     if checkpoint is not None:
         notes = [*compare_run(job, checkpoint), *notes]
         notes += compare_data(job.dataset, job.model, checkpoint)
@@ -137,40 +154,21 @@ def _telling_what_is_left(work_dir: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_left(work_dir)) from error
     except WriteError as error:
-        raise UserError(f"{error} Of this run, {_what_is_left(work_dir)}.") from error
+        raise UserError(f"{error} What is saved: {_what_is_left(work_dir)}.") from error
     except OSError as error:
         if error.errno not in DISK_FAULTS and work_dir.is_dir():
             raise
         raise UserError(
             f"Cannot write into the work dir {work_dir}: {error.strerror}. Make room, or choose "
-            f"another folder. Of this run, {_what_is_left(work_dir)}."
+            f"another folder. What is saved: {_what_is_left(work_dir)}."
         ) from error
 
 
-def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
-    """The seed of the run: the one given or 0, and of a resumed run the one that it began with.
-
-    Raises:
-        UserError: another one is given for a resumed run.
-    """
-    meta = None if checkpoint is None else checkpoint.content["meta"]
-    began = meta.get("seed") if isinstance(meta, dict) else None
-    if given is not None and not 0 <= given < 2**32:
-        raise UserError(f"--seed is a number from 0 to {2**32 - 1}, got {given}.")
-    if checkpoint is None or not isinstance(began, int):
-        return given or 0
-    if given not in (None, began):
-        raise UserError(
-            f"{checkpoint.path} is of a run with seed {began}, which it keeps when it goes on: "
-            f"leave out --seed {given}, or start a new run without --resume."
-        )
-    return began
-
-
-def _what_is_left(work_dir: Path) -> str:
+def _what_is_left(work_dir: Path, find: Callable[[Path], Path | None] = intact_checkpoint) -> str:
+    """End of a sentence; who has no time to read whole files gives ``latest_checkpoint``."""
     if not work_dir.is_dir():
         return f"nothing is left: the folder {work_dir} is gone"
-    last = intact_checkpoint(work_dir)
+    last = find(work_dir)
     if last is None:
         return f"nothing was saved in {work_dir} yet"
     return f"--resume goes on from the last checkpoint, {last}"

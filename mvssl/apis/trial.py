@@ -13,11 +13,12 @@ from torch.utils.data import default_collate
 from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine.loop import total_loss
-from mvssl.errors import UserError, in_words, shown
+from mvssl.errors import UserError
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
 from mvssl.views.view import NUM_CHANNELS
+from mvssl.words import in_words, shown
 
 __all__ = ["check_views", "try_sample"]
 

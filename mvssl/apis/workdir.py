@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, get_args
 
 from mvssl.apis.lock import Lock
+from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import (
     RunCheckpoint,
     checkpoints_in,
@@ -18,25 +18,12 @@ from mvssl.checkpoint import (
 from mvssl.distributed import on_all_ranks, on_first_rank
 from mvssl.errors import DamageError, UserError
 from mvssl.files import WriteError, clear_leftovers
+from mvssl.run_files import LATEST, SUMMARY, Kind, numbered
 
 __all__ = ["WorkDir", "config_name", "holds_run"]
 
 ROOT = Path("work_dirs")
-TRACES = ("summary.json", "last_checkpoint")
 SET_ASIDE = "set_aside"
-
-
-class RunPlace(Protocol):
-    """The options that say where a run is."""
-
-    @property
-    def config(self) -> str: ...
-    @property
-    def work_dir(self) -> str | None: ...
-    @property
-    def resume(self) -> bool | str: ...
-    @property
-    def dry_run(self) -> bool: ...
 
 
 def config_name(config: str | Path) -> str:
@@ -55,7 +42,7 @@ def holds_run(folder: Path) -> bool:
     One that was stopped before its first checkpoint leaves only a log and figures, which the next
     run may write over.
     """
-    traces = any((folder / name).exists() for name in TRACES)
+    traces = any((folder / name).exists() for name in (SUMMARY, LATEST))
     return traces or latest_checkpoint(folder) is not None
 
 
@@ -74,7 +61,7 @@ class WorkDir:
             being written by one. Nothing has been written then.
     """
 
-    def __init__(self, options: RunPlace) -> None:
+    def __init__(self, options: TrainOptions) -> None:
         self.options = options
         self._lock: Lock | None = None
         self._folder: Path | None = None
@@ -156,7 +143,7 @@ class WorkDir:
         return folder
 
 
-def _known_folder(options: RunPlace) -> Path | None:
+def _known_folder(options: TrainOptions) -> Path | None:
     """Where the outputs go, as far as it is known from the beginning."""
     if isinstance(options.resume, str):
         checkpoint = Path(options.resume)
@@ -232,12 +219,12 @@ def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> None:
     Those that stay are of one course of training, so that the newest is the furthest.
     """
     meta = checkpoint.content["meta"]
-    reached = {"epoch": meta["epoch"], "iter": meta["iter"]}
-    later = []
-    for path in checkpoints_in(folder):
-        match = re.fullmatch(r"(epoch|iter)_(\d+)", path.stem)
-        if match and int(match[2]) > reached[match[1]]:
-            later.append(path)
+    later = [
+        path
+        for kind in get_args(Kind)
+        for number, path in numbered(folder, kind).items()
+        if number > meta[kind]
+    ]
     if not later:
         return
     aside = _new_folder(folder, SET_ASIDE)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mvssl.errors import UserError, either, shown
+from mvssl.errors import UserError
+from mvssl.words import either, shown
 
 __all__ = ["check_chain", "check_file"]
 

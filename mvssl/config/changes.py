@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mvssl.config.components import default_at
+from mvssl.words import shown
+
 __all__ = ["RULES", "Change", "Rule", "changes", "plain_values"]
 
 
@@ -92,12 +95,22 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in {**before, **now}:
             inner = f"{where}.{key}" if where else str(key)
-            yield from _differences(before.get(key, NOTHING), now.get(key, NOTHING), inner)
+            old, new = before.get(key, NOTHING), now.get(key, NOTHING)
+            if NOTHING not in (old, new) or not _is_default(where, now, key, (old, new)):
+                yield from _differences(old, new, inner)
     elif _listed(before) and _listed(now) and len(before) == len(now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _differences(old, new, f"{where}.{number}")
     elif before != now and {_absent(before), _absent(now)} != {True}:
         yield where, before, now
+
+
+def _is_default(where: str, node: Mapping[str, Any], key: str, values: Sequence[Any]) -> bool:
+    """Whether an argument that is said in one of two configs alone is what a component takes
+    where nothing is said.
+    """
+    said = next(value for value in values if value is not NOTHING)
+    return bool(plain_values(default_at(where, node, key)) == said)
 
 
 def _listed(value: Any) -> bool:
@@ -129,11 +142,8 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
-def _shown(value: Any, most: int = 60) -> str:
-    if value is NOTHING:
-        return "not there"
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def _shown(value: Any) -> str:
+    return "not there" if value is NOTHING else shown(value, 60)
 
 
 def plain_values(value: Any) -> Any:

@@ -11,9 +11,10 @@ from mmengine.runner import IterBasedTrainLoop
 from mvssl.config.components import takes_anything, target_of
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
-from mvssl.errors import LIST_ITEM, UserError, near_names, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.registry import public_name
+from mvssl.words import LIST_ITEM, near_names, shown
 
 __all__ = [
     "Problem",
@@ -132,18 +133,24 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
         elif key in parameters and (told := _misfit(f"{where}.{key}", node[key], parameters[key])):
             given = f"{shown(node[key])}{unquoted(node[key])}"
             problems.append(f"{where}.{key}: {name} takes {told} here, got {given}.")
-    required = [
-        key
-        for key, p in parameters.items()
-        if p.default is inspect.Parameter.empty
-        and not anything
-        and key not in slot.filled
-        and (key not in node or _absent(node[key], f"{where}.{key}", p))
-    ]
-    if required:
-        listed = ", ".join(f"'{key}'" for key in required)
+    missing = [] if anything else _missing(where, node, slot, parameters)
+    if missing:
+        listed = ", ".join(f"'{key}'" for key in missing)
         problems.append(f"{where}: {name} needs {listed}, which the config does not give.")
     return problems
+
+
+def _missing(
+    where: str, node: Mapping[str, Any], slot: Slot, parameters: Mapping[str, inspect.Parameter]
+) -> list[str]:
+    """Arguments without a default that neither the config nor anything else gives."""
+    return [
+        key
+        for key, one in parameters.items()
+        if one.default is inspect.Parameter.empty
+        and key not in slot.filled
+        and (key not in node or _absent(node[key], f"{where}.{key}", one))
+    ]
 
 
 def _misfit(where: str, value: Any, parameter: inspect.Parameter) -> str | None:
@@ -158,16 +165,12 @@ def _absent(value: Any, where: str, parameter: inspect.Parameter) -> bool:
 
 def _unsupported(where: str, node: Mapping[str, Any], target: Callable[..., Any]) -> list[str]:
     """What mmengine has and a run of mvssl has not."""
-    by_epoch = node.get("by_epoch", True)
-    if where == "train_cfg":
-        epochs = node.get("max_epochs")
-        if isinstance(epochs, int) and epochs < 1:
-            return [f"train_cfg.max_epochs: a run has at least 1 epoch, got {epochs}."]
-        if not by_epoch or (isinstance(target, type) and issubclass(target, IterBasedTrainLoop)):
-            return [
-                "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
-                "max_epochs."
-            ]
+    by_iters = isinstance(target, type) and issubclass(target, IterBasedTrainLoop)
+    if where == "train_cfg" and (by_iters or not node.get("by_epoch", True)):
+        return [
+            "train_cfg: a run is counted in epochs, so that it can be resumed; give only "
+            "max_epochs."
+        ]
     views = node.get("data_preprocessor")
     if where == "model" and views is None and "data_preprocessor" in parameters_of(target):
         return [

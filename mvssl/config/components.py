@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mvssl.config.slots import Slot, slot_of
-from mvssl.errors import UserError, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
+from mvssl.words import shown
 
 __all__ = [
     "accepted_arguments",
+    "default_at",
     "needs_type",
     "takes_anything",
     "takes_text",
@@ -33,6 +35,14 @@ def takes_text(where: str, node: Mapping[str, Any], key: str) -> bool:
     """Whether argument ``key`` of the component at path ``where`` is a text and nothing else."""
     parameter = (_parameters_at(where, node) or {}).get(key)
     return parameter is not None and parameter.annotation in ("str", str)
+
+
+def default_at(where: str, node: Mapping[str, Any], key: str) -> Any:
+    """What argument ``key`` of the component at path ``where`` is if it is not given;
+    ``inspect.Parameter.empty`` where that is not known.
+    """
+    parameter = (_parameters_at(where, node) or {}).get(key)
+    return inspect.Parameter.empty if parameter is None else parameter.default
 
 
 def _parameters_at(where: str, node: Mapping[str, Any]) -> Mapping[str, inspect.Parameter] | None:

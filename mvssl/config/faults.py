@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mvssl.config.checks import Problem
-from mvssl.errors import ComponentError, UserError, in_words
+from mvssl.errors import ComponentError, UserError
+from mvssl.words import in_words
 
 __all__ = ["as_user_error", "attempt"]
 

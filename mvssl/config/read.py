@@ -17,7 +17,8 @@ from mvssl.config.components import accepted_arguments, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import TOP_LEVEL
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
+from mvssl.words import near_names
 
 __all__ = ["load_config", "parse_options", "without_delete"]
 
@@ -46,7 +47,7 @@ def load_config(
     check_chain(file)
     cfg = _read(file)
     if objective == "er":
-        if "er_head" not in cfg or "model" not in cfg:
+        if not all(isinstance(cfg.get(name), Mapping) for name in ("er_head", "model")):
             raise UserError(
                 f"{path} has no er_head to put in the place of model.head: add er_head = "
                 f"dict(type='ERHead', ...) beside its model."

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mvssl.config.components import accepted_arguments
-from mvssl.errors import either
+from mvssl.words import either
 
 __all__ = ["elsewhere"]
 

@@ -6,12 +6,13 @@ import logging
 import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mvssl.arguments import check_choice, check_count
-from mvssl.errors import UserError, near_names, shown
+from mvssl.errors import UserError
+from mvssl.words import near_names, shown
 
-__all__ = ["Environment", "ProcessGroup", "Processes", "check_log_level", "check_scope"]
+__all__ = ["Environment", "Processes", "check_log_level", "check_scope"]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -23,7 +24,7 @@ class Environment:
     Attributes:
         cudnn_benchmark: let cuDNN try which of its algorithms is the fastest.
         mp_cfg: of :class:`Processes`.
-        dist_cfg: of :class:`ProcessGroup`.
+        dist_cfg: None, for the backend follows from the device.
         resource_limit: least number of files that may be open.
     """
 
@@ -35,6 +36,11 @@ class Environment:
     def __post_init__(self) -> None:
         check_count("env_cfg", resource_limit=self.resource_limit)
         Processes(**(self.mp_cfg or {}))
+        if self.dist_cfg:
+            raise UserError(
+                "env_cfg: dist_cfg has no effect, since the backend follows from the device (nccl "
+                "on GPUs, gloo on CPUs): leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,6 @@ class Processes:
         known = multiprocessing.get_all_start_methods()
         check_choice("env_cfg.mp_cfg", "mp_start_method", self.mp_start_method, known)
         check_count("env_cfg.mp_cfg", 0, opencv_num_threads=self.opencv_num_threads)
-
-
-@dataclass(frozen=True)
-class ProcessGroup:
-    """``env_cfg.dist_cfg``, as OpenMMLab has it; ours follows the device."""
-
-    backend: Literal["nccl", "gloo"] = "nccl"
 
 
 def check_log_level(level: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mvssl import registry
-from mvssl.config.settings import Environment, Processes, ProcessGroup
+from mvssl.config.settings import Environment, Processes
 from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
 from mvssl.views import Preprocessor
@@ -145,7 +145,6 @@ SLOTS = (
     Slot(r"compile", None, torch.compile, filled=("model",), optional=True, also=(bool,)),
     Slot(r"env_cfg", None, Environment, optional=True),
     Slot(r"env_cfg\.mp_cfg", None, Processes, optional=True),
-    Slot(r"env_cfg\.dist_cfg", None, ProcessGroup, optional=True),
 )
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mvssl.arguments import is_integer, is_number
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
+from mvssl.words import in_words
 
 SPLITS: Final = ("train", "test", "all")
 

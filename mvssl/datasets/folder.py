@@ -16,6 +16,7 @@ from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
+from mvssl.words import some
 
 LEAST_CROP = 0.01
 _TEST_FOLDERS = ("test", "val")  # the first that is there is the test split
@@ -67,12 +68,7 @@ class ImageFolder(ImageDataset):
         check_split(split, test_fraction)
         check_size(size)
         check_seed("ImageFolder", seed=seed)
-        if per_class is not None and not (is_integer(per_class) and per_class >= 1):
-            raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-        if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
-            raise UserError(
-                f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
-            )
+        _check_share(per_class, crop_pct)
         limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         check_count("ImageFolder", at_most=2**53, **limits)
         self.root = Path(root).expanduser()
@@ -144,6 +140,15 @@ class ImageFolder(ImageDataset):
         return np.array(labels, dtype=np.int64), classes
 
 
+def _check_share(per_class: int | None, crop_pct: float) -> None:
+    if per_class is not None and not (is_integer(per_class) and per_class >= 1):
+        raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
+    if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
+        raise UserError(
+            f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
+        )
+
+
 def _find(root: Path) -> Found:
     if not root.exists():
         raise UserError(
@@ -168,17 +173,12 @@ def _left_out(root: Path, found: Found) -> list[str]:
     """What a user may have taken for images, in a sentence each."""
     notes = []
     if found.runs:
-        places = _some([str(root / run) for run in found.runs])
+        places = some([str(root / run) for run in found.runs])
         notes.append(f"pictures that training runs wrote are no images: left out in {places}")
     if found.odd:
-        named = _some([f"{root / name} is {kind}" for name, kind in found.odd.items()])
+        named = some([f"{root / name} is {kind}" for name, kind in found.odd.items()])
         notes.append(f"what is no regular file is left out: {named}")
     return notes
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _test_folder(root: Path, parts: list[list[str]]) -> str | None:

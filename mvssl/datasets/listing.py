@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from mvssl.intake import kind_of_file
+from mvssl.run_files import BACKBONE, LATEST, LOG, PICTURES, SUMMARY
 
 __all__ = ["ENDINGS", "Found", "find_images"]
 
 ENDINGS: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Endings of the files that count as images, in any case."""
 
-# By these a folder that a run wrote into is known: one of the first, or one each of the others.
-_POINTER: Final = "last_checkpoint"
-_RECORDS: Final = {"train.log", "summary.json", "backbone.safetensors"}
-_PICTURES: Final = {"views.png", "curves.png"}
+# With a picture, or LATEST alone, one of these makes a folder known that a run wrote into.
+_RECORDS: Final = {LOG, SUMMARY, BACKBONE}
 _WORK_DIRS: Final = "work_dirs"  # where runs are by default, whatever is left of them
 
 
@@ -62,7 +61,7 @@ def find_images(root: Path) -> Found:
             found.runs.append(below.rstrip("/"))
             if below:
                 continue
-            written = _PICTURES
+            written = PICTURES
         if _WORK_DIRS in folders:
             folders = folders - {_WORK_DIRS}
             found.runs.append(f"{below}{_WORK_DIRS}")
@@ -87,4 +86,4 @@ def _is(question: Callable[[], bool]) -> bool:
 
 def _holds_run(names: Set[str]) -> bool:
     """Whether a folder with files of these names is one that a run wrote into."""
-    return _POINTER in names or (not names.isdisjoint(_RECORDS) and not names.isdisjoint(_PICTURES))
+    return LATEST in names or (not names.isdisjoint(_RECORDS) and not names.isdisjoint(PICTURES))

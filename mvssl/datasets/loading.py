@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
+import os
 import re
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
+from weakref import WeakSet
 
 from torch.utils.data import DataLoader
 
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
+from mvssl.words import in_words
 
 __all__ = ["TIMEOUT", "WatchedLoader", "watched_workers"]
 
@@ -25,6 +29,8 @@ _OWN_ERRORS = "mvssl.errors."
 _NO_MEMORY = ("shared memory", "Bus error", "torch_", "/dev/shm", "ancdata", "allocate memory")
 _FEWER = "--cfg-options train_dataloader.num_workers"
 
+_workers: WeakSet[BaseProcess] = WeakSet()
+
 
 class WatchedLoader(DataLoader[Any]):
     """A DataLoader that ends with a UserError, whatever happens in its workers.
@@ -33,29 +39,26 @@ class WatchedLoader(DataLoader[Any]):
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        before = multiprocessing.active_children()
         late = threading.Event()
+        batches: Any = None
 
         def give_up() -> None:
             late.set()
-            _kill([one for one in multiprocessing.active_children() if one not in before])
+            # Workers that stay wait for their loader's next epoch in its own iterator.
+            _kill(getattr(batches or self._iterator, "_workers", []))
 
         try:
-            batches = super().__iter__()
+            with _watch(self.timeout, give_up):
+                batches = super().__iter__()
+            _workers.update(getattr(batches, "_workers", []))
+            # What is registered last comes first: before all that waits for workers.
+            atexit.unregister(_wake)
+            atexit.register(_wake)
             while True:
-                # Torch's own timeout ends before a batch is taken out of shared memory, for which
-                # it asks the worker that made it.
-                watch = threading.Timer(self.timeout + _SLACK, give_up) if self.timeout else None
-                if watch:
-                    watch.daemon = True
-                    watch.start()
-                try:
-                    batch = next(batches)
-                except StopIteration:
+                with _watch(self.timeout, give_up):
+                    batch = next(batches, None)
+                if batch is None:
                     return
-                finally:
-                    if watch:
-                        watch.cancel()
                 yield batch
         except Exception as error:
             if "timed out" in str(error):
@@ -63,6 +66,33 @@ class WatchedLoader(DataLoader[Any]):
             if late.is_set():
                 raise UserError(_hangs(self.timeout)) from error
             raise UserError(_told(error)) from error
+
+
+@contextmanager
+def _watch(timeout: float, give_up: Callable[[], None]) -> Iterator[None]:
+    """Give up what takes longer than a timeout; 0: wait.
+
+    Torch's own timeout ends before a batch is taken out of shared memory, for which it asks the
+    worker that made it.
+    """
+    if not timeout:
+        yield
+        return
+    watch = threading.Timer(timeout + _SLACK, give_up)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _wake() -> None:
+    """Let workers that were stopped end with the process, which would wait for them."""
+    for worker in _workers:
+        with suppress(OSError):
+            if worker.pid and worker.is_alive():
+                os.kill(worker.pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from mvssl.errors import UserError, either, in_words, near_names
+from mvssl.errors import UserError
 from mvssl.models import MultiView
+from mvssl.words import either, in_words, near_names
 
 __all__ = ["check_compile", "compile_embed", "compile_fault"]
 

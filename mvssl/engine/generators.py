@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-__all__ = ["generator_states", "seed_everything", "seed_loader", "set_generator_states"]
+__all__ = [
+    "check_generator_states",
+    "generator_states",
+    "seed_everything",
+    "seed_loader",
+    "set_generator_states",
+]
 
 
 def seed_everything(seed: int) -> None:
@@ -20,7 +26,9 @@ def seed_everything(seed: int) -> None:
 
 
 def generator_states() -> dict[str, Any]:
-    """Of Python, NumPy, and torch on the CPU and on all GPUs, as tensors and plain containers."""
+    """Of Python, NumPy, and torch on the CPU and on this process's GPU, as tensors and plain
+    containers; None where it uses none.
+    """
     version, numbers, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -33,7 +41,7 @@ def generator_states() -> dict[str, Any]:
             cached,
         ],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
     }
 
 
@@ -44,10 +52,22 @@ def set_generator_states(states: dict[str, Any]) -> None:
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available():
-        present = torch.cuda.device_count()
-        for number, state in enumerate(states["cuda"][:present]):
-            torch.cuda.set_rng_state(state, number)
+    device = states["cuda"]
+    if torch.cuda.is_available() and device is not None:
+        torch.cuda.set_rng_state(device)
+
+
+def check_generator_states(states: dict[str, Any]) -> None:
+    """Set them and put back what was, so that states that are none fail now.
+
+    Raises:
+        AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError: they are none.
+    """
+    before = generator_states()
+    try:
+        set_generator_states(states)
+    finally:
+        set_generator_states(before)
 
 
 def seed_loader(loader: DataLoader[Any]) -> None:

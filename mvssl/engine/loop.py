@@ -34,7 +34,7 @@ from mvssl.models.multiview import Monitor
 from mvssl.models.record import Embeddings
 from mvssl.registry import LOOPS
 
-__all__ = ["Embedder", "TrainLoop", "distribute", "total_loss"]
+__all__ = ["Embedder", "TrainLoop", "check_lengths", "distribute", "total_loss"]
 
 
 class Embedder(nn.Module):
@@ -103,9 +103,7 @@ class TrainLoop(BaseLoop):
         micro_batch_size: int | None = None,
     ) -> None:
         super().__init__(runner, dataloader)
-        check_count("train_cfg", max_epochs=max_epochs)
-        if micro_batch_size is not None:
-            check_count("train_cfg", micro_batch_size=micro_batch_size)
+        check_lengths(max_epochs, micro_batch_size)
         self.max_epochs = max_epochs
         self.micro_batch_size = micro_batch_size
         self.epoch = 0
@@ -229,6 +227,17 @@ class TrainLoop(BaseLoop):
                     value = pull(network, piece, record)
                 value.backward()
         set_random_state(after)
+
+
+def check_lengths(max_epochs: int, micro_batch_size: int | None = None) -> None:
+    """That a loop can be of these numbers.
+
+    Raises:
+        UserError: one is no positive integer.
+    """
+    check_count("train_cfg", max_epochs=max_epochs)
+    if micro_batch_size is not None:
+        check_count("train_cfg", micro_batch_size=micro_batch_size)
 
 
 def outside(network: nn.Module, model: MultiView) -> Iterator[nn.Parameter]:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mvssl.arguments import check_count, check_fraction, check_not_negative
-from mvssl.engine.optim_options import check_optim_wrapper
+from mvssl.engine.optim_options import check_optim_wrapper, check_scheduler
 from mvssl.errors import UserError
 from mvssl.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -185,8 +185,14 @@ def build_schedulers(
         optim_wrapper: the optimiser, or mmengine's wrapper of it.
         total_iters: iterations of the run.
         iters_per_epoch: iterations of an epoch.
+
+    Raises:
+        UserError: a number is out of its range, or one waits for validation.
     """
     members = cfg if isinstance(cfg, Sequence) else [] if cfg is None else [cfg]
+    for member in members:
+        if isinstance(member, Mapping):
+            check_scheduler(member)
     return [
         member
         if isinstance(member, _ParamScheduler)

@@ -17,7 +17,7 @@ from mvssl.arguments import (
 )
 from mvssl.errors import UserError
 
-__all__ = ["check_optim_wrapper", "check_option"]
+__all__ = ["check_optim_wrapper", "check_option", "check_scheduler"]
 
 OPTIMIZER = "optim_wrapper.optimizer"
 
@@ -49,6 +49,30 @@ OPTIONS: dict[str, Callable[..., None]] = {
     "trust_coeff": partial(check_positive, at_least=1e-8, at_most=1e3),
     "weight_decay": RATE,
 }
+
+
+# What mmengine's schedules call theirs; a rate is never negative.
+SCHEDULES: dict[str, Callable[..., None]] = {
+    "T_max": check_count,
+    "eta_max": RATE,
+    "eta_min": RATE,
+    "eta_min_ratio": check_fraction,
+    "gamma": partial(check_positive, at_most=1e3),
+    "power": partial(check_not_negative, at_most=1e3),
+    "step_size": check_count,
+}
+
+
+def check_scheduler(cfg: Mapping[str, Any]) -> None:
+    """Raises a UserError where a schedule has a number out of its range or waits for validation."""
+    if str(cfg.get("type")).startswith("ReduceOnPlateau"):
+        raise UserError(
+            f"param_scheduler: {cfg['type']} waits for a validation loop, which a run has not: "
+            f"give a schedule of the run's length, such as dict(type='WarmupCosineLR')."
+        )
+    for name, check in SCHEDULES.items():
+        if cfg.get(name) is not None:
+            check("param_scheduler", **{name: cfg[name]})
 
 
 def check_option(name: str, value: Any) -> None:

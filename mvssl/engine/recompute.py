@@ -8,8 +8,9 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
 from mvssl.models import MultiView
+from mvssl.words import near_names
 
 __all__ = ["part_names", "recompute", "recomputed_parts"]
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mvssl.datasets import ImageDataset
+from mvssl.engine.agreement import Agreed
 from mvssl.engine.history import History
 from mvssl.engine.scalars import RunScalars
 from mvssl.engine.watch import Watch
@@ -96,6 +97,13 @@ class Run(Protocol):
     @property
     def history(self) -> History:
         """Curves of the run."""
+
+    @property
+    def agreed(self) -> Agreed:
+        """What all processes know alike after the step that runs now.
+
+        To be asked in ``after_train_iter``; the answer is exchanged once in a step.
+        """
 
     @property
     def scalars(self) -> RunScalars:

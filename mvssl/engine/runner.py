@@ -6,41 +6,39 @@ import logging
 import os
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
-from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner as MMRunner
 from torch import nn
 
 from mvssl import checkpoint as checkpoints
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.distributed import broadcast_, on_first_rank, rank, world_size
+from mvssl.distributed import broadcast_, on_first_rank
+from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.compiled import compile_embed
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
-from mvssl.engine.log import LOG, PrintableRecords, own_files
+from mvssl.engine.log import Forgiving, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute
-from mvssl.engine.position import hook_states, load_hook_states, load_shares, shares
 from mvssl.engine.recompute import part_names, recompute
-from mvssl.engine.records import Forgiving, TensorboardVisBackend
-from mvssl.engine.resume import load_optimizer, replay
+from mvssl.engine.resume import content_of_run, resume_run, shares_of_run, take_weights
 from mvssl.engine.scalars import RunScalars
-from mvssl.errors import UserError, in_words, printable
+from mvssl.engine.tensorboard import TensorboardVisBackend
+from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.run_files import CURVES, LATEST, LOG
+from mvssl.words import printable
 
 __all__ = ["Runner"]
-
-# What reading something of another kind raises.
-CONTENT_ERRORS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-# Parts of a config from which rates follow.
-COURSE = ("optim_wrapper.optimizer", "param_scheduler")
 
 
 class Runner(MMRunner):
@@ -66,7 +64,12 @@ class Runner(MMRunner):
         history: curves of the run.
         scalars: collects what hooks and the model report.
         epoch_means: means of the scalars over the last whole epoch.
+        agreement: makes known to all processes who asks to stop, and that it is time to save.
         calling: the method of a hook that is running, for the message where it fails.
+        stored: what checkpoints hold of the run beside, in their ``meta``.
+        changed: config values that are not those of the checkpoint, by path.
+        curves_file: tries to write what the visualizer shows.
+        seconds_before: of ``seconds``, those before a resume.
         seconds: that the run took so far, evaluation and the time before a resume included.
     """
 
@@ -89,12 +92,13 @@ class Runner(MMRunner):
         self.checkpoint = checkpoint
         self.train_set = job.dataset
         self.calling: str | None = None
+        self.agreement = StepAgreement()
         self.stored, self.changed = job.stored, job.changed
-        self._curves_file = Forgiving("what the visualizer shows")
-        self._seconds_before = 0.0
+        self.curves_file = Forgiving("what the visualizer shows")
+        self.seconds_before = 0.0
         self._since: float | None = None
-        if rank() == 0:  # mmengine opens these by their names
-            own_files(work_dir, (LOG, checkpoints.LATEST))
+        # mmengine opens these by their names.
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -147,10 +151,15 @@ class Runner(MMRunner):
         Forgiving(LOG).watch(logger)
         return logger
 
+    @cached_property
+    def config_text(self) -> str:
+        """The config as a file; to format it takes longer than to write a small checkpoint."""
+        return str(self.cfg.pretty_text)
+
     def dump_config(self) -> None:
         if self.rank == 0:
             path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.cfg.pretty_text.encode())
+            write_bytes_atomically(path, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -165,15 +174,17 @@ class Runner(MMRunner):
 
     def call_hook(self, fn_name: str, **arguments: Any) -> None:
         if fn_name == "before_train_epoch":
+            self.agreement.begin()
             # Dropout, drop-path and the like differ between processes and repeat after a resume.
             seed_everything(self.seed + 1_000_003 * (self.epoch + 1) + 7919 * self.rank)
         # mmengine's own would turn a TypeError in a hook into one without its traceback.
+        caller = self.calling  # a hook that saves calls those of the saving
         for hook in self.hooks:
             method = getattr(hook, fn_name, None)
             if method is not None:
                 self.calling = f"{type(hook).__name__}.{fn_name}"
                 method(self, **arguments)
-        self.calling = None
+        self.calling = caller
 
     @property
     def position(self) -> int:
@@ -184,9 +195,13 @@ class Runner(MMRunner):
         return self.train_loop.length
 
     @property
+    def agreed(self) -> Agreed:
+        return self.agreement.after(self.iter)
+
+    @property
     def seconds(self) -> float:
         running = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self._seconds_before + running
+        return self.seconds_before + running
 
     def train(self) -> nn.Module:
         self._since = time.perf_counter()
@@ -195,19 +210,20 @@ class Runner(MMRunner):
             self.call_hook("before_run")
             self.make_ready()
             if self.checkpoint is not None:
-                self.resume_from(self.checkpoint)
+                resume_run(self, self.checkpoint)
                 self.checkpoint = None  # it holds the weights once more
             self.optim_wrapper.initialize_count_status(self.model, loop.iter, loop.max_iters)
             compile_embed(self.model, self.cfg.get("compile"))
             loop.run()
+            self.agreement.settle()
             self.call_hook("after_run")
             return self.model
         finally:
             for hook in self.hooks:
                 if isinstance(hook, ProgressHook):
                     hook.stop()
-            self._curves_file.attempt(self.visualizer.close)
-            self._seconds_before, self._since = self.seconds, None
+            self.curves_file.attempt(self.visualizer.close)
+            self.seconds_before, self._since = self.seconds, None
 
     def make_ready(self) -> None:
         """Draw the weights, the same on all processes."""
@@ -220,7 +236,7 @@ class Runner(MMRunner):
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
         self.history.add(step, scalars)
         if self.rank == 0:
-            self._curves_file.attempt(self.visualizer.add_scalars, scalars, step)
+            self.curves_file.attempt(self.visualizer.add_scalars, scalars, step)
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
@@ -269,48 +285,17 @@ class Runner(MMRunner):
         self, name: str, epoch: int, steps: int, images: int, folder: Path | None = None
     ) -> Path:
         path = (folder or Path(self.work_dir)) / name
-        own, hooks = shares(self.model, self.optim_wrapper, self.scalars), hook_states(self.hooks)
+        own = shares_of_run(self)
 
         def write() -> None:
-            content = {**self._content(epoch, steps, images), **own, "hooks": hooks}
+            content = {**content_of_run(self, epoch, steps, images), **own}
             self.call_hook("before_save_checkpoint", checkpoint=content)
             checkpoints.save_checkpoint(content, path)
-            write_bytes_atomically(path.with_name(checkpoints.LATEST), str(path).encode())
+            write_bytes_atomically(path.with_name(LATEST), os.fsencode(path.name))
 
         on_first_rank(write)  # no process goes on where it could not be written
+        self.agreement.saved()
         return path
-
-    def _content(self, epoch: int, steps: int, images: int) -> dict[str, Any]:
-        """What all processes have alike.
-
-        Args:
-            epoch: whole epochs.
-            steps: iterations in all.
-            images: of the epoch that is not over, over all processes.
-        """
-        return {
-            "meta": {
-                **self.stored,
-                "epoch": epoch,
-                "iter": steps,
-                "epoch_images": images,
-                "world_size": world_size(),
-                "max_epochs": self.max_epochs,
-                "steps_per_epoch": len(self.train_dataloader),
-                "seed": self.seed,
-                "config": self.cfg.pretty_text,
-                "epoch_means": self.epoch_means,
-                "seconds": self.seconds,
-                "stop_training": self.train_loop.stop_training,
-            },
-            "state_dict": self.model.state_dict(),
-            "optimizer": self.optim_wrapper.state_dict(),
-            "param_schedulers": [s.state_dict() for s in self.param_schedulers or []],
-            "history": self.history.state_dict(),
-            "message_hub": {
-                name: list(buffer.data) for name, buffer in self.message_hub.log_scalars.items()
-            },
-        }
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
         content = checkpoints.load_checkpoint(filename)
@@ -319,61 +304,8 @@ class Runner(MMRunner):
                 f"{filename} holds no model of a run (no 'state_dict'): give an epoch_*.pth file "
                 f"that mvssl wrote."
             )
-        self._take_weights(content, filename)
+        take_weights(self, content, filename)
         return content
 
-    def _take_weights(self, content: dict[str, Any], filename: str | Path) -> None:
-        self.call_hook("after_load_checkpoint", checkpoint=content)
-        checkpoints.load_weights_strictly(self.model, content["state_dict"], filename)
-        self.logger.info(f"loaded {filename}")
-
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        self.resume_from(checkpoints.load_run(filename))
-
-    def resume_from(self, checkpoint: RunCheckpoint) -> None:
-        """Go on from where a run was when the checkpoint was written.
-
-        Raises:
-            UserError: it is of another model, or lacks something.
-        """
-        content, meta = checkpoint.content, checkpoint.content["meta"]
-        self._take_weights(content, checkpoint.path)
-        loop = self.train_loop
-        loop.start_at(meta["epoch"], meta["iter"], meta["epoch_images"])
-        # At an epoch's end a hook had ended that run, and who resumes it wants it to go on.
-        loop.stop_training = bool(loop.epoch_images) and meta["stop_training"]
-        try:
-            loop.generators = load_shares(content, self.model, self.scalars)
-            load_hook_states(self.hooks, content["hooks"])
-        except CONTENT_ERRORS as error:
-            raise UserError(
-                f"{checkpoint.path} does not hold what a run goes on with (generators, means and "
-                f"hooks: {in_words(error)}): give a file that this version wrote, or load its "
-                f"weights by model.backbone.checkpoint."
-            ) from error
-        self.epoch_means = dict(meta["epoch_means"])
-        self._seconds_before = meta["seconds"]
-        self._restore_optimizer(checkpoint)
-        self.history.load_state_dict(content["history"])
-        for name, (values, counts) in content.get("message_hub", {}).items():
-            buffer = HistoryBuffer(values.numpy(), counts.numpy())
-            self.message_hub.log_scalars[name] = buffer
-        for backend in self.visualizer._vis_backends.values():
-            if isinstance(backend, TensorboardVisBackend) and self.rank == 0:
-                self._curves_file.attempt(backend.take_back, self.train_loop.iter + 1)
-        self.logger.info(f"resumed at epoch {meta['epoch']}, iteration {meta['iter']}")
-
-    def _restore_optimizer(self, checkpoint: RunCheckpoint) -> None:
-        """Its state; rates and other options from the present config where that differs."""
-        content, meta = checkpoint.content, checkpoint.content["meta"]
-        steps, schedulers = len(self.train_dataloader), self.param_schedulers or []
-        differs = any(path.startswith(COURSE) for path in self.changed)
-        course = (meta["max_epochs"], meta["steps_per_epoch"])
-        again = differs or course != (self.max_epochs, steps)
-        if again:
-            replay(schedulers, self.position, steps)
-        load_optimizer(self.optim_wrapper, content["optimizer"], str(checkpoint.path), again)
-        if not again:
-            states = content.get("param_schedulers", [])
-            for scheduler, state in zip(schedulers, states, strict=True):
-                scheduler.load_state_dict(state)
+        resume_run(self, checkpoints.load_run(filename))

@@ -72,8 +72,8 @@ class Information(Evaluator):
     def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
         if len(test) < 2:
             raise UserError(
-                f"Information compares held-out images, and {test.describe()} is {len(test)}: give "
-                f"2 or more, or leave Information out."
+                f"Information compares held-out images, and {test.describe()} has "
+                f"{'1 image' if len(test) else 'none'}: give 2 or more, or leave Information out."
             )
 
     @property

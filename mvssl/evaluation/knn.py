@@ -89,19 +89,15 @@ class KNN(Evaluator):
         if k is not None:
             check_count("KNN", k=k)
         check_temperature("KNN", temperature=temperature)
-        self.k = USUAL_NEIGHBOURS if k is None else k
+        self.k = k
         self.temperature = temperature
-        self._chosen = k is not None
 
     def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
-        if self.k <= len(train):
-            return
-        if self._chosen:
+        if self.k is not None and self.k > len(train):
             raise UserError(
                 f"KNN: k is {self.k}, and there are {len(train)} training images to look among: "
                 f"give k={max(len(train) // 10, 1)}, say (evaluation.evaluators.<name>.k)."
             )
-        self.k = max(len(train), 1)
 
     @property
     def results(self) -> Mapping[str, Shown]:
@@ -111,12 +107,13 @@ class KNN(Evaluator):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return {"k": self.k, "temperature": self.temperature}
+        return {"k": self.k or USUAL_NEIGHBOURS, "temperature": self.temperature}
 
     @property
     def short_protocol(self) -> str:
-        return f"k={self.k}, t={self.temperature:g}"
+        return f"k={self.k or USUAL_NEIGHBOURS}, t={self.temperature:g}"
 
     def run(self, inputs: Inputs) -> dict[str, float]:
-        accuracy = knn_accuracy(inputs.train, inputs.test, self.k, self.temperature)
+        k = self.k or min(USUAL_NEIGHBOURS, len(inputs.train.x))
+        accuracy = knn_accuracy(inputs.train, inputs.test, k, self.temperature)
         return {"knn_top1": accuracy}

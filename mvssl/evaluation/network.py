@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
+from mvssl.words import near_names
 
 __all__ = ["Network", "as_network", "evaluation_mode"]
 

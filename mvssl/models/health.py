@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.arguments import check_not_negative
-from mvssl.errors import UserError, either, near_names
-from mvssl.models.remedies import Method, advice
+from mvssl.errors import UserError
+from mvssl.models.remedies import Method, advice, spread_over_prototypes
+from mvssl.words import either, near_names
 
 __all__ = ["FIGURES", "OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
 
@@ -109,6 +111,12 @@ class Diagnosis:
     sentence: str
     causes: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Diagnosis:
+        """From a dict of its fields, whose tuples may have become lists."""
+        texts = {name: tuple(map(str, saved[name])) for name in ("causes", "remedies")}
+        return cls(str(saved["kind"]), str(saved["sentence"]), **texts)
 
     @property
     def is_fault(self) -> bool:
@@ -223,11 +231,6 @@ def _prototypes(now: Figures, limits: Limits) -> str | None:
     if spread_over_prototypes(now):
         return f"every image is spread alike over the prototypes ({told})"
     return f"all images are assigned to the same few prototypes ({told})"
-
-
-def spread_over_prototypes(now: Figures) -> bool:
-    """Whether assignments without information are flat (True) or all on few prototypes."""
-    return now["entropy"] > 0.5 * now["entropy_cap"]
 
 
 def _dimensional(now: Figures, limits: Limits) -> str | None:

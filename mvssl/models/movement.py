@@ -27,6 +27,10 @@ def sample_weights(parameters: Iterable[nn.Parameter]) -> Tensor:
 
 
 def distance(weights: Tensor, reference: Tensor) -> Tensor:
-    """``|weights - reference| / |reference|``, a scalar; 0 where they are equal."""
+    """``|weights - reference| / |reference|``, a scalar; 0 where they are equal.
+
+    The reference may lie elsewhere, such as on the host, where a checkpoint was read.
+    """
+    reference = reference.to(weights.device)
     moved = (weights - reference).norm()
     return moved / reference.norm().clamp_min(torch.finfo(moved.dtype).tiny)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mvssl.arguments import is_number
 from mvssl.models.multiview import MultiView
 
-__all__ = ["Method", "advice"]
+__all__ = ["Method", "advice", "spread_over_prototypes"]
 
 SMALL_BATCH = 32
 Advice = Iterator[tuple[str, str]]
@@ -44,7 +45,7 @@ class Method:
         parts = (head, loss, assigner, getattr(head, "target", None))
         settings: dict[str, float] = {}
         for part in parts:
-            settings |= {name: value for name, value in _attributes(part) if _is_number(value)}
+            settings |= _numbers(part)
         weight = getattr(getattr(head, "entropy", None), "weight", None)
         return cls(
             head=type(head).__name__,
@@ -151,7 +152,7 @@ def _dimensional(now: Mapping[str, float], method: Method) -> Advice:
 
 def _prototypes(now: Mapping[str, float], method: Method) -> Advice:
     found = list(_near_teacher(method))
-    flat = now.get("entropy", 0.0) > 0.5 * now.get("entropy_cap", 0.0)
+    flat = spread_over_prototypes(now)
     if flat and method.assigner == "Sinkhorn":
         found.append(("assignments are too soft", "lower model.head.assigner.epsilon"))
     elif flat:
@@ -187,6 +188,11 @@ def _asymmetry(method: Method) -> Advice:
         yield "targets carry a gradient", "set model.head.target.stop_gradient=True"
 
 
+def spread_over_prototypes(now: Mapping[str, float]) -> bool:
+    """Whether assignments without information are flat (True) or all on few prototypes."""
+    return now["entropy"] > 0.5 * now["entropy_cap"]
+
+
 def _near_teacher(method: Method) -> Advice:
     if method.momentum is not None and method.momentum < 0.5:
         yield (
@@ -210,13 +216,12 @@ def _entropy(method: Method) -> Advice:
         yield "", "--objective er, whose entropy term keeps embeddings apart"
 
 
-def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
+def _numbers(part: Any) -> dict[str, float]:
+    """Settings of a part of a head, those of these that it has."""
     names = ("stop_gradient", "var", "cov", "lambd", "teacher_temp", "student_temp", "epsilon")
-    return ((name, getattr(part, name)) for name in names if hasattr(part, name))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    found: dict[str, Any] = {name: getattr(part, name, None) for name in names}
+    known = [name for name, value in found.items() if is_number(value) or isinstance(value, bool)]
+    return {name: found[name] for name in known}
 
 
 RULES: dict[str, Callable[[Mapping[str, float], Method], Advice]] = {

@@ -39,13 +39,7 @@ def plot_views(
     Raises:
         ValueError: if there is no image, or if the views are not of these images.
     """
-    if originals.ndim != 4 or len(originals) == 0:
-        raise ValueError(f"originals must be (n, 3, H, W), n >= 1, not {tuple(originals.shape)}")
-    for number, view in enumerate(views, start=1):
-        if view.ndim != 4 or len(view) != len(originals):
-            raise ValueError(
-                f"view {number} is {tuple(view.shape)}: there are {len(originals)} originals"
-            )
+    _check_views(originals, views)
     rows = min(len(originals), MAX_ROWS)
     columns = [("original", originals[:rows].float() / 255)]
     columns += [(f"view {v}", view[:rows].float()) for v, view in enumerate(views, start=1)]
@@ -79,6 +73,16 @@ def plot_views(
                 axes.imshow(image, interpolation=how, vmin=0, vmax=1)
                 axes.set_axis_off()
     return figure
+
+
+def _check_views(originals: torch.Tensor, views: Sequence[torch.Tensor]) -> None:
+    if originals.ndim != 4 or len(originals) == 0:
+        raise ValueError(f"originals must be (n, 3, H, W), n >= 1, not {tuple(originals.shape)}")
+    for number, view in enumerate(views, start=1):
+        if view.ndim != 4 or len(view) != len(originals):
+            raise ValueError(
+                f"view {number} is {tuple(view.shape)}: there are {len(originals)} originals"
+            )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from mvssl.opencv import cv2
 from mvssl.report.curves import plot_curves
 from mvssl.report.figures import plot_views
 from mvssl.report.tables import print_report, write_summary
+from mvssl.run_files import BACKBONE, LOG, SUMMARY
 
 __all__ = ["write_outputs", "write_views"]
 
@@ -92,7 +93,7 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         job: what it was made of.
     """
     folder = Path(runner.work_dir)
-    file = folder / "backbone.safetensors"
+    file = folder / BACKBONE
     hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
     evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
     model = runner.model
@@ -124,7 +125,7 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         "versions": versions(),
         "backbone": {"file": file.name, **backbone},
     }
-    write_summary(folder / "summary.json", summary)
+    write_summary(folder / SUMMARY, summary)
     print()
     print_report(summary, evaluators, _places(folder))
     return summary
@@ -148,10 +149,10 @@ def _places(folder: Path) -> Mapping[str, str]:
     except ValueError:
         shown = folder
     return {
-        "backbone": str(shown / "backbone.safetensors"),
+        "backbone": str(shown / BACKBONE),
         "curves": str(shown / "curves.png"),
         "views": str(shown / "views.png"),
-        "summary": str(shown / "summary.json"),
-        "log": str(shown / "train.log"),
+        "summary": str(shown / SUMMARY),
+        "log": str(shown / LOG),
         "TensorBoard": f"tensorboard --logdir {shown}",
     }

@@ -14,8 +14,8 @@ from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.compiled import compile_embed
 from mvssl.engine.hooks import ScheduleHook
-from mvssl.errors import printable
 from mvssl.models import MultiView
+from mvssl.words import printable
 
 __all__ = ["opening", "show_plan"]
 

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mvssl.errors import UserError, either, near_names
+from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS, VIEW_SETS, build_part
 from mvssl.views.flat import by_operation, flat_names
 from mvssl.views.ops.base import Operation
 from mvssl.views.view import View
+from mvssl.words import either, near_names
 
 __all__ = ["ViewsConfig", "build_views"]
 

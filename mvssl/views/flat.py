@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mvssl.errors import UserError, either, near_names
+from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Operation
+from mvssl.words import either, near_names
 
 __all__ = ["by_operation", "change", "flat_names", "usual_operations"]
 

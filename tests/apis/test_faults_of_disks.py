@@ -26,6 +26,8 @@ from mvssl.models.backbones import TimmBackbone, save_backbone
 from mvssl.report.tables import write_summary
 from tests.mini import ROOT, curves, write_config
 
+pytestmark = pytest.mark.usefixtures("_quick_runs")
+
 MOST = 20_000
 
 

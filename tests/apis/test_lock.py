@@ -14,6 +14,7 @@ import pytest
 from mvssl.apis import lock
 from mvssl.apis.lock import Lock
 from mvssl.errors import UserError
+from mvssl.processes import started_at
 from tests.mini import ROOT
 
 HOLD = """
@@ -143,7 +144,7 @@ def test_where_files_cannot_be_locked_the_process_that_is_named_decides(
 ) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
     parent = os.getppid()
-    began = lock.started_at(parent)
+    began = started_at(parent)
     assert began is not None
     # Of a number that has come up again, the start is another.
     started = began if living else began - 1000

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.hooks import Hook
 from PIL import Image
@@ -19,14 +20,17 @@ from torch import nn
 from mvssl.apis import TrainOptions
 from mvssl.apis.resume import draws_in_training
 from mvssl.apis.train import train
+from mvssl.checkpoint import save_checkpoint
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 from tests.gloo_pool import GlooPool
 from tests.mini import ROOT, assert_same_curves, curves, tree
 
+pytestmark = pytest.mark.usefixtures("_quick_runs")
+
 CONFIG = """
-_base_ = [{base!r} + name for name in (
-    'methods/{method}.py', 'datasets/folder.py', 'schedules/adamw.py', 'runtime.py')]
+_base_ = ['{base}methods/{method}.py', '{base}datasets/folder.py',
+          '{base}schedules/adamw.py', '{base}runtime.py']
 model = dict(
     backbone=dict(
         type='TimmBackbone',
@@ -72,6 +76,19 @@ class StopWithinHook(Hook):
         if runner.iter + 1 == self.step:
             runner.save_mid_epoch()
             raise KeyboardInterrupt
+
+
+@HOOKS.register_module(force=True)
+class HalveOnceHook(Hook):
+    """Halves the learning rate after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 == self.step:
+            for group in runner.optim_wrapper.param_groups:
+                group["lr"] *= 0.5
 
 
 def write(folder: Path, more: str = "", method: str = "byol") -> str:
@@ -216,6 +233,49 @@ def test_another_methods_config_is_refused_with_the_name_of_the_right_one(
     assert f"give {place / 'small.py'}, the config that it was begun with" in told
 
 
+def test_what_was_said_of_one_config_is_not_put_onto_another(place: Path, tmp_path: Path) -> None:
+    config, folder = str(place / "small.py"), tmp_path / "run"
+    values = {EPOCHS: 1, "model.predictor.hidden_channels": 16}
+    run(config, folder, data=str(place / "a"), values=values)
+    told = refused(write(tmp_path, "model['predictor'] = 'none'", method="simclr"), folder)
+    assert "what was said then does not fit this one" in told
+    assert f"give {config}, or start a new run" in told
+
+
+def test_an_argument_spelled_out_at_its_default_is_no_difference(
+    place: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"model.neck.num_layers": 2, "model.backbone.stem": "default", "model.num_targets": 2}
+    run(str(place / "small.py"), copy, True, values=values)
+    assert not any("model." in line for line in notes(capsys) if " was " in line)
+    told = refused(str(place / "small.py"), copy, {"model.backbone.stem": "cifar"})
+    assert "model.backbone.stem was not there and is 'cifar'" in told
+
+
+def test_a_run_goes_on_without_the_file_that_its_weights_began_from(
+    place: Path, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, folder = tmp_path / "first.pth", tmp_path / "run"
+    shutil.copy(begun / "epoch_2.pth", file)
+    values = {"model.backbone.checkpoint": str(file), EPOCHS: 1}
+    run(str(place / "small.py"), folder, data=str(place / "a"), values=values)
+    file.unlink()
+    run(str(place / "small.py"), folder, True, values={EPOCHS: 2})
+    meta = torch.load(folder / "epoch_2.pth", weights_only=True)["meta"]
+    assert meta["values"]["model"]["backbone"]["checkpoint"] == str(file)
+    fetched: list[bool] = []
+    create = timm.create_model
+
+    def watched(*arguments: Any, pretrained: bool = False, **more: Any) -> nn.Module:
+        fetched.append(pretrained)
+        return create(*arguments, **more)
+
+    monkeypatch.setattr(timm, "create_model", watched)
+    run(str(place / "small.py"), folder, True, values={"model.backbone.pretrained": True})
+    assert fetched
+    assert not any(fetched)
+
+
 def test_another_objective_is_refused(place: Path, copy: Path) -> None:
     told = refused(str(place / "small.py"), copy, objective="er")
     assert "model.head.type was 'PairHead' and is 'ERHead'" in told
@@ -247,6 +307,38 @@ def test_an_edited_rate_in_the_config_takes_effect(
     run(config, copy, True, values={EPOCHS: 4})
     assert any(f"{LR} was 0.001 and is 0.02" in line for line in notes(capsys))
     assert rates(copy, 4)[6] == pytest.approx(0.02 * (1 + np.cos(np.pi * 3 / 8)) / 2)
+
+
+DECAY = f"schedules = dict(decay=dict(type='ScheduleHook', path='{WD}', end=0.4))"
+
+
+def test_where_a_schedule_goes_the_config_s_value_comes_back(place: Path, tmp_path: Path) -> None:
+    run(write(tmp_path, DECAY), tmp_path / "run", data=str(place / "a"))
+    run(write(tmp_path), tmp_path / "run", True, values={EPOCHS: 3})
+    last = torch.load(tmp_path / "run" / "epoch_3.pth", weights_only=True)
+    decays = [group["weight_decay"] for group in last["optimizer"]["param_groups"]]
+    assert decays == [0.0, 0.05]
+
+
+def test_a_rate_that_a_hook_set_stays_where_nothing_changes(place: Path, tmp_path: Path) -> None:
+    config = write(tmp_path, "custom_hooks = [dict(type='HalveOnceHook', step=2)]")
+    run(config, tmp_path / "whole", data=str(place / "a"))
+    file = str(tmp_path / "whole" / "epoch_1.pth")
+    run(config, tmp_path / "rest", file)
+    assert rates(tmp_path / "rest", 2) == rates(tmp_path / "whole", 2)
+
+
+@pytest.mark.parametrize("states", [None, [], [{}, {}], [{"last_step": "x", "step": 3}]])
+def test_the_state_of_schedules_is_not_what_a_run_goes_on_with(
+    place: Path, begun: Path, tmp_path: Path, states: Any
+) -> None:
+    content = torch.load(begun / "epoch_1.pth", weights_only=True)
+    content["param_schedulers"] = states
+    if states is None:
+        del content["param_schedulers"]
+    save_checkpoint(content, tmp_path / "epoch_1.pth")
+    run(str(place / "small.py"), tmp_path / "run", str(tmp_path / "epoch_1.pth"))
+    assert_same_curves(begun / "epoch_2.pth", tmp_path / "run" / "epoch_2.pth")
 
 
 CHAIN = """param_scheduler = [
@@ -336,9 +428,18 @@ def test_a_moved_folder_holds_the_same_images(
     assert not any("images" in line for line in notes(capsys))
 
 
-@pytest.mark.parametrize("numbers", [range(1, 24), range(25)])
-def test_a_memory_bank_needs_its_images(place: Path, tmp_path: Path, numbers: range) -> None:
-    config, folder = write(tmp_path, method="ir"), tmp_path / "run"
+@pytest.mark.parametrize(
+    ("method", "more", "numbers"),
+    [
+        ("ir", "", range(1, 24)),
+        ("deepcluster", "model['head'] = dict(num_clusters=4)", range(25)),
+        ("deepclusterv2", "model['head'] = dict(num_clusters=4)", range(1, 24)),
+    ],
+)
+def test_what_is_kept_for_each_image_needs_the_images(
+    place: Path, tmp_path: Path, method: str, more: str, numbers: range
+) -> None:
+    config, folder = write(tmp_path, more, method), tmp_path / "run"
     run(config, folder, data=str(place / "a"), values={EPOCHS: 1})
     told = refused(config, folder, {EPOCHS: 2}, data=pictures(tmp_path / "b", numbers))
     assert "keeps something for each of them by its number" in told
@@ -354,7 +455,7 @@ def test_a_run_that_ended_before_its_outputs_gets_them(
     place: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (copy / "backbone.safetensors").read_bytes()
-    for name in ("summary.json", "backbone.safetensors", "curves.png"):
+    for name in ("summary.json", "backbone.safetensors"):
         (copy / name).unlink()
     summary = run(str(place / "small.py"), copy, True)
     assert summary["epochs"] == 2

@@ -52,7 +52,8 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("env_cfg", {"mp_cfg": 3}, "env_cfg.mp_cfg is a dict, got 3"),
     ("env_cfg", {"mp_cfg": {"mp_start_method": "spwan"}}, "mp_start_method is one of fork"),
     ("env_cfg", {"mp_cfg": {"opencv_num_threads": "two"}}, "takes a whole number here"),
-    ("env_cfg", {"dist_cfg": {"backend": "smoke"}}, "takes 'nccl' or 'gloo' here"),
+    ("env_cfg", {"dist_cfg": {"backend": "nccl"}}, "the backend follows from the device"),
+    ("optim_wrapper.optimizer.betas", 3, "AdamW takes a list of 2 numbers here, got 3"),
     ("env_cfg", {"resource_limit": -1}, "resource_limit is an integer and at least 1"),
     ("log_level", "info", "got 'info'; did you mean 'INFO'?"),
     ("log_level", [], "log_level is one of DEBUG"),
@@ -92,7 +93,7 @@ def test_a_list_that_computes_nothing_is_not_recomputed() -> None:
     [
         {"visualizer": None},
         {"default_scope": None},
-        {"env_cfg": {"mp_cfg": {"opencv_num_threads": 1}, "dist_cfg": {"backend": "nccl"}}},
+        {"env_cfg": {"mp_cfg": {"opencv_num_threads": 1}}},
         {"log_level": 10},
         {"activation_checkpointing": "backbone"},
         {"default_hooks.scalars.priority": "very_low"},

@@ -4,39 +4,42 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from mvssl.apis import workdir
+from mvssl.apis import TrainOptions, workdir
 from mvssl.apis.workdir import WorkDir, config_name, holds_run
 from mvssl.checkpoint import save_checkpoint
 from mvssl.errors import UserError
 from tests.gloo_pool import GlooPool
 from tests.mini import tree
 
-
-@dataclass(frozen=True)
-class Options:
-    config: str = "configs/byol_er_vit.py"
-    work_dir: str | None = None
-    resume: bool | str = False
-    dry_run: bool = False
+Options = partial(TrainOptions, "configs/byol_er_vit.py")
+META = {
+    **{"epoch_images": 0, "seed": 0, "max_epochs": 9, "steps_per_epoch": 10, "world_size": 1},
+    **{"epoch_means": {}, "seconds": 1.0, "stop_training": False},
+    **{"names": torch.arange(2), "values": {}},
+    "options": {
+        **{"amp": False, "labels": False, "cfg_options": {}, "data": None},
+        **{"config": "a.py", "folder": "/", "objective": "native"},
+    },
+}
 
 
 def save(path: str | Path, epoch: int = 1, steps: int = 10) -> Path:
     """A checkpoint of a run with so many steps an epoch."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    meta = {"epoch": epoch, "iter": epoch * steps}
+    meta = {**META, "epoch": epoch, "iter": epoch * steps}
     optimizer: dict[str, object] = {"state": {}, "param_groups": []}
     content = {"state_dict": {}, "meta": meta, "optimizer": optimizer, "history": {"series": {}}}
     save_checkpoint({**content, "filling": torch.randn(500)}, path)
     return Path(path)
 
 
-def begin(options: Options) -> tuple[Path | None, Path]:
+def begin(options: TrainOptions) -> tuple[Path | None, Path]:
     """The checkpoint and the folder that a run would go on with."""
     with WorkDir(options) as place:
         checkpoint = place.find_checkpoint()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -74,6 +77,16 @@ ODD: dict[str, Any] = {
     "SIGSTOP": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
     "shared memory": lambda _: _raise(RuntimeError("unable to write to file </torch_7_1>")),
 }
+
+
+def _wait_for_end(before: set[BaseProcess]) -> None:
+    """None of the workers is left that nothing can wake."""
+    end = time.monotonic() + 20
+    while set(multiprocessing.active_children()) - before:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 DIES = ("SIGKILL", "SIGBUS", "SIGSTOP")
 
 
@@ -118,18 +131,62 @@ def test_a_worker_that_was_killed_is_told_with_what_helps(kind: str) -> None:
 def test_a_worker_that_was_stopped_ends_the_run(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mvssl.evaluation.features.TIMEOUT", 2)
+    monkeypatch.setattr("mvssl.evaluation.features.TIMEOUT", 1)
     dataset, before = _Odd("SIGSTOP"), multiprocessing.active_children()
 
     def run() -> None:
         if where == "training":
-            list(build_loader(dataset, 4, 0, 1, timeout=2))
+            list(build_loader(dataset, 4, 0, 1, timeout=1))
         pixel_features(dataset, 4, 1)
 
-    with pytest.raises(UserError, match=r"for 2 s.*train_dataloader\.timeout=4"):
+    with pytest.raises(UserError, match=r"for 1 s.*train_dataloader\.timeout=2"):
         run()
-    # None is left that nothing can wake.
-    assert set(multiprocessing.active_children()) <= set(before)
+    _wait_for_end(set(before))
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_worker_that_was_stopped_in_a_later_epoch_ends_the_run(
+    idle: bool, request: pytest.FixtureRequest
+) -> None:
+    """Between epochs, while it waits for the next one, or within one; other processes live on."""
+    other = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+    other.start()
+    request.addfinalizer(other.kill)
+    before = set(multiprocessing.active_children())
+    loader = build_loader(_Odd("as it is"), 1, 0, 1, timeout=1)
+    list(loader)
+
+    def stop() -> None:
+        for one in set(multiprocessing.active_children()) - before:
+            os.kill(one.pid or 0, signal.SIGSTOP)
+
+    def run() -> None:
+        if idle:
+            stop()
+        for _ in loader:
+            stop()
+
+    with pytest.raises(UserError, match=r"for 1 s.*train_dataloader\.timeout=2"):
+        run()
+    assert other.is_alive()
+    _wait_for_end(before)
+
+
+ENDS = """
+import multiprocessing, os, signal
+from mvssl.datasets.loading import WatchedLoader
+
+loader = WatchedLoader([1, 2], num_workers=1, persistent_workers=True, timeout=60)
+list(loader)
+for one in multiprocessing.active_children():
+    os.kill(one.pid, signal.SIGSTOP)
+print("over", flush=True)
+"""
+
+
+def test_a_worker_that_was_stopped_does_not_keep_a_run_from_its_end() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, timeout=100)
+    assert (ended.returncode, ended.stdout) == (0, b"over\n"), ended.stderr
 
 
 def test_a_worker_that_was_stopped_behind_a_batch_that_it_made_ends_the_run() -> None:
@@ -137,15 +194,15 @@ def test_a_worker_that_was_stopped_behind_a_batch_that_it_made_ends_the_run() ->
     before = set(multiprocessing.active_children())
 
     def run() -> None:
-        loader = build_loader(_Odd("as it is"), 2, 0, 1, timeout=2)
+        loader = build_loader(_Odd("as it is"), 2, 0, 1, timeout=1)
         for _ in loader:
             for one in set(multiprocessing.active_children()) - before:
-                time.sleep(1)  # it makes the next ones meanwhile
+                time.sleep(0.5)  # it makes the next ones meanwhile
                 os.kill(one.pid or 0, signal.SIGSTOP)
 
-    with pytest.raises(UserError, match=r"for 2 s.*train_dataloader\.timeout=4"):
+    with pytest.raises(UserError, match=r"for 1 s.*train_dataloader\.timeout=2"):
         run()
-    assert set(multiprocessing.active_children()) <= before
+    _wait_for_end(before)
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_step_is_told() -> None:

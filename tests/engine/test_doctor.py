@@ -10,7 +10,7 @@ import pytest
 
 from mvssl.checkpoint import load_run
 from mvssl.engine import Job, Runner
-from mvssl.engine.hooks import DoctorHook, InformationHook, ScalarsHook
+from mvssl.engine.hooks import CheckpointHook, DoctorHook, InformationHook, ScalarsHook
 from mvssl.errors import CollapseError, UserError
 from tests.runs import SMALL_VIT, small_job
 
@@ -100,7 +100,7 @@ def test_a_run_that_learns_is_healthy(tmp_path: Path, parts: dict[str, Any]) -> 
 
 
 def test_equal_images_are_told_as_such(tmp_path: Path) -> None:
-    built = job(SIMCLR)
+    built = job(SIMCLR, epochs=3)
     images: Any = built.dataset
     images._images = np.repeat(images._images[:1], len(images), axis=0)
     assert run(tmp_path, built)["kind"] == "equal images"
@@ -113,7 +113,7 @@ def test_nothing_is_said_before_the_least_number_of_iterations(tmp_path: Path) -
 
 
 def test_it_measures_itself_where_no_hook_does(tmp_path: Path) -> None:
-    built = job(BYOL, lr=0.0)
+    built = job(BYOL, epochs=3, lr=0.0)
     del built.default_hooks["information"]
     assert run(tmp_path, built)["kind"] == "nothing learnt"
 
@@ -133,6 +133,37 @@ def test_a_resumed_run_tells_once_and_knows_where_it_started(
     doctor: Any = again.default_hooks["doctor"]
     assert doctor.results()["kind"] == "dead teacher"
     assert doctor.results()["told"]["iteration"] < 48
+
+
+def test_what_was_found_of_late_goes_on(tmp_path: Path) -> None:
+    whole = job(BYOL, 2, lr=0.0, patience=5, min_iters=2)
+    whole.default_hooks["checkpoint"] = CheckpointHook(interval=1)
+    Runner(whole, tmp_path).train()
+    rest = job(BYOL, 2, lr=0.0, patience=5, min_iters=2)
+    Runner(rest, tmp_path / "rest", load_run(tmp_path / "epoch_1.pth")).train()
+    first, second = (one.default_hooks["doctor"] for one in (whole, rest))
+    assert isinstance(first, DoctorHook)
+    assert isinstance(second, DoctorHook)
+    assert second.results() == first.results()
+    assert second.results()["told"]["iteration"] == 20  # the fifth judgement, of one every 4 steps
+
+
+def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:
+    whole = job(BYOL, 1)
+    whole.default_hooks["checkpoint"] = CheckpointHook(interval=1)
+    Runner(whole, tmp_path).train()
+    checkpoint = load_run(tmp_path / "epoch_1.pth")
+    hooks = checkpoint.content["hooks"]
+    good = hooks["DoctorHook"]
+    wrong: list[dict[str, Any]] = [
+        *({name: value} for name, value in good.items()),  # lacks the others
+        *(good | {name: 3} for name in ("start", "told", "diagnosis")),
+        good | {"since": "late"},
+        good | {"diagnosis": {"kind": "healthy"}},
+    ]
+    for number, hooks["DoctorHook"] in enumerate(wrong):
+        with pytest.raises(UserError, match="does not hold what a run goes on with"):
+            Runner(job(BYOL, 2), tmp_path / f"{number}", checkpoint).train()
 
 
 def test_words_and_numbers_are_checked() -> None:

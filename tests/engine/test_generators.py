@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mvssl.datasets import Digits
 from mvssl.engine.generators import (
+    check_generator_states,
     generator_states,
     seed_everything,
     seed_loader,
@@ -46,6 +47,35 @@ def test_states_that_are_put_back_draw_the_same() -> None:
     draws()
     set_generator_states(states)
     assert draws() == first
+
+
+def test_of_the_devices_a_process_keeps_the_state_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("another process's device")
+
+    state, found = torch.arange(16, dtype=torch.uint8), list[torch.Tensor]()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", refuse)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: state)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", found.append)
+    set_generator_states(generator_states())
+    assert len(found) == 1
+    assert torch.equal(found[0], state)
+
+
+@pytest.mark.parametrize("part", ["python", "numpy", "torch", "cuda"])
+def test_states_that_are_none_fail_before_they_are_needed(part: str) -> None:
+    states, before = generator_states(), draws()
+    set_generator_states(states)
+    with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
+        check_generator_states({name: one for name, one in states.items() if name != part})
+    if part != "cuda":
+        with pytest.raises((AttributeError, TypeError, ValueError)):
+            check_generator_states(states | {part: "none"})
+    assert draws() == before
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from mvssl.engine.log import PrintableRecords, own_files
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
+from mvssl.words import printable
 from tests.mini import train_cli, write_config
 
 PHOTOS = """
@@ -64,6 +65,17 @@ def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.log").mkdir()
     with pytest.raises(UserError, match=r"train\.log is a folder"):
         own_files(tmp_path, ["train.log"])
+
+
+def test_a_link_in_the_place_of_a_folder_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "vis_data").symlink_to(tmp_path / "victim")
+    (tmp_path / "curves").mkdir()
+    own_files(tmp_path, [], ["vis_data", "curves"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves", "victim"]
+    (tmp_path / "vis_data").write_text("")
+    with pytest.raises(UserError, match=r"vis_data is a file, where the run writes a folder"):
+        own_files(tmp_path, [], ["vis_data"])
 
 
 def test_a_run_on_files_of_evil_names_writes_its_own_log(

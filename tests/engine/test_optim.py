@@ -205,3 +205,22 @@ def test_a_config_may_have_lars_adapt_everything() -> None:
     lars = {"type": "LARS", "lr": 0.3, "always_adapt": True}
     groups = DecayGroups({"optimizer": lars})(Net()).optimizer.param_groups
     assert [group["always_adapt"] for group in groups] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("cfg", "told"),
+    [
+        ({"type": "StepLR", "step_size": 0}, "step_size is an integer and at least 1"),
+        ({"type": "ExponentialLR", "gamma": -1.0}, "gamma is a number greater than 0"),
+        ({"type": "ExponentialLR", "gamma": float("nan")}, "gamma is a number greater than 0"),
+        ({"type": "CosineAnnealingLR", "T_max": 0}, "T_max is an integer and at least 1"),
+        ({"type": "CosineAnnealingLR", "eta_min": -3.0}, "eta_min is a number that is not negat"),
+        ({"type": "PolyLR", "power": -1.0}, "power is a number that is not negative"),
+        ({"type": "ReduceOnPlateauLR", "monitor": "loss"}, "waits for a validation loop"),
+    ],
+    ids=str,
+)
+def test_a_schedule_of_nonsense_is_refused(cfg: dict[str, Any], told: str) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(UserError, match=f"param_scheduler: .*{told}"):
+        build_schedulers([cfg], optimizer, 10, 5)

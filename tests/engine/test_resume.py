@@ -40,7 +40,7 @@ def test_schedules_are_replayed_to_the_values_of_a_run(position: int) -> None:
             scheduler.step()
         if number % 4 == 3:
             schedulers[2].step()
-    replay(build_schedulers(CHAIN, new, 20, 4), position, 4)
+    replay(build_schedulers(CHAIN, new, 20, 4), position, position // 4, 4)
     assert new.get_lr() == ran.get_lr()
 
 
@@ -55,6 +55,24 @@ def test_options_are_those_of_the_state_or_stay() -> None:
     moments = [state["exp_avg"] for state in new.optimizer.state.values()]
     assert [len(moment) for moment in moments] == [2, 3]
     assert all((moment > 0).all() for moment in moments)
+
+
+def test_an_epoch_that_is_not_over_moves_no_schedule_of_epochs() -> None:
+    rates = []
+    for epochs in (0, 1):
+        new = adam(2)
+        replay(build_schedulers(CHAIN, new, 20, 4), 4, epochs, 4)
+        rates.append(new.get_lr()["lr"][0])
+    assert rates[1] == 0.5 * rates[0]
+
+
+def test_what_is_no_number_in_a_state_is_not_taken() -> None:
+    state = adam(2, lr=0.5).state_dict()
+    state["param_groups"][0] |= {"weight_decay": "much", "betas": None}
+    new = adam(2)
+    load_optimizer(new, state, "a.pth", keep_options=False)
+    (group,) = new.param_groups
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (0.5, 0.01, (0.9, 0.999))
 
 
 def test_a_state_of_other_groups_is_refused() -> None:

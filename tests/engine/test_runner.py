@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
-from mvssl.checkpoint import load_run
+from mvssl.checkpoint import latest_checkpoint, load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import CheckpointHook
 from mvssl.errors import UserError
@@ -152,6 +154,39 @@ def test_a_resumed_optimiser_keeps_its_momentum_and_rate(tmp_path: Path) -> None
             np.testing.assert_array_equal(a, b, err_msg=name)
     for key, value in whole.model.state_dict().items():
         assert torch.equal(value, rest.model.state_dict()[key]), key
+
+
+def test_a_work_dir_may_have_any_name(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    build(folder).train()
+    assert (folder / "last_checkpoint").read_text() == "epoch_1.pth"
+    last = latest_checkpoint(folder)
+    assert last == folder / "epoch_1.pth"
+    build(folder, epochs=2, checkpoint=last).train()
+    assert latest_checkpoint(folder) == folder / "epoch_2.pth"
+
+
+def test_curves_are_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "vis_data").symlink_to(tmp_path / "elsewhere")
+    board = {"type": "Visualizer", "vis_backends": [{"type": "TensorboardVisBackend"}]}
+    build(tmp_path / "run", top_level={"visualizer": board}).train()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert list((tmp_path / "run" / "vis_data").glob("events.*"))
+
+
+def test_a_hook_that_saves_and_fails_is_the_one_that_failed(tmp_path: Path) -> None:
+    class Fails(Hook):
+        def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+            runner.save_mid_epoch()
+            raise RuntimeError
+
+    runner = build(tmp_path / "run")
+    runner.register_hook(Fails())
+    with pytest.raises(RuntimeError):
+        runner.train()
+    assert runner.calling == "Fails.after_train_iter"
 
 
 @pytest.mark.parametrize("as_list", [False, True])

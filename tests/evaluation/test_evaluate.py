@@ -233,3 +233,13 @@ def test_two_processes_give_what_one_gives(run_distributed: GlooPool) -> None:
         assert set(found) == set(alone)
         for name, value in found.items():
             assert value == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
+
+
+def test_neighbours_of_one_data_set_are_not_those_of_the_next() -> None:
+    knn, (train, test) = KNN(), sets()
+    few = CountedDigits(test_fraction=0.01)
+    knn.check_data(few, test)
+    evaluate_pixels([knn], few, test)
+    assert (len(few) < 20, knn.protocol["k"]) == (True, 20)
+    found = evaluate_pixels([knn], train, test)
+    assert found == evaluate_pixels([KNN(k=20)], train, test)

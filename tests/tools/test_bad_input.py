@@ -64,7 +64,7 @@ FAULTS: list[tuple[str, str]] = [
     ("param_scheduler = dict(warmup=3)", "WarmupCosineLR takes no 'warmup'"),
     ("param_scheduler = dict(warmup_epochs=-1)", "warmup_epochs is a number that is not negative"),
     ("train_cfg = dict(max_epoch=3)", "takes no 'max_epoch'"),
-    ("train_cfg = dict(max_epochs=0)", "train_cfg.max_epochs: a run has at least 1 epoch, got 0"),
+    ("train_cfg = dict(max_epochs=0)", "train_cfg: max_epochs is an integer and at least 1, got 0"),
     ("train_cfg = dict(max_epochs='ten')", "takes a whole number here, got 'ten'"),
     ("model['neck']['out_channels'] = '12B'", "MLP takes a whole number here, got '12B'"),
     ("model['neck']['out_channels'] = 0", "out_channels is an integer and at least 1, got 0"),
@@ -263,9 +263,10 @@ def test_a_folder_is_no_config(
 def test_an_objective_that_the_config_has_not(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text("model = dict(type='MultiView')\n")
-    told = refused(capsys, tmp_path, config, "--objective", "er")
-    assert "has no er_head to put in the place of model.head" in told
+    for more in ("", "er_head = None\n"):
+        config.write_text("model = dict(type='MultiView')\n" + more)
+        told = refused(capsys, tmp_path, config, "--objective", "er")
+        assert "has no er_head to put in the place of model.head" in told
 
 
 def test_data_that_are_not_there(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import socket
 import sys
@@ -13,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Command, with_waiting_hook
+from tests.forking import python
 from tests.mini import write_config
 
 LONG = "train_cfg = dict(max_epochs=40)\nevaluation = None\n"
-PATH = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 PID_HOOK = """
 import os
@@ -44,7 +43,8 @@ def free_port() -> str:
 
 def dist_train(folder: Path, *words: object, **environment: str) -> Command:
     command = ["bash", "tools/dist_train.sh", *words]
-    return Command(command, [folder], {**PATH, "PORT": free_port(), **environment})
+    path = os.pathsep.join([str(Path(python()).parent), os.environ["PATH"]])
+    return Command(command, [folder], {"PATH": path, "PORT": free_port(), **environment})
 
 
 def waiting_config(folder: Path) -> Path:
@@ -75,6 +75,7 @@ def test_a_signal_to_the_launcher_saves_and_is_its_status(tmp_path: Path) -> Non
     assert f"saved as {folder / saved[0]}" in run.told()[1]
     words = shlex.split(run.told()[1].split("Go on with: ")[1])
     assert words == [
+        next(word for word in words if word.startswith("PORT=")),
         *("bash", "tools/dist_train.sh", str(config), "2"),
         *("--resume", "--work-dir", str(folder)),
     ]
@@ -82,9 +83,9 @@ def test_a_signal_to_the_launcher_saves_and_is_its_status(tmp_path: Path) -> Non
 
 def test_a_signal_to_one_process_stops_all_of_them(tmp_path: Path) -> None:
     config, folder = waiting_config(tmp_path), tmp_path / "run"
-    torchrun = shutil.which("torchrun", path=PATH["PATH"])
-    options = ["--master-port", free_port(), "--nproc-per-node", 2]
-    words = [torchrun, *options, "tools/train.py", config, "--launcher", "pytorch"]
+    torchrun = [python(), "-m", "torch.distributed.run", "--nproc-per-node", 2]
+    options = ["--master-port", free_port()]
+    words = [*torchrun, *options, "tools/train.py", config, "--launcher", "pytorch"]
     run = Command([*words, "--work-dir", folder], [tmp_path])
     run.wait_for("waiting")
     run.wait_for("waiting")
@@ -139,7 +140,8 @@ def test_a_port_that_is_in_use_is_named(tmp_path: Path) -> None:
 def test_machines_that_cannot_be_are_refused(
     tmp_path: Path, environment: dict[str, str], told: str
 ) -> None:
-    run = dist_train(tmp_path, "config.py", 2, **environment)
+    own = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run = dist_train(tmp_path, "config.py", 2, **{"PATH": own, **environment})
     assert run.end() == 2
     assert len(run.told()) == 1
     assert told in run.told()[0]

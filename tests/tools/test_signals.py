@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TRAIN, Command, with_waiting_hook
+from tests.commands import Command, train, with_waiting_hook
 from tests.mini import ROOT, write_config
 
+SHORT = "train_cfg = dict(max_epochs=1)\nevaluation = None\n"
 LONG = "train_cfg = dict(max_epochs=40)\nevaluation = None\n"
 
 
@@ -21,11 +22,13 @@ def remaining(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if p.suffix in (".pth", ".tmp")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path) -> None:
+    number = signal.SIGINT
     config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
     folder, workers = tmp_path / "run", "train_dataloader.num_workers=2"
-    run = Command([*TRAIN, config, "--work-dir", folder, "--cfg-options", workers], path=[tmp_path])
+    run = Command(
+        [*train(), config, "--work-dir", folder, "--cfg-options", workers], path=[tmp_path]
+    )
     run.wait_for("waiting")
     run.send_to_all(number)  # loaders' workers are in the group
     run.send_to_all(number)  # GNU timeout sends it twice
@@ -39,7 +42,7 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, nu
     assert remaining(folder) == {"iter_1.pth"}
     command = shlex.split(told.split("Go on with: ")[1])
     assert command == [
-        *(*TRAIN, str(config), "--cfg-options", workers),
+        *(*train(), str(config), "--cfg-options", workers),
         *("--resume", "--work-dir", str(folder)),
     ]
     again = Command([*command, "--cfg-options", "train_cfg.max_epochs=1"], path=[tmp_path])
@@ -50,22 +53,25 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path, nu
 
 def test_a_second_signal_ends_a_run_at_once(tmp_path: Path) -> None:
     config = write_config(tmp_path, more=LONG + with_waiting_hook(tmp_path))
-    run = Command([*TRAIN, config, "--work-dir", tmp_path / "run"], path=[tmp_path])
+    run = Command([*train(), config, "--work-dir", tmp_path / "run"], path=[tmp_path])
     run.wait_for("waiting")
-    run.send(signal.SIGTERM)
-    run.wait_for("SIGTERM: finishing", "err")
+    last = tmp_path / "run" / "epoch_3.pth"
+    last.write_bytes(b"There is no time to read it.")
+    run.send(signal.SIGHUP)
+    run.wait_for("SIGHUP: finishing", "err")
     run.send(signal.SIGINT)
     assert run.end() == 130
     assert run.told()[1:] == [
-        f"stopped at once by SIGINT, without saving; nothing was saved in {tmp_path}/run yet"
+        "stopped at once by SIGINT, without saving; --resume goes on from the last checkpoint, "
+        f"{last}"
     ]
-    assert remaining(tmp_path / "run") == set()
+    assert remaining(tmp_path / "run") == {last.name}
 
 
 @pytest.mark.parametrize("module", ["argparse", "numpy", "torch.nn"])
 def test_a_signal_during_imports_is_one_line(tmp_path: Path, module: str) -> None:
     config = write_config(tmp_path)
-    python = [sys.executable, "-X", "importtime", *TRAIN[1:]]
+    python = [sys.executable, "-X", "importtime", "tools/train.py"]
     run = Command([*python, config, "--work-dir", tmp_path / "run"])
     run.wait_for(f" {module}", "err")
     run.send(signal.SIGINT)
@@ -77,10 +83,8 @@ def test_a_signal_during_imports_is_one_line(tmp_path: Path, module: str) -> Non
 
 def test_a_signal_while_the_outputs_are_written_lets_them_be_written(tmp_path: Path) -> None:
     hook = with_waiting_hook(tmp_path, where="after_run")
-    config = write_config(
-        tmp_path, more="train_cfg = dict(max_epochs=1)\nevaluation = None\n" + hook
-    )
-    run = Command([*TRAIN, config, "--work-dir", tmp_path / "run"], path=[tmp_path])
+    config = write_config(tmp_path, more=SHORT + hook)
+    run = Command([*train(), config, "--work-dir", tmp_path / "run"], path=[tmp_path])
     run.wait_for("waiting")
     run.send(signal.SIGTERM)
     (tmp_path / "go").touch()
@@ -89,15 +93,21 @@ def test_a_signal_while_the_outputs_are_written_lets_them_be_written(tmp_path: P
     assert (tmp_path / "run" / "summary.json").exists()
 
 
-@pytest.mark.parametrize("console", ["| head -n 1", ">&- 2>&-", "> /dev/full 2>&1"])
-def test_a_run_outlives_its_console(tmp_path: Path, console: str) -> None:
-    config = write_config(tmp_path, more="train_cfg = dict(max_epochs=1)\nevaluation = None\n")
-    words = shlex.join([*TRAIN, str(config), "--work-dir", str(tmp_path / "run")])
-    run = subprocess.run(
-        ["bash", "-c", f"{words} {console}; exit ${{PIPESTATUS[0]}}"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
+def test_a_run_outlives_its_reader(tmp_path: Path) -> None:
+    config = write_config(tmp_path, more=SHORT)
+    run = subprocess.Popen(
+        [*train(), config, "--work-dir", tmp_path / "run"], stdout=subprocess.PIPE, cwd=ROOT
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.stdout.close()
+    assert run.wait() == 0
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_a_run_goes_without_streams(tmp_path: Path) -> None:
+    config = write_config(tmp_path, more=SHORT)
+    words = shlex.join([sys.executable, train()[1], str(config), "--work-dir", f"{tmp_path}/run"])
+    run = subprocess.run(["bash", "-c", f"{words} > /dev/full 2>&-"], cwd=ROOT)
+    assert run.returncode == 0
     assert (tmp_path / "run" / "summary.json").exists()

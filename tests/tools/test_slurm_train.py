@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.commands import Command, with_waiting_hook
+from tests.forking import python
 from tests.mini import write_config
 
 SRUN = """#!{python}
@@ -39,7 +40,7 @@ def start(folder: Path, config: Path, *more: object) -> Command:
     for name, text in (("srun", SRUN.format(python=sys.executable)), ("scontrol", SCONTROL)):
         (bin_ / name).write_text(text)
         (bin_ / name).chmod(0o755)
-    path = os.pathsep.join([str(bin_), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(bin_), str(Path(python()).parent), os.environ["PATH"]])
     environment = {"PATH": path, "SLURM_JOB_ID": str(os.getpid()), "MVSSL_TIMEOUT": "60"}
     words = ["bash", "tools/slurm_train.sh", config, folder / "run", *more]
     return Command(words, path=[folder], environment=environment)

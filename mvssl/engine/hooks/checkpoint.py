@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import time
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
 
 from mvssl.arguments import MOST, check_count
-from mvssl.distributed import HostAgreement
 from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
+from mvssl.run_files import numbered
 
 __all__ = ["CheckpointHook"]
 
@@ -23,9 +21,11 @@ class CheckpointHook(Hook):
     """Writes ``epoch_N.pth`` every few epochs and after the last one, and ``iter_N.pth`` within
     epochs wherever so many minutes have gone by since the last one of either kind.
 
-    A run that is resumed from any of them equals one that never stopped. Of the mid-epoch ones
-    the newest two are kept while they are the newest, of the others ``max_keep_ckpts``; a file goes
-    only after a newer one has been written. At the end of the run the mid-epoch ones go.
+    A run that is resumed from any of them equals one that never stopped. Of those of epochs
+    ``max_keep_ckpts`` are kept. Of the mid-epoch ones the newest two are, or the newest once that
+    of an epoch has been written after it; and at the end of the run none where two of epochs are
+    left. So the one before is there where the newest is damaged. A file goes only after a newer
+    one has been written.
 
     Args:
         interval: epochs between two checkpoints.
@@ -73,8 +73,6 @@ class CheckpointHook(Hook):
         self.interval_s = (interval_minutes or 0.0) * 60.0
         self.max_keep_ckpts = max_keep_ckpts
         self.kept: list[int] = []
-        self._agreement = HostAgreement()
-        self._saved_at = 0.0
 
     def state_dict(self) -> dict[str, list[int]]:
         """Epochs whose checkpoints are there."""
@@ -84,19 +82,13 @@ class CheckpointHook(Hook):
         """Put back what ``state_dict`` gave."""
         self.kept = list(state["kept"])
 
-    def before_train(self, runner: Run) -> None:
-        self._saved_at = time.monotonic()
-
     def after_train_iter(self, runner: Run, batch_idx: int, *_: Any, **__: Any) -> None:
-        if not self.interval_s:
-            return
-        late = runner.rank == 0 and time.monotonic() - self._saved_at >= self.interval_s
-        if not self._agreement.exchange(int(late)):
+        if not self.interval_s or runner.agreed.unsaved_s < self.interval_s:
             return
         if self.end_of_epoch(runner.train_dataloader, batch_idx) and self._ends_due_epoch(runner):
             return  # the epoch's own comes next
         path = runner.save_mid_epoch()
-        self._done(runner, f"saved {path.name} within epoch {runner.epoch + 1}")
+        runner.logger.info(f"saved {path.name} within epoch {runner.epoch + 1}")
         if runner.rank == 0:
             for old in _mid_epoch(path.parent, runner.iter)[:-1]:
                 old.unlink(missing_ok=True)
@@ -108,7 +100,7 @@ class CheckpointHook(Hook):
         old = [] if self.max_keep_ckpts < 0 else self.kept[: -self.max_keep_ckpts]
         self.kept = [n for n in self.kept if n not in old]
         path = runner.save_epoch()
-        self._done(runner, f"saved {path.name}")
+        runner.logger.info(f"saved {path.name}")
         if runner.rank == 0:
             for number in old:
                 path.with_name(f"epoch_{number}.pth").unlink(missing_ok=True)
@@ -117,16 +109,8 @@ class CheckpointHook(Hook):
             for file in mid_epoch if over else mid_epoch[:-1]:
                 file.unlink(missing_ok=True)
 
-    def after_train(self, runner: Run) -> None:
-        self._agreement.settle()
-
     def _ends_due_epoch(self, runner: Run) -> bool:
         return self.every_n_epochs(runner, self.interval) or _is_last(runner)
-
-    def _done(self, runner: Run, told: str) -> None:
-        self._agreement.settle()  # what was asked before this one is answered by it
-        self._saved_at = time.monotonic()
-        runner.logger.info(told)
 
 
 def _is_last(runner: Run) -> bool:
@@ -136,6 +120,4 @@ def _is_last(runner: Run) -> bool:
 
 def _mid_epoch(folder: Path, steps: int) -> list[Path]:
     """Mid-epoch checkpoints of at most so many steps, oldest first."""
-    found = ((re.fullmatch(r"iter_(\d+)", p.stem), p) for p in folder.glob("iter_*.pth"))
-    numbered = {int(match[1]): path for match, path in found if match}
-    return [numbered[number] for number in sorted(numbered) if number <= steps]
+    return [path for number, path in numbered(folder, "iter").items() if number <= steps]

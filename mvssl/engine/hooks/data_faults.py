@@ -9,8 +9,9 @@ from mmengine.hooks import Hook
 from mvssl.arguments import check_count, check_fraction
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
-from mvssl.errors import UserError, printable
+from mvssl.errors import UserError
 from mvssl.registry import HOOKS
+from mvssl.words import printable
 
 __all__ = ["DataFaultHook"]
 

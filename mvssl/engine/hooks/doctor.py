@@ -88,8 +88,11 @@ class DoctorHook(Hook):
     def before_train(self, runner: Run) -> None:
         if not any(isinstance(hook, InformationHook) for hook in runner.hooks):
             self._own = InformationHook()
-        if not self._start:  # nor read from a checkpoint
-            self._start = _weights(runner.model)
+        start = _weights(runner.model)
+        # A run that goes on knows its start from the checkpoint.
+        known = {name: len(one) for name, one in self._start.items()}
+        if known != {name: len(one) for name, one in start.items()}:
+            self._start = start
 
     def before_train_iter(self, runner: Run, batch_idx: int, data_batch: Any = None) -> None:
         if self._own is not None:
@@ -116,12 +119,25 @@ class DoctorHook(Hook):
         if self.diagnosis is not None and self.diagnosis.is_fault and not self._told:
             self._tell(runner, self.diagnosis, runner.iter)
 
-    def before_save_checkpoint(self, runner: Run, checkpoint: dict[str, Any]) -> None:
-        checkpoint["doctor"] = {"start": self._start, "told": self._told}
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run started, what was told of it, and what was found of late."""
+        return {
+            "start": self._start,
+            "told": self._told,
+            "diagnosis": None if self.diagnosis is None else asdict(self.diagnosis),
+            "agreeing": self._agreeing,
+            "since": self._since,
+        }
 
-    def after_load_checkpoint(self, runner: Run, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint.get("doctor", {})
-        self._start, self._told = dict(saved.get("start", {})), dict(saved.get("told", {}))
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` gave."""
+        self._start = {name: one.flatten().float() for name, one in state["start"].items()}
+        told, saved = state["told"], state["diagnosis"]
+        self._told = (
+            {"kind": str(told["kind"]), "iteration": int(told["iteration"])} if told else {}
+        )
+        self.diagnosis = None if saved is None else Diagnosis.of(saved)
+        self._agreeing, self._since = int(state["agreeing"]), int(state["since"])
 
     def results(self) -> dict[str, Any]:
         """For the summary: kind, sentence, causes and remedies, what was told when, and the
@@ -144,7 +160,9 @@ class DoctorHook(Hook):
             return
         if not self._told:
             self._tell(runner, self.diagnosis, done)
-        self._stop = self.on_collapse == "stop"
+        if self.on_collapse == "stop":
+            self._stop = True
+            self._agreeing = 0  # who goes on nevertheless is given as much patience again
 
     def _end(self, saved: Path, done: int) -> NoReturn:
         barrier()  # a launcher ends all processes as soon as one has ended

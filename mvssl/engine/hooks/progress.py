@@ -18,6 +18,7 @@ from mvssl.arguments import check_not_negative
 from mvssl.engine.history import format_duration, format_scalar
 from mvssl.engine.run import Run
 from mvssl.registry import HOOKS
+from mvssl.words import count
 
 SCALARS = ("loss", "entropy", "reconstruction")
 REFRESH_S = 0.2
@@ -133,9 +134,7 @@ class ProgressHook(Hook):
             print(f"resuming at {_position(line, runner, runner.iter)}", flush=True)
         else:
             epochs, iters = runner.max_epochs, runner.max_iters
-            print(
-                f"training for {_count(epochs, 'epoch')}, {_count(iters, 'iteration')}", flush=True
-            )
+            print(f"training for {count(epochs, 'epoch')}, {count(iters, 'iteration')}", flush=True)
 
     def after_train_iter(
         self,
@@ -220,7 +219,3 @@ class ProgressHook(Hook):
 
 def _position(line: StatusLine, runner: Run, done: int) -> str:
     return f"{line.tasks[0].fields['epoch']}  iter {done}/{runner.max_iters}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

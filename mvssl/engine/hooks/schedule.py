@@ -14,9 +14,10 @@ from torch.optim import Optimizer
 from mvssl.arguments import Number, is_integer, is_number
 from mvssl.engine.optim_options import check_option
 from mvssl.engine.run import Run
-from mvssl.errors import UserError, either, near_names
+from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 from mvssl.schedules import cosine, linear
+from mvssl.words import either, near_names
 
 __all__ = ["ScheduleHook"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl import signals
-from mvssl.distributed import HostAgreement, barrier
+from mvssl.distributed import barrier
 from mvssl.engine.run import Run
 from mvssl.errors import Interrupted
 from mvssl.signals import Phase
@@ -25,27 +25,20 @@ class StopHook(Hook):
     # After all that a step records and saves.
     priority = "LOWEST"
 
-    def __init__(self) -> None:
-        self._agreement = HostAgreement()
-
     def before_train_epoch(self, runner: Run) -> None:
         _enter(Phase.TRAINING)
 
     def after_train_iter(
         self, runner: Run, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        watch = signals.current()
-        received = 0 if watch is None else watch.received or 0
-        number = self._agreement.exchange(received)
+        number = runner.agreed.signal
         if not number:
             return
-        self._agreement.settle()
         saved = runner.save_mid_epoch()
         barrier()  # a launcher ends all processes as soon as one has ended
         raise Interrupted(number, _told(runner, number, saved))
 
     def after_train(self, runner: Run) -> None:
-        self._agreement.settle()
         _enter(Phase.FINISHING)
 
 

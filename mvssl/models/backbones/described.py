@@ -27,11 +27,12 @@ from torch.nn.modules.module import (
 )
 
 from mvssl.checkpoint import check_weights
-from mvssl.errors import UserError, in_words
+from mvssl.errors import UserError
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
+from mvssl.words import in_words
 
-__all__ = ["build_described", "parse_plain"]
+__all__ = ["SOURCES", "build_described", "parse_plain"]
 
 _MOST_TEXT: Final = 2**16  # characters
 _MOST_DEPTH: Final = 8
@@ -42,7 +43,7 @@ _TIMM_NAME: Final = re.compile(r"[a-z0-9_]{1,80}(\.[a-z0-9_]{1,80})?")
 _ARGUMENT: Final = re.compile(r"[a-z][a-z0-9_]{0,64}")
 
 # Whatever timm takes beside a model's own arguments: files, addresses, how to load them.
-_SOURCES: Final = (
+SOURCES: Final = (
     {*inspect.signature(timm.create_model).parameters}
     | {*inspect.signature(build_model_with_cfg).parameters}
     | {"checkpoint", "device", "dtype", "features_only", "weights"}
@@ -208,7 +209,7 @@ def _check_component(description: dict[str, Any], where: str, path: object) -> N
             f"is {str(name)[:80]!r}, which is not registered in BACKBONES (of a backbone of your "
             f"own, import the module first)",
         )
-    own = _parameters(kind) - _SOURCES
+    own = _parameters(kind) - SOURCES
     for key, value in description.items():
         if key not in own | {"type"}:
             raise _refused(path, f"{where}.{key}", "is no argument that a file may set")
@@ -226,7 +227,7 @@ def _check_parts(value: Any, where: str, path: object) -> None:
         _check_component(value, where, path)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key in _SOURCES:
+            if key in SOURCES:
                 raise _refused(path, f"{where}.{key}", "is no argument that a file may set")
             _check_parts(item, f"{where}.{key}", path)
 
@@ -244,7 +245,7 @@ def _check_timm(description: dict[str, Any], where: str, path: object) -> None:
     known = {key for one in classes if issubclass(one, nn.Module) for key in _parameters(one)}
     for key, value in given.items():
         here = f"{where}.model_args.{key}"
-        if key not in known - _SOURCES or "num_classes" in key:
+        if key not in known - SOURCES or "num_classes" in key:
             raise _refused(path, here, "is no argument that a file may set")
         if "{" in json.dumps(value):
             raise _refused(path, here, "holds a dict, which no file may set")

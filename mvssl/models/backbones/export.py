@@ -37,7 +37,7 @@ def save_backbone(
         metadata holds them as JSON.
     """
     timm_args = backbone.create_model_args() if isinstance(backbone, TimmBackbone) else None
-    build = _without_sources(config)
+    build = without_origin(config)
     description = {"create_model": timm_args, "build": build, "preprocessing": preprocessing}
     metadata = {key: json.dumps(value) for key, value in description.items()}
     weights = _exported(backbone).state_dict()
@@ -47,14 +47,14 @@ def save_backbone(
     return description
 
 
-def _without_sources(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_origin(config: Mapping[str, Any]) -> dict[str, Any]:
     """A component's config without where its weights, and those of its parts, came from."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [clean(item) for item in value]
         is_component = isinstance(value, Mapping) and "type" in value
-        return _without_sources(value) if is_component else value
+        return without_origin(value) if is_component else value
 
     sources = ("pretrained", "checkpoint")
     return {key: clean(value) for key, value in config.items() if key not in sources}

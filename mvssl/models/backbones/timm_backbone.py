@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
 from mvssl.checkpoint import load_weights_strictly, read_weights
-from mvssl.errors import UserError, near_names, shown
+from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
 from mvssl.models.backbones.sizes import check_model_args, check_patches
 from mvssl.registry import BACKBONES
+from mvssl.words import near_names, shown
 
 __all__ = ["TimmBackbone"]
 

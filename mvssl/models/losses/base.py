@@ -7,8 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from mvssl.errors import UserError, either
+from mvssl.errors import UserError
 from mvssl.registry import LOSSES, public_name
+from mvssl.words import either
 
 __all__ = ["DistributionLoss", "Loss", "PairLoss", "Regularizer"]
 

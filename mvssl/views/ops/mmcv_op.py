@@ -7,11 +7,12 @@ from typing import Any
 
 from mmcv.transforms import TRANSFORMS as MMCV_TRANSFORMS
 
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import TRANSFORMS, VIEW_OPS
 from mvssl.views.ops.base import Image
 from mvssl.views.ops.foreign import ForeignOperation
+from mvssl.words import near_names
 
 
 @VIEW_OPS.register_module()

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from mvssl.errors import UserError, near_names
+from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Image
 from mvssl.views.ops.foreign import ForeignOperation
+from mvssl.words import near_names
 
 
 @VIEW_OPS.register_module()

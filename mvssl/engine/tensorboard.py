@@ -1,9 +1,7 @@
-"""The log and TensorBoard, which may fail to be written without ending the run."""
+"""TensorBoard, which may fail to be written without ending the run."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,46 +9,10 @@ from mmengine.config import Config
 from mmengine.visualization import TensorboardVisBackend as MMBackend
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from mvssl.errors import in_words
+from mvssl.engine.log import Forgiving
 from mvssl.registry import VISBACKENDS
 
-__all__ = ["Forgiving", "TensorboardVisBackend"]
-
-
-class Forgiving:
-    """Tries to write something; the first failure is told, and the later ones are not.
-
-    Args:
-        what: is written.
-    """
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.failed = False
-
-    def tell(self, error: BaseException | None) -> None:
-        """Say once why it cannot be written."""
-        if not self.failed:
-            self.failed = True
-            why = "unknown" if error is None else in_words(error)
-            print(f"note: {self.what} cannot be written ({why}): the run goes on.", flush=True)
-
-    def attempt(self, write: Callable[..., object], *arguments: Any) -> None:
-        """Call ``write``; an error is told."""
-        try:
-            write(*arguments)
-        except Exception as error:
-            self.tell(error)
-
-    def watch(self, logger: logging.Logger) -> None:
-        """Have the files of a logger fail like this, not with a traceback for each line."""
-
-        def told(record: logging.LogRecord) -> None:
-            self.tell(sys.exc_info()[1])
-
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.handleError = told  # type: ignore[method-assign]
+__all__ = ["TensorboardVisBackend"]
 
 
 @VISBACKENDS.register_module()
