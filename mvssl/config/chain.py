@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.errors import UserError
-from mvssl.words import either, shown
+from mvssl.words import either, in_words, shown
 
 __all__ = ["check_chain", "check_file"]
 
@@ -104,13 +104,14 @@ def _bases(path: Path, tree: ast.Module) -> Iterable[Path]:
         names = node.targets if isinstance(node, ast.Assign) else []
         if not any(isinstance(name, ast.Name) and name.id == "_base_" for name in names):
             continue
-        try:
-            value: Any = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-        except ValueError:
+        try:  # as mmengine does, without any name of the config
+            code = compile(ast.Expression(node.value), str(path), "eval")  # type: ignore[attr-defined]
+            value: Any = eval(code, {}, {})
+        except Exception as error:
             raise UserError(
-                f"Config {path}: _base_ is written out as a text or a list of texts, since it is "
-                f"read before the config runs."
-            ) from None
+                f"Config {path}: _base_ cannot be worked out ({in_words(error)}): it is read "
+                f"before the config runs, so write out a text or a list of texts."
+            ) from error
         listed = value if isinstance(value, list | tuple) else [value]
         for base in listed:
             if not isinstance(base, str):

@@ -90,7 +90,7 @@ def test_a_folder_takes_the_place_of_the_digits_at_the_size_of_the_views(tmp_pat
     labelled = load_config(DIGITS, data=tmp_path, labels=True)
     evaluation = labelled.evaluation
     knn = evaluation.evaluators.knn
-    assert (knn.k, knn.temperature, evaluation.interval) == (None, 0.07, 5)  # the protocol stays
+    assert (knn.k, knn.temperature, evaluation.interval) == (20, 0.07, 5)  # the protocol stays
     for dataset, split in ((evaluation.train, "train"), (evaluation.test, "test")):
         assert (dataset.type, dataset.root, dataset.labels) == ("ImageFolder", str(tmp_path), True)
         assert (dataset.split, dataset.size, dataset.crop_pct) == (split, 32, 1.0)

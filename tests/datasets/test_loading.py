@@ -153,7 +153,7 @@ def test_a_worker_that_was_stopped_in_a_later_epoch_ends_the_run(
     other.start()
     request.addfinalizer(other.kill)
     before = set(multiprocessing.active_children())
-    loader = build_loader(_Odd("as it is"), 1 if idle else 2, 0, 1, timeout=1)
+    loader = build_loader(_Odd("as it is"), 1, 0, 1, timeout=1)
     list(loader)
 
     def stop() -> None:

@@ -237,7 +237,7 @@ def test_two_processes_give_what_one_gives(run_distributed: GlooPool) -> None:
 
 def test_neighbours_of_one_data_set_are_not_those_of_the_next() -> None:
     knn, (train, test) = KNN(), sets()
-    few = CountedDigits(test_fraction=0.005)
+    few = CountedDigits(test_fraction=0.01)
     knn.check_data(few, test)
     evaluate_pixels([knn], few, test)
     assert (len(few) < 20, knn.protocol["k"]) == (True, 20)

@@ -227,7 +227,8 @@ def test_the_full_path_and_the_kind_are_told(
         (b"_base_ = ['./mini_byol_er_vi.py']", "is not there; did you mean"),
         (b"_base_ = ['.']", "is a folder"),
         (b"_base_ = 3", "_base_ is the path of a config or a list of such paths, got 3"),
-        (b"_base_ = ['a' + 'b']", "_base_ is written out"),
+        (b"name = 'a'\n_base_ = [name]", "_base_ cannot be worked out (NameError"),
+        (b"_base_ = ['./chained' + '.py']", "_base_ goes round in a circle"),
         (b"\x89PNG\r\n\x1a\n", "is no text in UTF-8 (byte 0)"),
         ("x = 'é'".encode("latin-1"), "is no text in UTF-8 (byte 5)"),
         ("x = 1".encode("utf-16"), "is no text in UTF-8"),
@@ -263,9 +264,10 @@ def test_a_folder_is_no_config(
 def test_an_objective_that_the_config_has_not(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text("model = dict(type='MultiView')\n")
-    told = refused(capsys, tmp_path, config, "--objective", "er")
-    assert "has no er_head to put in the place of model.head" in told
+    for more in ("", "er_head = None\n"):
+        config.write_text("model = dict(type='MultiView')\n" + more)
+        told = refused(capsys, tmp_path, config, "--objective", "er")
+        assert "has no er_head to put in the place of model.head" in told
 
 
 def test_data_that_are_not_there(

@@ -168,6 +168,7 @@ Trial = Callable[[Place, Mapping[str, Any], float, random.Random], str]
 def _completed(place: Place, reference: Mapping[str, Any]) -> str:
     status, out = finish(place.resume())
     if status:
+        print(out, file=sys.stderr)
         return f"not resumed, status {status}: {last_words(out)}"
     return compared(place.work_dir, reference)
 
