@@ -347,14 +347,15 @@ def test_a_hostile_checkpoint_never_runs(
 
 def _checkpoint(**content: Any) -> dict[str, Any]:
     optimizer: dict[str, Any] = {"state": {}, "param_groups": []}
-    return {"meta": {}, "optimizer": optimizer, "history": {"series": {}}, **content}
+    shares: dict[str, Any] = {"hooks": {}, "random": [], "scalars": [], "gradients": []}
+    return {"meta": {}, "optimizer": optimizer, "history": {"series": {}}, **shares, **content}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"notes", "is not a checkpoint, or it is damaged"),
-        ({"w": torch.ones(2)}, "cannot be resumed, it lacks history, meta, optimizer, state_dict"),
+        ({"w": torch.ones(2)}, "cannot be resumed, it lacks gradients, history, hooks, "),
         (_checkpoint(state_dict={"neck.w": torch.ones(2)}), "are not this model's (missing: "),
         (_checkpoint(state_dict={}) | {"meta": 3}, "its meta is of kind int, not a dict"),
     ],
@@ -379,7 +380,7 @@ def test_a_checkpoint_that_is_not_this_runs(
             options = TrainOptions(str(config))
             run_so_far = {"epoch": 1, "iter": 5, "max_epochs": 2, "steps_per_epoch": 5}
             rest = {"epoch_images": 0, "epoch_means": {}, "seconds": 1.0}
-            rest |= {"stop_training": False, "world_size": 1}
+            rest |= {"stop_training": False, "world_size": 1, "seed": 0}
             its_own = described(options, prepared(options))
             content = {**content, "meta": {**run_so_far, **rest, **its_own}}
         torch.save(content, file)
