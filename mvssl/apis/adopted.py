@@ -19,7 +19,7 @@ from mvssl.words import printable
 
 __all__ = ["adoptable"]
 
-# Weights that a run which goes on does not take, and would have to fetch.
+# Weights that a run which goes on leaves out, and never fetches.
 _OVER: Final = re.compile(r"model\.backbone(\.parts\.\d+)?\.(checkpoint|pretrained)")
 _PART = r"([A-Za-z0-9]\w*|_delete_)"  # others that begin with _ are marks of mmengine
 _PATH: Final = re.compile(rf"{_PART}(\.{_PART})*", re.ASCII)
@@ -45,9 +45,10 @@ def adoptable(options: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     Raises:
         UserError: one could import a module, start a program or reach a network.
     """
-    taken = {key: value for key, value in options.items() if not _OVER.fullmatch(str(key))}
     known = _registered()
-    for name, value in taken.items():
+    for name, value in options.items():
+        if _OVER.fullmatch(str(name)) and (value is None or isinstance(value, bool | str)):
+            continue
         plain = isinstance(name, str) and _PATH.fullmatch(name) is not None
         if plain and not any(_faults(name.split("."), value, known)):
             continue
@@ -57,7 +58,7 @@ def adoptable(options: Mapping[Any, Any], path: Path) -> dict[str, Any]:
             f"taken from a file, since it could run code or reach a network: if that is how you "
             f"began it, give it again, or else do not go on from this file (see SECURITY.md)."
         )
-    return taken
+    return dict(options)
 
 
 def _faults(way: list[str], value: Any, known: set[str]) -> Iterator[bool]:

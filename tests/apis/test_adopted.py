@@ -41,6 +41,7 @@ HARMFUL: list[tuple[str, Any]] = [
     ("evaluation", {"type": "EvaluationHook", "train": RUNS}),
     ("model", {"backbone": {"parts": [{"type": RUNS}]}}),
     ("model.backbone.type", "os.system"),
+    ("model.backbone.checkpoint", RUNS),
     ("model.backbone", {"type": "TimmBackbone", "name": "resnet18", "pretrained": True}),
     ("model.backbone.name", "hf-hub:someone/model"),
     ("model.backbone.name", "local-dir:/home"),
@@ -68,9 +69,9 @@ def test_what_could_run_code_or_reach_a_network_is_refused(name: str, value: Any
     assert "\n" not in str(told.value)
 
 
-def test_other_weights_are_neither_taken_over_nor_refused() -> None:
+def test_weights_that_are_left_out_anyway_are_not_refused() -> None:
     over = {"model.backbone.pretrained": True, "model.backbone.parts.0.checkpoint": "/a/b.pth"}
-    assert adoptable(over, PATH) == {}
+    assert adoptable(over, PATH) == over
 
 
 def test_a_resumed_run_runs_nothing_that_its_checkpoint_names(
