@@ -37,7 +37,7 @@ from mvssl.checkpoint import (
     latest_checkpoint,
 )
 from mvssl.config.chain import check_file
-from mvssl.distributed import on_all_ranks
+from mvssl.distributed import on_all_ranks, on_first_rank
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
 from mvssl.errors import Interrupted, UserError
@@ -137,11 +137,16 @@ def run(runner: Runner, job: Job) -> dict[str, Any] | None:
         told_while_running(runner, lambda: _what_is_left(work_dir)),
         _telling_what_is_left(work_dir),
     ):
-        if runner.rank == 0:
-            print(opening(job, str(work_dir)), flush=True)
-            write_views(runner.model, job.dataset, work_dir / "views.png")
+        on_first_rank(partial(_open, runner, job))
         runner.train()
-        return write_outputs(runner, job) if runner.rank == 0 else None
+        # All processes stay until the outputs are there, and end alike where they cannot be.
+        summary = on_first_rank(partial(write_outputs, runner, job))
+        return summary if runner.rank == 0 else None
+
+
+def _open(runner: Runner, job: Job) -> None:
+    print(opening(job, runner.work_dir), flush=True)
+    write_views(runner.model, job.dataset, Path(runner.work_dir) / "views.png")
 
 
 @contextmanager
