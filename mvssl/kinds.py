@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,7 +69,7 @@ def unquoted(value: Any) -> str:
         return ""
     text = value.strip().lower()
     try:
-        number = bool(text) and float(text) is not None
+        number = math.isfinite(float(text))
     except ValueError:
         number = False
     return "; leave out the quotes" if number or text in ("true", "false", "none") else ""

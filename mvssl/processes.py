@@ -27,11 +27,13 @@ def started_at(pid: int) -> float | None:
     """When a process of this machine was started (seconds since 1970, to about one), None where
     there is none; 0 where the system does not say.
     """
+    if pid < 1:
+        return None  # a group of processes, to the system
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return None
-    except (OSError, OverflowError):
+    except OSError:
         pass  # another user's
     try:
         # The name in parentheses may hold anything; the 20th field behind it is the start.

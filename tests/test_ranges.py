@@ -77,6 +77,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 # Extremes that are meant, by class and argument; all that is not here is refused.
 FINE: dict[str, dict[str, tuple[float, ...]]] = {
+    "DoctorHook": {"min_iters": (0,)},
     # Left out, or off.
     "AssignmentHead": {"queue_size": (0,)},
     "ERHead": {"queue_size": (0,), "entropy_weight": (0, 1e-30)},

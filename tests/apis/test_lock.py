@@ -162,6 +162,15 @@ def test_a_lock_that_says_nothing_of_use_is_taken_over(tmp_path: Path, content: 
     Lock(tmp_path).release()
 
 
+@pytest.mark.parametrize("pid", [-1, 0, 10**30])
+def test_a_lock_of_a_process_that_cannot_be_is_taken_over(
+    tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    write_lock(tmp_path, pid=pid, host=socket.gethostname(), started=1.0)
+    Lock(tmp_path).release()
+
+
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / ".lock").symlink_to(tmp_path / "precious")

@@ -35,7 +35,8 @@ def save(path: str | Path, epoch: int = 1, steps: int = 10) -> Path:
     meta = {**META, "epoch": epoch, "iter": epoch * steps}
     optimizer: dict[str, object] = {"state": {}, "param_groups": []}
     content = {"state_dict": {}, "meta": meta, "optimizer": optimizer, "history": {"series": {}}}
-    save_checkpoint({**content, "filling": torch.randn(500)}, path)
+    shares: dict[str, object] = {"random": [{}], "scalars": [{}], "gradients": [{}], "hooks": {}}
+    save_checkpoint({**content, **shares, "filling": torch.randn(500)}, path)
     return Path(path)
 
 
@@ -234,3 +235,8 @@ def test_all_processes_take_the_folder_of_the_first(
     answers = run_distributed(_choose, 4, str(tmp_path))
     assert len(set(answers)) == 1
     assert len(list((tmp_path / workdir.ROOT / "byol_er_vit").iterdir())) == 1
+
+
+def test_a_name_that_no_folder_can_have_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be: File name too long. Choose another"):
+        begin(Options(work_dir="x" * 300))

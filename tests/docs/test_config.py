@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import sys
@@ -19,6 +20,7 @@ from mvssl.apis import TrainOptions
 from mvssl.config.checks import check_config
 from mvssl.config.read import load_config, parse_options
 from mvssl.config.slots import TOP_LEVEL
+from mvssl.errors import UserError
 from mvssl.models.backbones import save_backbone
 from mvssl.registry import VIEW_SETS
 from mvssl.views.flat import flat_names
@@ -102,7 +104,10 @@ def test_an_example_fits_together(example: Example, folder: Path) -> None:
         backbone = {k: v for k, v in cfg.model.backbone.items() if k != "checkpoint"}
         (folder / EARLIER).parent.mkdir(parents=True)
         save_backbone(registry.BACKBONES.build(backbone), folder / EARLIER, backbone)
-    if example.built:
+    if "Wandb" in example.text and importlib.util.find_spec("wandb") is None:
+        with pytest.raises(UserError, match="needs the package wandb"):
+            prepared(TrainOptions(config=str(file)))
+    elif example.built:
         prepared(TrainOptions(config=str(file)))
 
 

@@ -136,7 +136,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_what_lacks_the_state_of_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     torch.save({"state_dict": MODELS.build(MODEL).state_dict()}, file)
-    with pytest.raises(UserError, match="cannot be resumed, it lacks history, meta, optimizer"):
+    with pytest.raises(UserError, match="it lacks gradients, history, hooks, meta, optimizer"):
         build(tmp_path / "run", checkpoint=file)
     torch.save({"epoch": 3}, file)
     with pytest.raises(UserError, match="holds no model of a run"):
