@@ -74,6 +74,7 @@ SMALL = {
     "queue_size": 8,
     "num_negatives": 8,
     "num_slices": 16,
+    "shuffle_groups": 2,
 }
 SIZE = 32
 
