@@ -18,6 +18,7 @@ import itertools
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -100,6 +101,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    # In the background it may be ignored, and so would be by all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found = store.read(args.json)
     for name, processes, workers in itertools.product(args.trials, args.processes, args.workers):
         setting = Setting(processes, workers)
