@@ -59,7 +59,8 @@ def run_row(name: str, setting: Setting, times: int, seed: int) -> dict[str, Any
         ends = []
         for number in range(times):
             shutil.rmtree(place.work_dir)
-            ends.append(TRIALS[name](place, reference, seconds, draw))
+            end = TRIALS[name](place, reference, seconds, draw)
+            ends.append(end.replace(folder, "FOLDER"))
             print(f"{name}, {setting}, {number + 1}/{times}: {ends[-1]}", file=sys.stderr)
     return {
         "trials": times,
