@@ -130,6 +130,13 @@ SMALL_VIT: dict[str, Any] = {
     "name": "vit_tiny_patch16_224",
     "model_args": {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2},
 }
+SMALL_MODEL: dict[str, Any] = {
+    "type": "MultiView",
+    "backbone": SMALL_VIT,
+    "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
+    "head": {"type": "ERHead"},
+    "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "gentle", "size": 16},
+}
 """For images of 16 pixels."""
 
 

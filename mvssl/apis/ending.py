@@ -30,15 +30,14 @@ def told_before() -> Iterator[None]:
     Raises:
         UserError: whatever is raised inside, but for interruptions.
     """
-    try:
-        with lost_processes_told():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise _known(error) or RunError(
+
+    def told(error: Exception) -> UserError:
+        return _known(error) or RunError(
             f"The run cannot begin: {in_words(error)}. The traceback is in {_keep(error)}."
-        ) from error
+        )
+
+    with _in_a_sentence(told):
+        yield
 
 
 @contextmanager
@@ -52,22 +51,33 @@ def told_while_running(runner: Runner, remains: Callable[[], str]) -> Iterator[N
     Raises:
         UserError: whatever is raised inside, but for interruptions.
     """
-    try:
-        with lost_processes_told():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
+
+    def told(error: Exception) -> UserError:
         place = f"in epoch {runner.epoch + 1}, iteration {runner.iter + 1}"
         if runner.calling is not None:
             place = f"{place}, in {runner.calling}"
         log = _log(error, runner.logger)
         known = _known(error)
         if known is not None:
-            raise type(known)(f"{known} It was {place}; {remains()}.") from error
-        raise RunError(
+            return type(known)(f"{known} It was {place}; {remains()}.")
+        return RunError(
             f"The run ended {place}: {in_words(error)}. The traceback is in {log}; {remains()}."
-        ) from error
+        )
+
+    with _in_a_sentence(told):
+        yield
+
+
+@contextmanager
+def _in_a_sentence(told: Callable[[Exception], UserError]) -> Iterator[None]:
+    """Let sentences and interruptions pass, and raise what ``told`` makes of anything else."""
+    try:
+        with lost_processes_told():
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise told(error) from error
 
 
 def _known(error: Exception) -> UserError | None:

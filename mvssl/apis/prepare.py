@@ -66,12 +66,8 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         """What ``build`` makes; None, and one problem more, where that fails."""
         return None if {where, *also} & broken else attempt(where, build, problems)
 
-    part("log_level", lambda: check_log_level(plain.get("log_level", "INFO")))
-    part("default_scope", lambda: check_scope(plain.get("default_scope")))
-    part("env_cfg", lambda: Environment(**(plain.get("env_cfg") or {})))
-    part("train_cfg", lambda: _check_lengths(plain["train_cfg"]))
-    part("compile", lambda: check_compile(plain.get("compile")))
-    part("visualizer", lambda: try_visualizer(plain.get("visualizer")))
+    for where, check in _settings(plain).items():
+        part(where, check)
     dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
     loader = model = wrapper = schedulers = None
     if dataset is not None:
@@ -117,6 +113,18 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     )
     built.notes += [*hook_notes(built.hooks), *length_notes(built)]
     return built
+
+
+def _settings(plain: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """What is checked of the settings that no part of the model depends on, by their names."""
+    return {
+        "log_level": lambda: check_log_level(plain.get("log_level", "INFO")),
+        "default_scope": lambda: check_scope(plain.get("default_scope")),
+        "env_cfg": lambda: Environment(**(plain.get("env_cfg") or {})),
+        "train_cfg": lambda: _check_lengths(plain["train_cfg"]),
+        "compile": lambda: check_compile(plain.get("compile")),
+        "visualizer": lambda: try_visualizer(plain.get("visualizer")),
+    }
 
 
 def _built(part: T | None) -> T:

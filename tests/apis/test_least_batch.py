@@ -52,7 +52,9 @@ def test_what_compares_images_needs_two(cfg: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("cfg", ONE)
 def test_what_looks_at_each_image_takes_one(cfg: dict[str, Any]) -> None:
-    HEADS.build(cfg).check_batch(1)
+    head: Head = HEADS.build(cfg)
+    head.check_batch(1)
+    assert not head.crosses_samples
 
 
 def test_a_head_of_one_s_own_says_how_many() -> None:

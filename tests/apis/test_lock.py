@@ -159,7 +159,9 @@ def test_where_files_cannot_be_locked_the_process_that_is_named_decides(
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"{"])
 def test_a_lock_that_says_nothing_of_use_is_taken_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".lock").write_bytes(content)
-    Lock(tmp_path).release()
+    own = Lock(tmp_path)
+    assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+    own.release()
 
 
 @pytest.mark.parametrize("pid", [-1, 0, 10**30])
@@ -168,7 +170,9 @@ def test_a_lock_of_a_process_that_cannot_be_is_taken_over(
 ) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
     write_lock(tmp_path, pid=pid, host=socket.gethostname(), started=1.0)
-    Lock(tmp_path).release()
+    own = Lock(tmp_path)
+    assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+    own.release()
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:

@@ -11,16 +11,9 @@ from mmengine.hooks import Hook
 from mvssl.engine import Runner
 from mvssl.engine.hooks import CheckpointHook
 from mvssl.errors import UserError
-from tests.runs import SMALL_VIT, small_job
+from tests.runs import SMALL_MODEL, small_job
 
 STEPS = 3  # an epoch of 360 images in batches of 120
-MODEL: dict[str, Any] = {
-    "type": "MultiView",
-    "backbone": SMALL_VIT,
-    "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
-    "head": {"type": "ERHead"},
-    "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "gentle", "size": 16},
-}
 ALWAYS = 1e-9  # minutes
 
 
@@ -42,7 +35,7 @@ class Look(Hook):
 def train(folder: Path, epochs: int, **arguments: Any) -> list[set[str]]:
     """Checkpoints after every step and every epoch of a run."""
     optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 0.1}}
-    job = small_job(MODEL, epochs, 120, optim)
+    job = small_job(SMALL_MODEL, epochs, 120, optim)
     job.default_hooks["checkpoint"] = CheckpointHook(**arguments)
     look = Look()
     job.custom_hooks.append(look)
@@ -99,7 +92,7 @@ def test_a_run_that_a_hook_ends_is_saved(tmp_path: Path) -> None:
             runner.train_loop.stop_training = True
 
     optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 0.1}}
-    job = small_job(MODEL, 5, 120, optim)
+    job = small_job(SMALL_MODEL, 5, 120, optim)
     job.default_hooks["checkpoint"] = CheckpointHook(interval=3)
     job.custom_hooks.append(Stop())
     Runner(job, tmp_path).train()

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mvssl.engine import Runner
 from mvssl.engine.loop import TrainLoop
 from mvssl.engine.run import Loop, Run
-from tests.runs import SMALL_VIT, StubRun, optimizer_of, small_job, small_model
-
-MODEL: dict[str, Any] = {
-    "type": "MultiView",
-    "backbone": SMALL_VIT,
-    "neck": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
-    "head": {"type": "ERHead"},
-    "data_preprocessor": {"type": "MultiViewPreprocessor", "views": "gentle", "size": 16},
-}
+from tests.runs import SMALL_MODEL, StubRun, optimizer_of, small_job, small_model
 
 
 def members(protocol: type) -> set[str]:
@@ -30,7 +21,7 @@ def members(protocol: type) -> set[str]:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 0.1}}
-    return Runner(small_job(MODEL, 1, 60, optim), tmp_path_factory.mktemp("run"))
+    return Runner(small_job(SMALL_MODEL, 1, 60, optim), tmp_path_factory.mktemp("run"))
 
 
 @pytest.mark.parametrize("name", sorted(members(Run)))

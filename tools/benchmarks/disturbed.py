@@ -173,11 +173,17 @@ def _completed(place: Place, reference: Mapping[str, Any]) -> str:
     return compared(place.work_dir, reference)
 
 
-def killed(place: Place, reference: Mapping[str, Any], seconds: float, draw: random.Random) -> str:
-    """SIGKILL to all processes at a random moment of the training."""
+def _training(place: Place, seconds: float) -> subprocess.Popen[str]:
+    """A run that has trained for so long."""
     process = place.start()
     wait_for_training(process)
-    time.sleep(draw.uniform(0.0, seconds))
+    time.sleep(seconds)
+    return process
+
+
+def killed(place: Place, reference: Mapping[str, Any], seconds: float, draw: random.Random) -> str:
+    """SIGKILL to all processes at a random moment of the training."""
+    process = _training(place, draw.uniform(0.0, seconds))
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
     return _completed(place, reference)
@@ -207,9 +213,7 @@ def rank_killed(
     place: Place, reference: Mapping[str, Any], seconds: float, draw: random.Random
 ) -> str:
     """SIGKILL to one process of several: the others end too, with a sentence."""
-    process = place.start()
-    wait_for_training(process)
-    time.sleep(draw.uniform(0.0, seconds))
+    process = _training(place, draw.uniform(0.0, seconds))
     ranks = sorted(_ranks(process.pid))
     if ranks:
         os.kill(draw.choice(ranks), signal.SIGKILL)
@@ -243,9 +247,7 @@ def signalled(number: signal.Signals, status: int) -> Trial:
     def trial(
         place: Place, reference: Mapping[str, Any], seconds: float, draw: random.Random
     ) -> str:
-        process = place.start()
-        wait_for_training(process)
-        time.sleep(draw.uniform(0.0, 0.9 * seconds))
+        process = _training(place, draw.uniform(0.0, 0.9 * seconds))
         process.send_signal(number)
         found, out = finish(process)
         if found == 0:
