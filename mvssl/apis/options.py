@@ -59,6 +59,8 @@ class TrainOptions:
             told = None if isinstance(value, PathLike) else wrong_kind(value, parameter)
             if told is not None:
                 raise UserError(f"{name} is {told}, got {shown(value)}{unquoted(value)}.")
+            if value == "":  # which would stand for the folder that one is in
+                raise UserError(f"{name} is empty: give a path, or '.' for the present folder.")
         check_choice("TrainOptions", "launcher", self.launcher, LAUNCHERS)
         if self.objective is not None:
             check_choice("TrainOptions", "objective", self.objective, OBJECTIVES)

@@ -104,3 +104,10 @@ def test_a_list_that_computes_nothing_is_not_recomputed() -> None:
 )
 def test_settings_that_are_right(tmp_path: Path, options: dict[str, Any]) -> None:
     assert prepared(TrainOptions(str(write_config(tmp_path)), cfg_options={**WHOLE, **options}))
+
+
+@pytest.mark.parametrize("name", ["config", "data", "work_dir", "resume"])
+def test_an_empty_path_is_none(name: str) -> None:
+    given: dict[str, Any] = {"config": "a.py", name: ""}
+    with pytest.raises(UserError, match=rf"{name} is empty: give a path"):
+        TrainOptions(**given)
