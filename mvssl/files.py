@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mvssl.errors import UserError
-from mvssl.processes import is_running
+from mvssl.process.running import is_running
 
 __all__ = [
     "WriteError",

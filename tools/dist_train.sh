@@ -28,4 +28,4 @@ if [[ ! $2 =~ ^[1-9][0-9]*$ ]]; then
 fi
 
 # It takes this process's place, and so the signals that are meant for it.
-exec python -m mvssl.spawn "$(dirname "${BASH_SOURCE[0]}")/train.py" "$@"
+exec python -m mvssl.process.spawn "$(dirname "${BASH_SOURCE[0]}")/train.py" "$@"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":  # before what takes time to import
-    from mvssl.console import make_streams_last
-    from mvssl.signals import start_command
+    from mvssl.process.console import make_streams_last
+    from mvssl.process.signals import start_command
 
     make_streams_last()
     start_command(sys.orig_argv)
@@ -15,7 +15,7 @@ import argparse
 import re
 from collections.abc import Sequence
 
-from mvssl.parser import Parser, whole_number
+from mvssl.process.parser import Parser, whole_number
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from mvssl.config.read import parse_options
     from mvssl.errors import Interrupted, UserError
-    from mvssl.signals import is_first
-    from mvssl.telling import tell
+    from mvssl.process.signals import is_first
+    from mvssl.process.telling import tell
 
     try:
         options = vars(args) | {"cfg_options": parse_options(args.cfg_options)}

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch.utils.checkpoint import CheckpointError
 
+from mvssl.distributed.launch import lost_processes_told
 from mvssl.engine import Runner
 from mvssl.engine.compiled import compile_fault
 from mvssl.errors import RunError, UserError
-from mvssl.launch import lost_processes_told
 from mvssl.words import in_words
 
 __all__ = ["told_before", "told_while_running"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from mvssl.errors import UserError
 from mvssl.files import WriteError
-from mvssl.processes import is_running, started_at
+from mvssl.process.running import is_running, started_at
 
 try:
     import fcntl

@@ -14,7 +14,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mvssl import signals
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
@@ -38,14 +37,15 @@ from mvssl.checkpoint import (
 )
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks, on_first_rank
+from mvssl.distributed.launch import lost_processes_told, start_processes, stop_processes
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
 from mvssl.errors import Interrupted, UserError
 from mvssl.files import WriteError
-from mvssl.launch import lost_processes_told, start_processes, stop_processes
+from mvssl.process import signals
+from mvssl.process.signals import Phase, SignalWatch
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening, show_plan
-from mvssl.signals import Phase, SignalWatch
 
 __all__ = ["TrainOptions", "train"]
 

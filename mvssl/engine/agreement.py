@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from mvssl import signals
 from mvssl.distributed import HostAgreement, rank
+from mvssl.process import signals
 
 __all__ = ["Agreed", "StepAgreement"]
 

@@ -15,7 +15,7 @@ from mvssl.datasets.base import ImageDataset
 from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
-from mvssl.signals import leave_workers_alone
+from mvssl.process.signals import leave_workers_alone
 
 __all__ = ["MOST_WORKERS", "REPEAT", "EpochSampler", "build_loader"]
 

@@ -17,7 +17,7 @@ from mvssl.distributed import all_gather_object, rank, world_size
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
-from mvssl.signals import leave_workers_alone
+from mvssl.process.signals import leave_workers_alone
 
 __all__ = [
     "Features",

@@ -18,7 +18,7 @@ from mvssl.evaluation.features import interleave
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.record import Embeddings
-from mvssl.signals import leave_workers_alone
+from mvssl.process.signals import leave_workers_alone
 from mvssl.views import Preprocessor
 
 __all__ = ["extract_record", "join_records", "spread"]

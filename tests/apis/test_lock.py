@@ -14,7 +14,7 @@ import pytest
 from mvssl.apis import lock
 from mvssl.apis.lock import Lock
 from mvssl.errors import UserError
-from mvssl.processes import started_at
+from mvssl.process.running import started_at
 from tests.mini import ROOT
 
 HOLD = """

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from mvssl import checkpoint as checkpoints
 from mvssl.apis import TrainOptions, train
+from mvssl.checkpoint import store
 from mvssl.datasets import Digits
 from mvssl.engine import WarmupCosineLR
 from mvssl.models import MultiView
@@ -81,13 +81,13 @@ def test_config_and_checkpoint_are_read_once_and_parts_are_built_once(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    load = checkpoints.load_checkpoint
+    load = store.load_checkpoint
 
     def counted(path: Any, *arguments: Any) -> dict[str, Any]:
         opened.append(Path(path))
         return load(path, *arguments)
 
-    monkeypatch.setattr(checkpoints, "load_checkpoint", counted)
+    monkeypatch.setattr(store, "load_checkpoint", counted)
     first = tmp_path / "first"
     train(TrainOptions(str(config), work_dir=str(first), cfg_options={"train_cfg.max_epochs": 1}))
     assert len(list((tmp_path / "diary").iterdir())) == 1

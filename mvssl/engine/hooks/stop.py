@@ -7,11 +7,11 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from mvssl import signals
 from mvssl.distributed import barrier
 from mvssl.engine.run import Run
 from mvssl.errors import Interrupted
-from mvssl.signals import Phase
+from mvssl.process import signals
+from mvssl.process.signals import Phase
 
 __all__ = ["StopHook"]
 

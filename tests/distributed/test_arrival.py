@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mvssl.arrival import TIMEOUT, Place, meet, read_place
+from mvssl.distributed.arrival import TIMEOUT, Place, meet, read_place
 from mvssl.errors import UserError
 from tests.gloo_pool import GlooPool
 

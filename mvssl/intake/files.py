@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mvssl.errors import DamageError, UserError
-from mvssl.pickles import PickleContent, describe_pickle
+from mvssl.intake.pickles import PickleContent, describe_pickle
 
 __all__ = ["check_file", "check_torch_file", "kind_of_file"]
 

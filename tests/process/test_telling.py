@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mvssl import telling
-from mvssl.command import COMMAND
 from mvssl.errors import Interrupted, LostProcessError, UserError
-from mvssl.telling import ERROR_FILE, Said, read_said, tell
+from mvssl.process import telling
+from mvssl.process.command import COMMAND
+from mvssl.process.telling import ERROR_FILE, Said, read_said, tell
 
 
 @pytest.mark.parametrize(

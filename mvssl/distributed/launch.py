@@ -10,8 +10,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from mvssl.arrival import Place, meet, read_place, seconds_given
 from mvssl.distributed import is_distributed, rank
+from mvssl.distributed.arrival import Place, meet, read_place, seconds_given
 from mvssl.errors import LostProcessError, UserError
 from mvssl.words import first_line
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from types import FrameType
 
 from mvssl.arguments import read_count
-from mvssl.command import COMMAND
-from mvssl.console import make_streams_last
 from mvssl.errors import UserError
-from mvssl.signals import HANDLED, name_of
-from mvssl.telling import ERROR_FILE, Said, read_said
+from mvssl.process.command import COMMAND
+from mvssl.process.console import make_streams_last
+from mvssl.process.signals import HANDLED, name_of
+from mvssl.process.telling import ERROR_FILE, Said, read_said
 
 __all__ = ["main"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from mvssl import signals
-from mvssl.command import COMMAND, resume_command
 from mvssl.engine.hooks import StopHook
 from mvssl.errors import Interrupted
-from mvssl.signals import Phase
+from mvssl.process import signals
+from mvssl.process.command import COMMAND, resume_command
+from mvssl.process.signals import Phase
 from tests.mini import ROOT
 from tests.runs import StubRun, optimizer_of, small_model
 
@@ -76,7 +76,7 @@ def test_a_run_whose_remains_cannot_be_read_ends_all_the_same() -> None:
 
 WATCHED = """
 import signal, sys
-from mvssl.signals import Phase, start_command
+from mvssl.process.signals import Phase, start_command
 watch = start_command(sys.argv)
 signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loaders do
 watch.phase = Phase[sys.argv[1]]

@@ -165,52 +165,6 @@ def barrier() -> None:
         dist.barrier()
 
 
-class HostAgreement:
-    """What all ranks do after the same step, agreed upon while they compute.
-
-    A rank that alone saw a signal, or whose clock alone says that it is time to save, may not act
-    alone. So every rank calls :meth:`exchange` once in each step with its own numbers (0: nothing),
-    and learns of each the largest that any rank brought to the call *before*: it has travelled
-    over the CPU group during a whole step, so nobody waits for it, nor for the device. All ranks
-    get the same answer at the same step. One process gets its own numbers back at once.
-
-    ::
-
-        agreement = HostAgreement()
-        ...                                        # in after_train_iter, on every rank, always
-        (seen,) = agreement.exchange(int(self.seen))
-        if seen:                                   # the same on every rank
-            runner.save_mid_epoch()
-        ...
-        agreement.settle()                         # after the last step, on every rank
-    """
-
-    def __init__(self) -> None:
-        self._pending: tuple[Any, Tensor] | None = None
-
-    def exchange(self, *numbers: int) -> tuple[int, ...]:
-        """Bring ``numbers``; the largest that the ranks brought to the call before, at first 0s."""
-        if world_size() == 1:
-            return numbers
-        before = self.settle() or (0,) * len(numbers)
-        brought = torch.tensor(numbers, dtype=torch.int64)
-        work = dist.all_reduce(brought, op=dist.ReduceOp.MAX, group=_host_group(), async_op=True)
-        self._pending = (work, brought)
-        return before
-
-    def settle(self) -> tuple[int, ...]:
-        """The answer to the last exchange, for which this waits; empty where there is none left.
-
-        Every rank calls it after its last step, since a group cannot end with an exchange under
-        way.
-        """
-        if self._pending is None:
-            return ()
-        (work, brought), self._pending = self._pending, None
-        work.wait()
-        return tuple(brought.tolist())
-
-
 def mean_over_ranks(x: Tensor) -> Tensor:
     """The mean over ranks, differentiable: statistics of a batch that is spread over ranks.
 
@@ -265,7 +219,7 @@ def _check_equal_shapes(x: Tensor) -> None:
     if not problem:
         described[2 : 2 + x.dim()] = torch.tensor(x.shape, dtype=torch.int64)
     everyone = [torch.empty_like(described) for _ in range(world_size())]
-    dist.all_gather(everyone, described, group=_host_group())
+    dist.all_gather(everyone, described, group=host_group())
     rows = [row.tolist() for row in everyone]
     if any(row[0] < 0 for row in rows):
         raise UserError(
@@ -299,7 +253,7 @@ def _describe(row: list[int]) -> str:
     return f"{tuple(row[2 : 2 + row[0]])} {dtype}"
 
 
-def _host_group() -> Any:
+def host_group() -> Any:
     """A gloo group of all ranks, so that host-side facts travel without touching the device."""
     global _side_group
     world = dist.group.WORLD

@@ -25,13 +25,13 @@ from mvssl.checkpoint import (
 )
 from mvssl.errors import UserError
 from mvssl.intake import check_file, check_torch_file
-from mvssl.pickles import describe_pickle
+from mvssl.intake.pickles import describe_pickle
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What unpacks to too much is small, so that it is quick."""
-    monkeypatch.setattr("mvssl.intake.MOST_UNPACKED", (4, 2**20))
+    monkeypatch.setattr("mvssl.intake.files.MOST_UNPACKED", (4, 2**20))
 
 
 class _Trap:

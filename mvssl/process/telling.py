@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvssl.command import COMMAND
 from mvssl.errors import Interrupted, LostProcessError
+from mvssl.process.command import COMMAND
 
 __all__ = ["ERROR_FILE", "Said", "read_said", "tell"]
 

@@ -23,11 +23,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mvssl.checksum import fault_of, write_with_checksum
+from mvssl.checkpoint.checksum import fault_of, write_with_checksum
+from mvssl.checkpoint.content import fault_of_optimizer, faults_of_run
 from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
-from mvssl.run_content import fault_of_optimizer, faults_of_run
 from mvssl.run_files import LATEST, Kind, numbered
 from mvssl.words import first_line, some
 

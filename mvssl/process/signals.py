@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from mvssl.command import resume_command
 from mvssl.errors import Interrupted
+from mvssl.process.command import resume_command
 
 __all__ = ["Phase", "SignalWatch", "current", "leave_workers_alone", "name_of", "watching"]
 

@@ -1,0 +1,33 @@
+"""Checkpoints and weights on disk; nothing else reads or writes them."""
+
+from mvssl.checkpoint.store import (
+    RunCheckpoint,
+    check_optimizer,
+    check_weights,
+    checkpoints_in,
+    intact_checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    load_run,
+    load_weights_strictly,
+    open_safetensors,
+    read_weights,
+    save_checkpoint,
+    write_safetensors,
+)
+
+__all__ = [
+    "RunCheckpoint",
+    "check_optimizer",
+    "check_weights",
+    "checkpoints_in",
+    "intact_checkpoint",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "load_run",
+    "load_weights_strictly",
+    "open_safetensors",
+    "read_weights",
+    "save_checkpoint",
+    "write_safetensors",
+]
