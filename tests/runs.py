@@ -86,6 +86,9 @@ class StubRun:
     def agreed(self) -> Agreed:
         return StepAgreement().after(self.iter)
 
+    def between_steps(self) -> None:
+        StepAgreement().between()
+
     @property
     def position(self) -> int:
         return self.iter
@@ -105,6 +108,9 @@ class StubRun:
 
     def save_mid_epoch(self) -> Path:
         return self._saved(f"iter_{self.iter + 1}.pth")
+
+    def save_between_epochs(self, over: int) -> Path:
+        return self._saved(f"iter_{self.iter}.pth")
 
     def save_epoch(self) -> Path:
         return self._saved(f"epoch_{self.epoch + 1}.pth")

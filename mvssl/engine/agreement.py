@@ -8,9 +8,21 @@ from typing import NamedTuple
 from mvssl.distributed import HostAgreement, rank
 from mvssl.process import signals
 
-__all__ = ["Agreed", "StepAgreement"]
+__all__ = ["Agreed", "StepAgreement", "StopAskedError"]
 
 MICRO = 1e-6
+
+
+class StopAskedError(Exception):
+    """A signal asks to stop while something is done between steps; all processes leave it.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"{signals.name_of(number)} asks to stop")
+        self.number = number
 
 
 class Agreed(NamedTuple):
@@ -42,13 +54,22 @@ class StepAgreement:
     def after(self, step: int) -> Agreed:
         """What is agreed upon after a step; every process asks, after every step."""
         if step != self._step:
-            watch, own = signals.current(), 0.0
+            own = 0.0
             if rank() == 0 and self._saved_at is not None:
                 own = time.monotonic() - self._saved_at
-            received = 0 if watch is None else watch.received or 0
-            number, unsaved = self._exchange.exchange(received, int(own / MICRO))
+            number, unsaved = self._exchange.exchange(_received(), int(own / MICRO))
             self._step, self._agreed = step, Agreed(number, unsaved * MICRO)
         return self._agreed
+
+    def between(self) -> None:
+        """Leave what takes long between two steps, where a process has got a signal.
+
+        Raises:
+            StopAskedError: on all processes, which call this equally often.
+        """
+        number, _ = self._exchange.exchange(_received(), 0)
+        if number:
+            raise StopAskedError(number)
 
     def saved(self) -> None:
         """The run has been saved, which answers what was asked before."""
@@ -58,3 +79,8 @@ class StepAgreement:
     def settle(self) -> None:
         """End what is under way; every process calls this after its last step."""
         self._exchange.settle()
+
+
+def _received() -> int:
+    watch = signals.current()
+    return 0 if watch is None else watch.received or 0

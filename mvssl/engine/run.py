@@ -117,6 +117,18 @@ class Run(Protocol):
     def save_mid_epoch(self) -> Path:
         """Write ``iter_N.pth`` after the step that runs now; see ``mvssl.engine.Runner``."""
 
+    def between_steps(self) -> None:
+        """To be called now and then by a hook that takes long between two steps, on every process
+        equally often.
+
+        Raises:
+            StopAskedError: on all processes, once any has got a signal: the hook leaves what it
+                does, and sees to it that a run which is resumed makes up for it.
+        """
+
+    def save_between_epochs(self, over: int) -> Path:
+        """Write ``iter_N.pth`` where ``over`` epochs and no step of the next one are over."""
+
     def save_epoch(self) -> Path:
         """Write ``epoch_N.pth`` after the epoch that runs now."""
 

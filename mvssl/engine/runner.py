@@ -198,6 +198,9 @@ class Runner(MMRunner):
     def agreed(self) -> Agreed:
         return self.agreement.after(self.iter)
 
+    def between_steps(self) -> None:
+        self.agreement.between()
+
     @property
     def seconds(self) -> float:
         running = 0.0 if self._since is None else time.perf_counter() - self._since
@@ -270,6 +273,12 @@ class Runner(MMRunner):
         """
         images = self.train_loop.epoch_images
         return self._save(f"iter_{self.iter + 1}.pth", self.epoch, self.iter + 1, images)
+
+    def save_between_epochs(self, over: int) -> Path:
+        """Write ``iter_N.pth`` where ``over`` epochs are over, and no step of the next one; every
+        process calls this.
+        """
+        return self._save(f"iter_{self.iter}.pth", over, self.iter, 0)
 
     def save_checkpoint(
         self, out_dir: str, filename: str, *_: Any, by_epoch: bool = True, **__: Any

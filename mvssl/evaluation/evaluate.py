@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -28,6 +28,7 @@ def evaluate(
     preprocessing: Mapping[str, Any] | None = None,
     batch_size: int = 256,
     num_workers: int = 0,
+    between: Callable[[], object] | None = None,
 ) -> dict[str, float]:
     """Results of the evaluators, by name; features and records are computed once for all of them.
 
@@ -41,6 +42,8 @@ def evaluate(
         preprocessing: of a backbone that does not say it itself (``mean``, ``std``, ...).
         batch_size: images embedded at once by each process.
         num_workers: of the loaders of each process.
+        between: called after each batch, equally often on every process; what it raises on all of
+            them ends the evaluation.
 
     Raises:
         UserError: an evaluator needs labels, or records, which a backbone alone does not give; or
@@ -50,7 +53,7 @@ def evaluate(
     network = as_network(model, preprocessing)
     check_evaluators(chosen, train, test)
     _check_records(chosen, network)
-    inputs = network_inputs(network, train, test, batch_size, num_workers)
+    inputs = network_inputs(network, train, test, batch_size, num_workers, between)
     with evaluation_mode(network.whole):
         return _run(chosen, inputs)
 

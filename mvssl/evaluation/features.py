@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.datasets.loading import TIMEOUT, WatchedLoader
@@ -23,6 +23,7 @@ __all__ = [
     "Features",
     "extract_features",
     "interleave",
+    "own_batches",
     "pixel_features",
     "still_projections",
 ]
@@ -39,7 +40,11 @@ class Features:
 
 
 def extract_features(
-    model: nn.Module | Network, dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0
+    model: nn.Module | Network,
+    dataset: ImageDataset,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    between: Callable[[], object] | None = None,
 ) -> Features:
     """Backbone features (N, C) of every image, each process computing its share.
 
@@ -50,18 +55,23 @@ def extract_features(
         dataset: images of one size.
         batch_size: images embedded at once by each process.
         num_workers: of the loader of each process.
+        between: as in :func:`own_batches`.
     """
     network = as_network(model)
     own_x, own_labels = [], []
     with evaluation_mode(network.whole), torch.inference_mode():
-        for batch in _own_batches(dataset, batch_size, num_workers):
+        for batch in own_batches(dataset, batch_size, num_workers, between):
             own_x.append(network.features(batch).float().cpu())
             own_labels.append(batch["label"])
     return _join(own_x, own_labels, len(dataset))
 
 
 def still_projections(
-    model: MultiView, dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0
+    model: MultiView,
+    dataset: ImageDataset,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    between: Callable[[], object] | None = None,
 ) -> Tensor:
     """Projections (n, D) of this process's share of the images: rank, rank + W, ...
 
@@ -73,7 +83,7 @@ def still_projections(
     shown.view_transform = model.data_preprocessor.still_transform()
     rows = []
     with evaluation_mode(model), torch.inference_mode():
-        for batch in _own_batches(shown, batch_size, num_workers):
+        for batch in own_batches(shown, batch_size, num_workers, between):
             rows.append(
                 at_least_float32(model.neck(model.backbone(model.data_preprocessor.whole(batch))))
             )
@@ -82,10 +92,15 @@ def still_projections(
     return torch.cat(rows).clone()  # what is made in inference mode could not be changed later
 
 
-def pixel_features(dataset: ImageDataset, batch_size: int = 256, num_workers: int = 0) -> Features:
+def pixel_features(
+    dataset: ImageDataset,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    between: Callable[[], object] | None = None,
+) -> Features:
     """Raw pixels in [0, 1] as features (N, 3 s s), images averaged down to at most 32 x 32."""
     own_x, own_labels = [], []
-    for batch in _own_batches(dataset, batch_size, num_workers):
+    for batch in own_batches(dataset, batch_size, num_workers, between):
         images = batch["image"].float().div_(255.0)
         if images.shape[-1] > PIXEL_SIDE:
             images = F.interpolate(images, size=(PIXEL_SIDE, PIXEL_SIDE), mode="area")
@@ -94,11 +109,23 @@ def pixel_features(dataset: ImageDataset, batch_size: int = 256, num_workers: in
     return _join(own_x, own_labels, len(dataset))
 
 
-def _own_batches(
-    dataset: ImageDataset, batch_size: int, num_workers: int
-) -> DataLoader[dict[str, Tensor]]:
+def own_batches(
+    dataset: ImageDataset | Subset[dict[str, Tensor]],
+    batch_size: int,
+    num_workers: int,
+    between: Callable[[], object] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of this process's share of the images: rank, rank + W, ...
+
+    Args:
+        dataset: of all processes.
+        batch_size: images of a batch.
+        num_workers: of the loader.
+        between: called after each batch, equally often on every process, though one may have a
+            batch less; so processes may agree there, and what it raises on all of them ends this.
+    """
     own = range(rank(), len(dataset), world_size())
-    return WatchedLoader(
+    loader = WatchedLoader(
         Subset(dataset, own),
         batch_size=batch_size,
         num_workers=num_workers,
@@ -106,6 +133,14 @@ def _own_batches(
         timeout=TIMEOUT if num_workers else 0,
         generator=torch.Generator(),  # measuring draws nothing from the one that training uses
     )
+    longest = len(range(0, len(dataset), world_size()))
+    batches = iter(loader)
+    for _ in range(0, longest, batch_size):
+        batch = next(batches, None)
+        if batch is not None:
+            yield batch
+        if between is not None:
+            between()
 
 
 def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:

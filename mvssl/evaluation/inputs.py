@@ -97,16 +97,17 @@ def network_inputs(
     test: ImageDataset,
     batch_size: int = 256,
     num_workers: int = 0,
+    between: Callable[[], object] | None = None,
 ) -> Inputs:
     """Of a network: features, backbone, and records where there is a model around it."""
     model = network.model
 
     def features(dataset: ImageDataset) -> Features:
-        return extract_features(network, dataset, batch_size, num_workers)
+        return extract_features(network, dataset, batch_size, num_workers, between)
 
     def record(dataset: ImageDataset, indices: Sequence[int]) -> Embeddings:
         assert model is not None
-        return extract_record(model, dataset, indices, batch_size, num_workers)
+        return extract_record(model, dataset, indices, batch_size, num_workers, between)
 
     return Inputs(train, test, features, None if model is None else record, network)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,13 +12,11 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from mvssl.datasets.base import ImageDataset
-from mvssl.datasets.loading import TIMEOUT, WatchedLoader
-from mvssl.distributed import all_gather_object, rank, world_size
-from mvssl.evaluation.features import interleave
+from mvssl.distributed import all_gather_object
+from mvssl.evaluation.features import interleave, own_batches
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.record import Embeddings
-from mvssl.process.signals import leave_workers_alone
 from mvssl.views import Preprocessor
 
 __all__ = ["extract_record", "join_records", "spread"]
@@ -30,28 +28,20 @@ def extract_record(
     indices: Sequence[int] | None = None,
     batch_size: int = 256,
     num_workers: int = 0,
+    between: Callable[[], object] | None = None,
 ) -> Embeddings:
     """Embeddings of the views of N images, in evaluation mode, without gradients, on the CPU.
 
     The views are drawn as in the first epoch of training, so they are the same at every call. Each
     process computes its share; every process calls this and receives the whole record, its rows in
-    the order of ``indices`` (by default all images).
+    the order of ``indices`` (by default all images). ``between`` is as in ``own_batches``.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)
     shown = _with_views(dataset, model.data_preprocessor)
     # Keys without an epoch are of epoch 0.
-    own = Subset(shown, chosen[rank() :: world_size()])
     parts = []
     with evaluation_mode(model), torch.inference_mode():
-        # A generator of its own: measuring draws nothing from the one that training uses.
-        for batch in WatchedLoader(
-            own,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            timeout=TIMEOUT if num_workers else 0,
-            generator=torch.Generator(),
-            worker_init_fn=leave_workers_alone,
-        ):
+        for batch in own_batches(Subset(shown, chosen), batch_size, num_workers, between):
             made = model.data_preprocessor(batch, training=True)
             parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))
     shares = all_gather_object(join_records(parts) if parts else None)

@@ -6,8 +6,11 @@ import itertools
 
 import torch
 from mmengine.hooks import Hook
+from torch import Tensor
 
 from mvssl.arguments import check_count
+from mvssl.engine.agreement import StopAskedError
+from mvssl.engine.hooks.stop import stop_between_epochs
 from mvssl.engine.loaders import EpochSampler
 from mvssl.engine.run import Run
 from mvssl.evaluation.features import still_projections
@@ -62,14 +65,21 @@ class ClusteringHook(Hook):
             if not bool(head.clustered):
                 _warm_up_statistics(runner)
             if head.wants_embeddings:
-                share = still_projections(
-                    runner.model, runner.train_set, self.batch_size, loader.num_workers
-                )
+                share = self._embed(runner)
             runner.scalars.add(head.cluster(runner.epoch, share))
             for parameter in head.renewed:
                 runner.optim_wrapper.optimizer.state.pop(parameter, None)
         if head.balanced and isinstance(loader.sampler, EpochSampler):
             loader.sampler.balance(head.assignments[0])
+
+    def _embed(self, runner: Run) -> Tensor:
+        workers = runner.train_dataloader.num_workers
+        try:
+            return still_projections(
+                runner.model, runner.train_set, self.batch_size, workers, runner.between_steps
+            )
+        except StopAskedError as asked:
+            stop_between_epochs(runner, asked, runner.epoch)
 
 
 @torch.no_grad()

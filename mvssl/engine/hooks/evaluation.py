@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
+from mvssl.engine.agreement import StopAskedError
 from mvssl.engine.loaders import MOST_WORKERS
 from mvssl.engine.run import Run
 from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
@@ -23,7 +24,8 @@ class EvaluationHook(Hook):
 
     They run before training, every ``interval`` epochs, and after the last one; those that take
     features alone once on raw pixels too. Results are curves of the run, by their own names; a
-    resumed run keeps those that it has.
+    resumed run keeps those that it has. A signal ends one between two batches; a run that is
+    resumed makes up for it first.
 
     Args:
         train: data set that evaluators learn from or look up.
@@ -38,6 +40,7 @@ class EvaluationHook(Hook):
         initial: results before training; of a run that was resumed without them, none.
         final: the last results.
         pixels: ``<name>_pixels``, on raw pixels.
+        left: what made it leave the last evaluation, if it did.
 
     Raises:
         UserError: labels that are needed are missing, two evaluators give results of one name, or
@@ -70,28 +73,43 @@ class EvaluationHook(Hook):
         self.initial: dict[str, float] = {}
         self.final: dict[str, float] = {}
         self.pixels: dict[str, float] = {}
+        self.left: StopAskedError | None = None
+        self._owed = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch whose evaluation was left, if one was."""
+        return {"owed": self._owed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Put back what ``state_dict`` gave."""
+        self._owed = state["owed"]
 
     def before_train(self, runner: Run) -> None:
         known = [name for name, one in self.evaluators.items() if self._restore(runner, one)]
         new = {name: one for name, one in self.evaluators.items() if name not in known}
-        if not new:
-            return
         pixels = evaluate_pixels(
             new.values(), self.train_set, self.test_set, self.batch_size, self.num_workers
         )
         if pixels:
             self.pixels |= pixels
             runner.record(pixels, runner.iter)
+        due = self.evaluators if self._owed == runner.epoch > 0 else new
+        self._owed = 0
+        if not due:
+            return
         begins = runner.iter == 0
         when = "before training" if begins else f"epoch {runner.epoch}"
-        results = self._measure(runner, new, when)
+        results = self._measure(runner, due, when)
         if begins:
             self.initial = results
 
     def after_train_epoch(self, runner: Run) -> None:
         last = runner.epoch + 1 == runner.max_epochs or runner.train_loop.stop_training
         if last or self.every_n_epochs(runner, self.interval):
-            self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
+            try:
+                self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
+            except StopAskedError as asked:
+                self.left, self._owed = asked, runner.epoch + 1
 
     def _restore(self, runner: Run, evaluator: Evaluator) -> bool:
         """Take an evaluator's results from the curves of a resumed run, if they are there."""
@@ -119,6 +137,7 @@ class EvaluationHook(Hook):
             self.test_set,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
+            between=runner.between_steps,
         )
         self.final |= results
         runner.record(results, runner.iter)

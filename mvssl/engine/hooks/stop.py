@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mmengine.hooks import Hook
 
 from mvssl.distributed import barrier
+from mvssl.engine.agreement import StopAskedError
+from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.run import Run
 from mvssl.errors import Interrupted
 from mvssl.process import signals
 from mvssl.process.signals import Phase
 
-__all__ = ["StopHook"]
+__all__ = ["StopHook", "stop_between_epochs"]
 
 
 class StopHook(Hook):
     """Saves and raises :class:`mvssl.errors.Interrupted` once any process has got a signal.
 
-    All processes stop after the same step. Every run has this hook; a config does not name it.
+    All processes stop after the same step, or leave the same evaluation, which a run that is
+    resumed begins with. Every run has this hook; a config does not name it.
     """
 
     # After all that a step records and saves.
@@ -34,9 +37,12 @@ class StopHook(Hook):
         number = runner.agreed.signal
         if not number:
             return
-        saved = runner.save_mid_epoch()
-        barrier()  # a launcher ends all processes as soon as one has ended
-        raise Interrupted(number, _told(runner, number, saved))
+        _stop(runner, number, runner.iter + 1, runner.save_mid_epoch())
+
+    def after_train_epoch(self, runner: Run) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, EvaluationHook) and hook.left is not None:
+                stop_between_epochs(runner, hook.left, runner.epoch + 1)
 
     def after_train(self, runner: Run) -> None:
         _enter(Phase.FINISHING)
@@ -48,10 +54,17 @@ def _enter(phase: Phase) -> None:
         watch.phase = phase
 
 
-def _told(runner: Run, number: int, saved: Path) -> str:
+def stop_between_epochs(runner: Run, asked: StopAskedError, over: int) -> NoReturn:
+    """Save where ``over`` epochs and no step of the next one are over, and end the run."""
+    _stop(runner, asked.number, runner.iter, runner.save_between_epochs(over))
+
+
+def _stop(runner: Run, number: int, steps: int, saved: Path) -> NoReturn:
+    barrier()  # a launcher ends all processes as soon as one has ended
     watch = signals.current()
     command = "" if watch is None else f". Go on with: {watch.resume_command(runner.work_dir)}"
-    return (
-        f"stopped by {signals.name_of(number)} after iteration {runner.iter + 1} of "
-        f"{runner.max_iters}, saved as {saved}{command}"
+    raise Interrupted(
+        number,
+        f"stopped by {signals.name_of(number)} after iteration {steps} of {runner.max_iters}, "
+        f"saved as {saved}{command}",
     )
