@@ -288,7 +288,7 @@ def test_a_batch_larger_than_the_data(
     photos(tmp_path / "data", 10)
     told = refused(capsys, tmp_path, config, "--data", tmp_path / "data")
     assert "batch_size is 256, but the data set holds 10 images" in told
-    assert "--cfg-options train_dataloader.batch_size=4" in told
+    assert "--batch-size 4" in told
 
 
 def test_labels_that_are_not_there(
