@@ -228,7 +228,9 @@ def _check_lengths(cfg: dict[str, Any]) -> None:
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     """What is wrong with micro-batches, and with small batches whose gradients are added up."""
-    steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    steps = (cfg.get("optim_wrapper") or {}).get(COUNTS, 1)
+    if not isinstance(steps, int) or steps < 1:
+        return []  # told as such
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     told = None
     if steps != 1 and micro is not None:
