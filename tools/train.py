@@ -14,6 +14,8 @@ if __name__ == "__main__":  # before what takes time to import
 import re
 from collections.abc import Sequence
 
+from mvssl.process.signals import end_command
+from mvssl.process.telling import status_of
 from mvssl.process.train_parser import parse_train
 
 
@@ -33,24 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     from mvssl.config.read import parse_options
-    from mvssl.errors import Interrupted, UserError
-    from mvssl.process.signals import is_first
-    from mvssl.process.telling import tell
 
-    try:
-        options = vars(args) | {"cfg_options": parse_options(args.cfg_options)}
-        train(TrainOptions(**options))
-    except UserError as error:
-        tell(error, is_first())
-        return error.exit_status
-    except Interrupted as error:
-        tell(error, is_first())
-        return 128 + error.number
-    except KeyboardInterrupt as error:
-        print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
-        return 130
-    return 0
+    def run() -> None:
+        given = vars(args) | {"cfg_options": parse_options(args.cfg_options)}
+        train(TrainOptions(**given))
+
+    return status_of(run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_command(main())

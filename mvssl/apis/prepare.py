@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
+from torch.utils.data import DataLoader
 
 from mvssl.apis.fitting import Fitted, fit_to_data
 from mvssl.apis.hook_faults import hook_faults, hook_notes
@@ -62,52 +64,25 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
         UserError: something is wrong; all that can be found is told at once.
     """
     plain = cfg.to_dict()
-    problems = check_config(plain)
-    # What is described wrongly cannot be built; what can be is, to find its faults too.
-    broken = {problem.path.split(".")[0] for problem in problems}
-
-    def part(where: str, build: Callable[[], T], *also: str) -> T | None:
-        """What ``build`` makes; None, and one problem more, where that fails."""
-        return None if {where, *also} & broken else attempt(where, build, problems)
-
+    parts = _Parts(plain, check_config(plain))
     for where, check in _settings(plain).items():
-        part(where, check)
-    dataset = part("train_dataloader", lambda: _build_dataset(plain["train_dataloader"]))
+        parts.build(where, check)
+    dataset, loader = _data(parts, seed)
     fitted = Fitted({}, [])
     if dataset is not None and given is not None:
         fitted = fit_to_data(cfg, len(dataset), given)
-        plain = cfg.to_dict()
-    loader = model = wrapper = schedulers = None
-    if dataset is not None:
-        cfg_loader = {**plain["train_dataloader"], "dataset": dataset, "seed": seed}
-        loader = part("train_dataloader", lambda: build_loader(**cfg_loader))
-    default = part("default_hooks", lambda: build_default_hooks(cfg))
-    custom = part("custom_hooks", lambda: build_custom_hooks(cfg), "evaluation", "schedules")
-    if "model" not in broken:
-        size = None if dataset is None else len(dataset)
-        filled = part("model.head", lambda: _with_num_samples(plain["model"], size))
-        model = part("model", lambda: _build_model(filled or plain["model"], cfg))
-    if model is not None:
-        hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
-        wrapper = part("optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model))
-        if not {"optim_wrapper", "train_cfg"} & broken:
-            problems += _accumulation(cfg, model)
-        names = plain.get("activation_checkpointing")
-        part("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
-        problems += bind_schedules(model, wrapper, hooks)
-        if default is not None and custom is not None:
-            problems += missing_hooks(model, hooks)
-            problems += hook_faults(hooks, bool(cfg.get("param_scheduler")))
-    if dataset and loader and model and wrapper and not problems:
-        batch_size = plain["train_dataloader"]["batch_size"]
-        micro = plain["train_cfg"].get("micro_batch_size")
-        schedulers = part("param_scheduler", lambda: _build_schedulers(plain, wrapper, len(loader)))
-        part("model", lambda: check_least_batch(model, batch_size, micro))
+        parts.plain = cfg.to_dict()
+    default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
+    also = ("evaluation", "schedules")
+    custom = parts.build("custom_hooks", lambda: build_custom_hooks(cfg), *also)
+    model = _model(parts, cfg, dataset)
+    wrapper = None if model is None else _training(parts, cfg, model, default, custom)
+    schedulers = None
+    if dataset and loader and model and wrapper and not parts.problems:
         model.data_preprocessor.seed = seed
         dataset.view_transform = model.data_preprocessor.host_transform()
-        part("train_dataloader", lambda: try_sample(model, dataset, batch_size))
-        part("optim_wrapper", lambda: _check_updates(plain, len(loader)))
-    complain(config, problems)
+        schedulers = _tried(parts, dataset, model, wrapper, len(loader))
+    complain(config, parts.problems)
     built = Job(
         config=config,
         cfg=cfg,
@@ -122,6 +97,81 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     )
     built.notes += [*fitted.notes, *hook_notes(built.hooks), *length_notes(built)]
     return built
+
+
+class _Parts:
+    """Builds parts of a config and collects what is wrong with them.
+
+    Args:
+        plain: the config.
+        problems: known so far. What is described wrongly cannot be built; what can be is, to find
+            its faults too.
+    """
+
+    def __init__(self, plain: dict[str, Any], problems: list[Problem]) -> None:
+        self.plain = plain
+        self.problems = problems
+        self.broken = {problem.path.split(".")[0] for problem in problems}
+
+    def build(self, where: str, make: Callable[[], T], *also: str) -> T | None:
+        """What ``make`` makes; None, and one problem more, where that fails."""
+        return None if {where, *also} & self.broken else attempt(where, make, self.problems)
+
+
+def _data(parts: _Parts, seed: int) -> tuple[ImageDataset | None, DataLoader[Any] | None]:
+    where = "train_dataloader"
+    dataset = parts.build(where, lambda: _build_dataset(parts.plain[where]))
+    if dataset is None:
+        return None, None
+    cfg = {**parts.plain[where], "dataset": dataset, "seed": seed}
+    return dataset, parts.build(where, lambda: build_loader(**cfg))
+
+
+def _model(parts: _Parts, cfg: Config, dataset: ImageDataset | None) -> MultiView | None:
+    if "model" in parts.broken:
+        return None
+    described = parts.plain["model"]
+    size = None if dataset is None else len(dataset)
+    filled = parts.build("model.head", lambda: _with_num_samples(described, size))
+    return parts.build("model", lambda: _build_model(filled or described, cfg))
+
+
+def _training(
+    parts: _Parts,
+    cfg: Config,
+    model: MultiView,
+    default: dict[str, Hook | None] | None,
+    custom: list[Hook] | None,
+) -> OptimWrapper | None:
+    """The optimiser, and whether it and the hooks suit the model."""
+    plain = parts.plain
+    hooks = [hook for hook in (*(default or {}).values(), *(custom or [])) if hook]
+    wrapper = parts.build(
+        "optim_wrapper", lambda: build_optim_wrapper(plain["optim_wrapper"], model)
+    )
+    if not {"optim_wrapper", "train_cfg"} & parts.broken:
+        parts.problems += _accumulation(cfg, model)
+    names = plain.get("activation_checkpointing")
+    parts.build("activation_checkpointing", lambda: recomputed_parts(model, part_names(names)))
+    parts.problems += bind_schedules(model, wrapper, hooks)
+    if default is not None and custom is not None:
+        parts.problems += missing_hooks(model, hooks)
+        parts.problems += hook_faults(hooks, bool(cfg.get("param_scheduler")))
+    return wrapper
+
+
+def _tried(
+    parts: _Parts, dataset: ImageDataset, model: MultiView, wrapper: OptimWrapper, steps: int
+) -> list[_ParamScheduler] | None:
+    """The schedules, where all else is built; and whether the parts work together."""
+    plain = parts.plain
+    batch_size = plain["train_dataloader"]["batch_size"]
+    micro = plain["train_cfg"].get("micro_batch_size")
+    schedulers = parts.build("param_scheduler", lambda: _build_schedulers(plain, wrapper, steps))
+    parts.build("model", lambda: check_least_batch(model, batch_size, micro))
+    parts.build("train_dataloader", lambda: try_sample(model, dataset, batch_size))
+    parts.build("optim_wrapper", lambda: _check_updates(plain, steps))
+    return schedulers
 
 
 def _settings(plain: dict[str, Any]) -> dict[str, Callable[[], object]]:
@@ -188,7 +238,9 @@ def _check_lengths(cfg: dict[str, Any]) -> None:
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     """What is wrong with micro-batches, and with small batches whose gradients are added up."""
-    steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    steps = (cfg.get("optim_wrapper") or {}).get(COUNTS, 1)
+    if not isinstance(steps, int) or steps < 1:
+        return []  # told as such
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     told = None
     if steps != 1 and micro is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from mvssl.config.adapt import fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
@@ -101,11 +102,16 @@ def _read(path: Path) -> Config:
     except Exception as error:
         told = " ".join(str(error).split())[:400] or "no message"
         if isinstance(error, ImportError) and "custom modules" in told:
-            raise UserError(
-                f"Config {path}: custom_imports: {error.__cause__ or error.__context__}: start "
-                f"with PYTHONPATH=FOLDER, the folder that holds your modules."
-            ) from error
+            raise _no_module(f"Config {path}", error) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
+
+
+def _no_module(where: str, error: Exception) -> UserError:
+    told = error.__cause__ or error.__context__ or error
+    return UserError(
+        f"{where}: custom_imports: {told}: start with PYTHONPATH=FOLDER, the folder that holds "
+        f"your modules."
+    )
 
 
 def _from_file(path: Path) -> Config:
@@ -171,7 +177,17 @@ def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
         except (TypeError, KeyError, IndexError) as error:
             told = " ".join(str(error).split())
             raise UserError(f"--cfg-options cannot be applied: {path}: {told}") from error
+        if path.partition(".")[0] == "custom_imports":
+            _import_modules(cfg)  # what follows may name what they register
     return problems
+
+
+def _import_modules(cfg: Config) -> None:
+    """As mmengine does it for what a file says."""
+    try:
+        import_modules_from_strings(**cfg.custom_imports)
+    except (ImportError, TypeError) as error:
+        raise _no_module("--cfg-options", error) from error
 
 
 def _meant(cfg: Config, path: str, value: Any) -> Any:
@@ -223,7 +239,8 @@ def _refusal(
         if known is None or key in known:
             return None
         # A slip of the pen, or the name of something elsewhere.
-        near = near_names(key, sorted(known), "") or elsewhere(cfg, key) or "."
+        near = near_names(key, sorted(known), "")
+        near = near or elsewhere(cfg, key, where) or "."
         return f"{where or 'the config'} has no '{key}'{near}"
     # No place of a list can be made, and no component that has no type.
     if known is None:

@@ -7,13 +7,15 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from mmengine import fileio
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
 
 from mvssl.intake import kind_of_file
 from mvssl.opencv import cv2, mmcv
@@ -24,7 +26,8 @@ MOST_BYTES: Final = 2**30
 """Size of a file that is read, unless a data set says otherwise."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", *(["AVIF"] if features.check("avif") else []))
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _DEPTHS = (8, 10, 12, 14, 16)
 _MOST_PIXELS = 2**30  # as many as OpenCV takes
 
@@ -50,8 +53,8 @@ def read_image(
         max_bytes: A file that is larger is not read.
 
     Returns:
-        The image; None where it is missing, is no regular file, is no image of a kind in `ENDINGS`
-        (or GIF), is too large, or is cut off or damaged so that the decoder can tell.
+        The image; None where it is missing, is no regular file, is no image of a kind in `ENDINGS`,
+        is too large, or is cut off or damaged so that the decoder can tell.
     """
     try:
         return _read(path, max_pixels, max_bytes)
@@ -110,12 +113,24 @@ def _size(data: bytes) -> tuple[int, int]:
             runs other programs for some.
     """
     try:
-        with _pillow_undisturbed(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _pillow_undisturbed(), _open(data) as image:
             return image.size
     except Image.DecompressionBombError:
         raise _UnreadableError("has more pixels than any decoder takes") from None
     except UnidentifiedImageError:
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and find_spec("pillow_heif") is None:
+            raise _UnreadableError("is HEIC: pip install pillow-heif reads it") from None
         raise _UnreadableError("cannot be read as an image of any kind that is known") from None
+
+
+def _open(data: bytes) -> Image.Image:
+    """The header of an image of a kind that is read, by Pillow."""
+    heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+    if heif and find_spec("pillow_heif") is not None:
+        # Registered where it is needed: the package takes a while to load.
+        import_module("pillow_heif").register_heif_opener()
+        return Image.open(io.BytesIO(data), formats=("HEIF", *_FORMATS))
+    return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
@@ -133,7 +148,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 def _decode(data: bytes) -> NDArray[np.uint8] | None:
     """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
     with _pillow_undisturbed():
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _open(data) as image:
             # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
             if image.mode.startswith("I"):
                 return _to_8_bits(np.asarray(ImageOps.exif_transpose(image)))

@@ -13,17 +13,28 @@ import enum
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from mvssl.errors import Interrupted
 from mvssl.process.command import resume_command
 
-__all__ = ["Phase", "SignalWatch", "current", "leave_workers_alone", "name_of", "watching"]
+__all__ = [
+    "Phase",
+    "SignalWatch",
+    "current",
+    "end_command",
+    "is_first",
+    "leave_workers_alone",
+    "name_of",
+    "start_command",
+    "watching",
+]
 
 HANDLED = tuple(
     getattr(signal, name)
@@ -188,6 +199,16 @@ def start_command(argv: Sequence[str]) -> SignalWatch:
     watch.install()
     _current = watch
     return watch
+
+
+def end_command(status: int) -> NoReturn:
+    """End a command line that has said everything: a signal changes nothing any more.
+
+    Python puts back the default of what it handles, which kills, well before a process is gone.
+    """
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
 
 
 @contextmanager

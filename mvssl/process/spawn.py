@@ -24,7 +24,7 @@ from mvssl.arguments import read_count
 from mvssl.errors import UserError
 from mvssl.process.command import COMMAND
 from mvssl.process.console import make_streams_last
-from mvssl.process.signals import HANDLED, name_of
+from mvssl.process.signals import HANDLED, end_command, name_of
 from mvssl.process.telling import ERROR_FILE, Said, read_said
 
 __all__ = ["main"]
@@ -202,4 +202,4 @@ def _told(rank: int, status: int, said: Said, lost: bool) -> str:
 
 if __name__ == "__main__":
     make_streams_last()
-    sys.exit(main(sys.argv[1:]))
+    end_command(main(sys.argv[1:]))

@@ -6,14 +6,16 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvssl.errors import Interrupted, LostProcessError
+from mvssl.errors import Interrupted, LostProcessError, UserError
 from mvssl.process.command import COMMAND
+from mvssl.process.signals import is_first
 
-__all__ = ["ERROR_FILE", "Said", "read_said", "tell"]
+__all__ = ["ERROR_FILE", "Said", "read_said", "status_of", "tell"]
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable: where ``torchrun`` looks for the cause of a failure."""
@@ -35,6 +37,26 @@ class Said:
     text: str
     interrupted: bool = False
     lost: bool = False
+
+
+def status_of(action: Callable[[], object]) -> int:
+    """Do what a command line is for, and say why where that fails.
+
+    Returns:
+        The exit status: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal.
+    """
+    try:
+        action()
+    except UserError as error:
+        tell(error, is_first())
+        return error.exit_status
+    except Interrupted as error:
+        tell(error, is_first())
+        return 128 + error.number
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
+        return 130
+    return 0
 
 
 def tell(error: BaseException, first: bool) -> None:

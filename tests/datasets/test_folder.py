@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mvssl.datasets import ImageFolder
+from mvssl.datasets import ImageFolder, listing
+from mvssl.datasets.paths import Paths
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.views import HostViews, build_views
@@ -34,17 +36,124 @@ def _paths(data: ImageFolder) -> list[str]:
     return [Path(data.path(i)).relative_to(data.root).as_posix() for i in range(len(data))]
 
 
-def test_without_labels_everything_is_for_training(tmp_path: Path) -> None:
-    _classes(tmp_path, train=2, test=1)
+def test_without_labels_and_splits_everything_is_for_training(tmp_path: Path) -> None:
+    _classes(tmp_path, x=2, test=1)
     _write(tmp_path / "top.jpg")
     for split in ("train", "all"):
         data = ImageFolder(tmp_path, split=split)
-        assert _paths(data) == ["test/00.png", "top.jpg", "train/00.png", "train/01.png"]
+        assert _paths(data) == ["test/00.png", "top.jpg", "x/00.png", "x/01.png"]
         assert data.labels is None
         assert data.classes is None
     assert ImageFolder(tmp_path, size=8).describe() == f"{tmp_path} (train): 4 images 8x8"
     with pytest.raises(UserError, match="split='test' needs labels=True"):
         ImageFolder(tmp_path, split="test")
+
+
+def test_without_labels_test_images_are_trained_on_where_asked_alone(tmp_path: Path) -> None:
+    _classes(tmp_path, Training=2, testing=1, VAL=3, unlabeled=4)
+    _write(tmp_path / "top.jpg")
+    data = ImageFolder(tmp_path)
+    assert sorted({p.split("/")[0] for p in _paths(data)}) == ["Training", "top.jpg", "unlabeled"]
+    assert len(data) == 7
+    assert any("4 images in VAL/, testing/ are held out: split='all'" in x for x in data.notes)
+    assert "held out" in data.describe()
+    assert len(ImageFolder(tmp_path, split="all")) == 11
+    held_out = ImageFolder(tmp_path, split="test")
+    assert {p.split("/")[0] for p in _paths(held_out)} == {"VAL", "testing"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "valid", "test"), ("train", "validation"), ("Train", "Test"), ("TRAINING", "val")],
+)
+def test_splits_are_known_by_their_usual_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    for number, name in enumerate(names):
+        _classes(tmp_path / name, cat=2 + number, dog=2 + number)
+    parts = {s: ImageFolder(tmp_path, s, labels=True) for s in ("train", "test", "all")}
+    assert all(part.classes == ["cat", "dog"] for part in parts.values())
+    assert {p.split("/")[0] for p in _paths(parts["train"])} == {names[0]}
+    assert {p.split("/")[0] for p in _paths(parts["test"])} == {names[-1]}
+    for part in parts.values():
+        labels = part.labels
+        assert labels is not None
+        assert [part.classes[k] for k in labels] == [p.split("/")[1] for p in _paths(part)]  # type: ignore[index]
+    assert f"split as in {names[0]}/ and {names[-1]}/" in parts["train"].describe()
+
+
+def test_test_images_in_no_class_are_left_out_and_said_so(tmp_path: Path) -> None:
+    """As of a competition, which keeps their classes to itself; a share of train/ is held out."""
+    _classes(tmp_path / "train", cat=5, dog=5)
+    _classes(tmp_path, test=7)
+    train, test = (ImageFolder(tmp_path, s, labels=True) for s in ("train", "test"))
+    assert train.classes == test.classes == ["cat", "dog"]
+    assert (len(train), len(test)) == (8, 2)
+    assert {p.split("/")[0] for p in _paths(train) + _paths(test)} == {"train"}
+    assert any("7 images in test/ are left out: no class folders" in x for x in train.notes)
+
+
+def test_a_folder_train_alone_holds_the_classes(tmp_path: Path) -> None:
+    _classes(tmp_path / "train", cat=5, dog=5)
+    assert ImageFolder(tmp_path, "all", labels=True).classes == ["cat", "dog"]
+    assert len(ImageFolder(tmp_path)) == 10
+
+
+def test_what_was_found_is_said_and_what_was_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _classes(tmp_path, a=2)
+    _write(tmp_path / "a" / "x.JPG")
+    for name, number in {"heic": 5, "avif": 2, "jp2": 3, "txt": 4}.items():
+        for i in range(number):
+            (tmp_path / f"{i}.{name}").write_bytes(b"")
+    (tmp_path / "LICENSE").write_text("")
+    monkeypatch.setattr(listing, "find_spec", lambda name: None)
+    monkeypatch.setattr(listing.features, "check", lambda name: False)
+    data = ImageFolder(tmp_path)
+    assert len(data) == 3
+    assert data.notes == [
+        "found 2 .png and 1 .jpg; skipped 5 .heic (to read them: pip install pillow-heif), 3 .jp2 "
+        "(not a kind that is read), 2 .avif (to read them: pip install 'pillow>=11.3') and 5 other "
+        "files"
+    ]
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "a.heic").write_bytes(b"")
+    with pytest.raises(UserError, match=r"no images in .*1 \.heic \(to read them: pip install"):
+        ImageFolder(only)
+
+
+def test_a_folder_that_cannot_be_listed_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _classes(tmp_path, a=2, closed=3)
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    data = ImageFolder(tmp_path)
+    assert _paths(data) == ["a/00.png", "a/01.png"]
+    assert data.notes[1] == f"1 folder cannot be read: {tmp_path}/closed (Permission denied)"
+    with pytest.raises(UserError, match="closed cannot be read: Permission denied"):
+        ImageFolder(tmp_path / "closed")
+
+
+def test_paths_are_held_in_two_arrays() -> None:
+    names = ["a/ü.jpg", "", "b\udcff.png", "c" * 300]
+    paths = Paths(names)
+    assert list(paths) == names == [paths[i] for i in range(4)]
+    assert paths[-1] == names[-1]
+    assert paths[1:3] == names[1:3]
+    assert list(paths.keep(np.array([True, False, True, False]))) == [names[0], names[2]]
+    assert list(Paths()) == []
+    with pytest.raises(IndexError):
+        paths[4]
+    many = Paths(f"class_{i % 100}/image_{i}.jpg" for i in range(20_000))
+    assert len(pickle.dumps(many)) < 20_000 * 40  # no object a path
+    assert many[12_345] == "class_45/image_12345.jpg"
 
 
 def test_first_level_folders_are_classes(tmp_path: Path) -> None:
@@ -107,6 +216,7 @@ def test_train_and_test_folders_are_the_split(name: str, tmp_path: Path) -> None
     assert all(path.startswith(f"{name}/") for path in _paths(test))
     assert len(ImageFolder(tmp_path, "all", labels=True)) == 7
     assert f"split as in train/ and {name}/" in train.describe()
+    assert not any("left out" in note for note in train.notes)
 
 
 def test_val_is_left_alone_where_there_is_a_test_folder(tmp_path: Path) -> None:
@@ -278,11 +388,11 @@ def test_pictures_of_runs_are_left_out_and_said_so(tmp_path: Path) -> None:
         (tmp_path / run / "train.log").touch()
     data = ImageFolder(tmp_path, split="all", labels=True)
     assert (data.classes, len(data)) == (["cat", "dog"], 8)
-    (note,) = data.notes
+    (_, note) = data.notes
     assert f"left out in {tmp_path / 'work_dirs'}, {tmp_path / 'cat/run'}" in note
     with pytest.raises(UserError, match=r"no images in .*Pictures that training runs wrote"):
         ImageFolder(tmp_path / "cat" / "run")
-    assert ImageFolder(tmp_path / "dog").notes == []
+    assert ImageFolder(tmp_path / "dog").notes == ["found 4 .png"]
 
 
 def test_what_only_looks_like_an_image_is_left_out_and_said_so(tmp_path: Path) -> None:
@@ -291,7 +401,7 @@ def test_what_only_looks_like_an_image_is_left_out_and_said_so(tmp_path: Path) -
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     data = ImageFolder(tmp_path)
     assert len(data) == 3
-    (note,) = data.notes
+    (_, note) = data.notes
     assert "pipe.jpg is a named pipe" in note
     assert "gone.png is a link that leads nowhere" in note
 

@@ -14,13 +14,19 @@ import mmcv
 import numpy as np
 import pytest
 from mmengine import fileio
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from sklearn.datasets import load_sample_image
 
+from mvssl.datasets import images
 from mvssl.datasets.images import read_image, why_unreadable
 from mvssl.datasets.listing import find_images
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    **(
+        {"avif": ("AVIF", {"quality": 100, "subsampling": "4:4:4"})}
+        if features.check("avif")
+        else {}
+    ),
     "jpg": ("JPEG", {}),
     "progressive.jpg": ("JPEG", {"progressive": True}),
     "png": ("PNG", {}),
@@ -422,3 +428,20 @@ def test_a_listing_asks_nothing_more_of_a_regular_file(
     monkeypatch.setattr(os, "lstat", counted)
     assert len(find_images(tmp_path).files) == 50
     assert len(asked) < 20
+
+
+def test_pictures_of_phones_are_read(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pip install pillow-heif")
+    heif.register_heif_opener()
+    _photo().save(tmp_path / "a.heic", "HEIF", quality=100, chroma=444)
+    image = read_image(tmp_path / "a.heic")
+    assert image is not None
+    assert np.abs(image - np.asarray(_photo()).astype(int)).mean() < 3
+
+
+def test_a_picture_of_a_phone_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    monkeypatch.setattr(images, "find_spec", lambda name: None)
+    assert why_unreadable(tmp_path / "a.heic") == "is HEIC: pip install pillow-heif reads it"

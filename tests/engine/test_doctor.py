@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from mvssl.checkpoint import load_run
+from mvssl.distributed import all_gather_object
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import CheckpointHook, DoctorHook, InformationHook, ScalarsHook
 from mvssl.errors import CollapseError, UserError
+from tests.gloo_pool import GlooPool
 from tests.runs import SMALL_VIT, small_job
 
 MLP: dict[str, Any] = {"type": "MLP", "hidden_channels": 32}
@@ -182,3 +184,20 @@ def test_stop_saves_the_run_and_ends_it_with_its_own_status(
         Runner(built, tmp_path).train()
     assert raised.value.exit_status == 3
     assert load_run(tmp_path / name).content["meta"]["iter"] == least
+
+
+def _stop(folder: Path) -> None:
+    model = BYOL | {"predictor": None, "teacher": {"momentum": 0.0}}
+    built = job(model, epochs=8, lr=2e-3, on_collapse="stop", patience=1, min_iters=8)
+    with pytest.raises(CollapseError, match="complete collapse") as raised:
+        Runner(built, folder, launcher="pytorch").train()
+    told = all_gather_object(str(raised.value))
+    assert len(told) == 2
+    assert told[0] == told[1]
+
+
+def test_processes_see_the_same_and_stop_together(
+    run_distributed: GlooPool, tmp_path: Path
+) -> None:
+    run_distributed(_stop, 2, tmp_path)
+    assert len(list(tmp_path.glob("*.pth"))) == 1

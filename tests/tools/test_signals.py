@@ -93,6 +93,29 @@ def test_a_signal_while_the_outputs_are_written_lets_them_be_written(tmp_path: P
     assert (tmp_path / "run" / "summary.json").exists()
 
 
+SLOW_END = """
+import time
+
+class SlowEnd:
+    def __del__(self, print=print, sleep=time.sleep):  # modules are being torn down
+        print("ending", flush=True)
+        sleep(1)
+
+kept = SlowEnd()
+"""
+
+
+def test_a_signal_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow_end.py").write_text(SLOW_END)
+    imports = "custom_imports = dict(imports=['slow_end'])\n"
+    config = write_config(tmp_path, more=SHORT + imports)
+    run = Command([*train(), config, "--work-dir", tmp_path / "run"], path=[tmp_path])
+    run.wait_for("ending")
+    run.send(signal.SIGTERM)
+    assert run.end() == 0
+    assert run.told() == []
+
+
 def test_a_run_outlives_its_reader(tmp_path: Path) -> None:
     config = write_config(tmp_path, more=SHORT)
     run = subprocess.Popen(
