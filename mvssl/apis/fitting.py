@@ -28,9 +28,9 @@ class Fitted(NamedTuple):
 def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitted:
     """Lower what is more than a data set can fill; the config is changed.
 
-    Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A queue that would
-    remember more than the data set without the present batch, so that every image would meet
-    itself in it, becomes the largest multiple of the batch that does not; one that is no multiple
+    Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A
+    queue that would remember more than the data set without the present batch, so that every image
+    would meet itself in it, becomes the largest multiple of the batch that does not; one that is no multiple
     of the batch, the next smaller multiple.
 
     Args:
