@@ -30,8 +30,8 @@ def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitt
 
     Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A
     queue that would remember more than the data set without the present batch, so that every image
-    would meet itself in it, becomes the largest multiple of the batch that does not; one that is no multiple
-    of the batch, the next smaller multiple.
+    would meet itself in it, becomes the largest multiple of the batch that does not; one that is no
+    multiple of the batch, the next smaller multiple.
 
     Args:
         cfg: the config of a run.
