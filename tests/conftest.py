@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -8,6 +9,14 @@ import torch
 from mmengine.config import Config
 
 from tests.gloo_pool import GlooPool
+
+
+def pytest_sessionstart() -> None:
+    """Under ``nohup``, or in a shell's background, signals are ignored; what is started here is
+    sent some.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ PARTS = {
     "backbones": set(),
     "datasets": {"train_dataloader", "evaluation"},
     "methods": {"model", "er_head", "schedules"},
-    "schedules": {"optim_wrapper", "param_scheduler", "train_cfg"},
+    "schedules": {"auto_scale_lr", "optim_wrapper", "param_scheduler", "train_cfg"},
 }
 BASES = [
     (folder, path.name)

@@ -11,8 +11,8 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mvssl.arguments import check_choice
-from mvssl.config.read import load_config
+from mvssl.arguments import check_choice, check_count
+from mvssl.config.read import Sizes, load_config
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.words import shown
@@ -32,6 +32,10 @@ class TrainOptions:
         work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
         data: folder of images that takes the place of the config's data.
         labels: whether sub-folders of ``data`` are classes (for evaluation alone).
+        image_size: side of the views in pixels; data sets and backbone follow.
+        backbone: a model of timm in the place of the config's backbone.
+        batch_size: images of a step, over all processes; the learning rate follows by the config's
+            ``auto_scale_lr``. Of a resumed run these three are by default what they were.
         objective: ``native`` or ``er``; by default ``native``, or that of the run which is resumed.
         resume: ``True`` for the newest run, or the path of a checkpoint.
         seed: of weights, shuffling and views; by default 0, or that of the run which is resumed.
@@ -45,6 +49,9 @@ class TrainOptions:
     work_dir: str | None = None
     data: str | None = None
     labels: bool = False
+    image_size: int | None = None
+    backbone: str | None = None
+    batch_size: int | None = None
     objective: str | None = None
     resume: bool | str = False
     seed: int | None = None
@@ -62,17 +69,26 @@ class TrainOptions:
             if value == "":  # which would stand for the folder that one is in
                 raise UserError(f"{name} is empty: give a path, or '.' for the present folder.")
         check_choice("TrainOptions", "launcher", self.launcher, LAUNCHERS)
+        for name in ("image_size", "batch_size"):
+            if getattr(self, name) is not None:
+                check_count("TrainOptions", **{name: getattr(self, name)})
         if self.objective is not None:
             check_choice("TrainOptions", "objective", self.objective, OBJECTIVES)
 
-    def read(self) -> Config:
+    def read(self, notes: list[str] | None = None) -> Config:
         """The config with all that was said about it; this is the one time that it is executed.
+
+        Args:
+            notes: gets a sentence for each value of the config that followed another.
 
         Raises:
             UserError: as :func:`mvssl.config.read.load_config`.
         """
         objective = self.objective or "native"
-        cfg = load_config(self.config, objective, self.data, self.labels, self.cfg_options)
+        sizes = Sizes(self.image_size, self.backbone, self.batch_size)
+        cfg = load_config(
+            self.config, objective, self.data, self.labels, self.cfg_options, sizes, notes
+        )
         if self.amp and isinstance(cfg.get("optim_wrapper"), Mapping):
             cfg.optim_wrapper.type = _amp_wrapper()
         return cfg

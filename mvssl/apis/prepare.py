@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from torch.utils.data import DataLoader
 
+from mvssl.apis.fitting import Fitted, fit_to_data
 from mvssl.apis.hook_faults import hook_faults, hook_notes
 from mvssl.apis.hooks import (
     bind_schedules,
@@ -26,6 +27,7 @@ from mvssl.apis.trial import check_views, try_sample
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
+from mvssl.config.scale import AutoScaleLR
 from mvssl.config.settings import Environment, check_log_level, check_scope
 from mvssl.datasets import ImageDataset
 from mvssl.engine.compiled import check_compile
@@ -48,13 +50,15 @@ COUNTS = "accumulative_counts"
 STAND_IN_SAMPLES = 2**16
 
 
-def prepare(cfg: Config, config: str, seed: int) -> Job:
+def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None = None) -> Job:
     """Build and check everything that a run is made of.
 
     Args:
         cfg: the config, with what the command line said.
         config: its path.
         seed: of weights, shuffling and views.
+        given: what the command line says by path, where numbers that the data set cannot fill are
+            lowered, all others; None: none is.
 
     Raises:
         UserError: something is wrong; all that can be found is told at once.
@@ -64,6 +68,10 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
     for where, check in _settings(plain).items():
         parts.build(where, check)
     dataset, loader = _data(parts, seed)
+    fitted = Fitted({}, [])
+    if dataset is not None and given is not None:
+        fitted = fit_to_data(cfg, len(dataset), given)
+        parts.plain = cfg.to_dict()
     default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
     also = ("evaluation", "schedules")
     custom = parts.build("custom_hooks", lambda: build_custom_hooks(cfg), *also)
@@ -85,8 +93,9 @@ def prepare(cfg: Config, config: str, seed: int) -> Job:
         schedulers=_built(schedulers),
         default_hooks=_built(default),
         custom_hooks=_built(custom),
+        fitted=fitted.values,
     )
-    built.notes += [*hook_notes(built.hooks), *length_notes(built)]
+    built.notes += [*fitted.notes, *hook_notes(built.hooks), *length_notes(built)]
     return built
 
 
@@ -170,6 +179,7 @@ def _settings(plain: dict[str, Any]) -> dict[str, Callable[[], object]]:
     return {
         "log_level": lambda: check_log_level(plain.get("log_level", "INFO")),
         "default_scope": lambda: check_scope(plain.get("default_scope")),
+        "auto_scale_lr": lambda: AutoScaleLR(**(plain.get("auto_scale_lr") or {})),
         "env_cfg": lambda: Environment(**(plain.get("env_cfg") or {})),
         "train_cfg": lambda: _check_lengths(plain["train_cfg"]),
         "compile": lambda: check_compile(plain.get("compile")),
@@ -228,7 +238,9 @@ def _check_lengths(cfg: dict[str, Any]) -> None:
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     """What is wrong with micro-batches, and with small batches whose gradients are added up."""
-    steps = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    steps = (cfg.get("optim_wrapper") or {}).get(COUNTS, 1)
+    if not isinstance(steps, int) or steps < 1:
+        return []  # told as such
     micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
     told = None
     if steps != 1 and micro is not None:

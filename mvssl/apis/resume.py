@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import timm
 import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
@@ -18,16 +19,18 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from mvssl.apis.adopted import adoptable
+from mvssl.apis.fitting import put_back
 from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import RunCheckpoint
 from mvssl.config.changes import Change, Rule, changes, plain_values
+from mvssl.config.scale import BATCH
 from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.backbones.export import without_origin
-from mvssl.words import count
+from mvssl.words import count, printable
 
 __all__ = [
     "adopt",
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 MOST = 4
+SIZES = ("image_size", "backbone", "batch_size")
 
 
 class Compared(NamedTuple):
@@ -60,7 +64,9 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
             "data": None if options.data is None else str(options.data),
             "labels": options.labels,
             "amp": options.amp,
+            **{name: getattr(options, name) for name in SIZES},
             "cfg_options": plain_values(options.cfg_options),
+            "fitted": dict(job.fitted),
             "folder": str(Path.cwd()),
         },
         "names": torch.from_numpy(_digests(job.dataset)),
@@ -94,11 +100,16 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     """
     before = checkpoint.content["meta"]["options"]
     given = before["cfg_options"]
-    again = {path: value for path, value in given.items() if path not in options.cfg_options}
+    said = {*options.cfg_options, *([BATCH] if options.batch_size is not None else [])}
+    again = {path: value for path, value in given.items() if path not in said}
     again = adoptable(again, checkpoint.path)
     words = [f"{path}={value}" for path, value in again.items()]
     taken: dict[str, Any] = {"cfg_options": {**again, **options.cfg_options}}
     words = ["--cfg-options", *words] if words else []
+    for name in reversed(SIZES):
+        if getattr(options, name) is None and before[name] is not None:
+            taken[name] = _timm_name(before[name], checkpoint)
+            words[:0] = [f"--{name.replace('_', '-')}", str(before[name])]
     if options.amp is False and before["amp"] and "optim_wrapper.type" not in options.cfg_options:
         taken["amp"] = True
         words.insert(0, "--amp")
@@ -117,20 +128,37 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     return replace(options, **taken), told
 
 
-def read_adopted(options: TrainOptions, said: TrainOptions, checkpoint: RunCheckpoint) -> Config:
+def _timm_name(value: int | str, checkpoint: RunCheckpoint) -> int | str:
+    """``value``; of a name, one that timm itself registers, so that nothing is fetched."""
+    if isinstance(value, str) and not timm.is_model(value.split(".")[0]):
+        raise UserError(
+            f"{checkpoint.path} says that its run was begun with --backbone "
+            f"{printable(value)[:80]}, which is no model of timm: give the one that you began it "
+            f"with, or start a new run without --resume."
+        )
+    return value
+
+
+def read_adopted(
+    options: TrainOptions, said: TrainOptions, checkpoint: RunCheckpoint, notes: list[str]
+) -> Config:
     """The config with what is said now and what was adopted.
 
     Args:
         options: all of it.
         said: without what was adopted.
-        checkpoint: of the run.
+        checkpoint: of the run. What its run had fitted to the data stays as it was.
+        notes: gets what followed from what was said.
 
     Raises:
         UserError: as :meth:`TrainOptions.read`; where what was adopted is put onto another config
             than it was said of, that the run's own is to be given.
     """
     try:
-        return options.read()
+        cfg = options.read(notes)
+        fitted = adoptable(checkpoint.content["meta"]["options"]["fitted"], checkpoint.path)
+        put_back(cfg, {k: v for k, v in fitted.items() if k not in options.cfg_options})
+        return cfg
     except UserError as error:
         began = checkpoint.content["meta"]["options"]
         if options == said or _is_same_file(began, options):
@@ -197,6 +225,9 @@ def _refusal(refused: Sequence[Change], checkpoint: RunCheckpoint, options: Trai
         if any(f"{path}.".startswith(f"{name}.") or name.startswith(f"{path}.") for path in paths)
     ]
     said = ["--cfg-options", *said] if said else []
+    for name in SIZES:
+        if getattr(options, name) is not None:
+            said = [f"--{name.replace('_', '-')}", str(getattr(options, name)), *said]
     if options.objective is not None and any(path.startswith("model.head") for path in paths):
         said = ["--objective", options.objective, *said]
     if options.data is not None and any(path.startswith("train_dataloader") for path in paths):

@@ -104,21 +104,26 @@ def _begin(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
 def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     seed = choose_seed(options.seed, checkpoint)
     said, notes, changed = options, list[str](), frozenset[str]()
+    followed: list[str] = []
     if checkpoint is not None:
         options, notes = adopt(said, checkpoint)
-        cfg = read_adopted(options, said, checkpoint)
+        cfg = read_adopted(options, said, checkpoint, followed)
         told, changed = compare_config(cfg.to_dict(), checkpoint, said)
         notes += told
     else:
-        cfg = options.read()
+        cfg = options.read(followed)
     seed_everything(seed)
-    job = prepare(without_sources(cfg) if checkpoint else cfg, options.config, seed)
-    job = replace(job, cfg=cfg)
+    if checkpoint is None:
+        job = prepare(cfg, options.config, seed, options.cfg_options)
+    else:
+        job = replace(prepare(without_sources(cfg), options.config, seed), cfg=cfg)
+        job.fitted.update(checkpoint.content["meta"]["options"]["fitted"])
     if checkpoint is not None:
         notes = [*compare_run(job, checkpoint), *notes]
         notes += compare_data(job.dataset, job.model, checkpoint)
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
         check_optimizer(job.optim_wrapper.optimizer, checkpoint)
+    notes += [f"note: {text}." for text in followed]
     remarks, why = _remarks(options, cfg)
     return replace(
         job,

@@ -147,6 +147,11 @@ def _known_folder(options: TrainOptions) -> Path | None:
     """Where the outputs go, as far as it is known from the beginning."""
     if isinstance(options.resume, str):
         checkpoint = Path(options.resume)
+        if checkpoint.is_dir():
+            raise UserError(
+                f"{checkpoint} is a folder, and --resume takes a file: to go on with its newest "
+                f"checkpoint give --resume --work-dir {checkpoint}."
+            )
         if not checkpoint.is_file():
             raise UserError(
                 f"There is no checkpoint {checkpoint}: give the path of an epoch_*.pth file."

@@ -36,10 +36,14 @@ KINDS: dict[str, type | UnionType] = {
 # What was said when the run began.
 OPTIONS: dict[str, type | UnionType] = {
     "amp": bool,
+    "backbone": str | None,
+    "batch_size": int | None,
     "cfg_options": Mapping,
     "config": str,
     "data": str | None,
+    "fitted": Mapping,
     "folder": str,
+    "image_size": int | None,
     "labels": bool,
     "objective": str,
 }

@@ -251,7 +251,8 @@ def load_weights_strictly(
     """Load weights that match the model key by key and shape by shape.
 
     Raises:
-        UserError: they do not match; the message lists the keys. The model is left as it was.
+        UserError: they do not match, or are not finite; the message lists the keys. The model is
+            left as it was.
     """
     check_weights(model, weights, where)
     model.load_state_dict(dict(weights), strict=True)
@@ -280,6 +281,17 @@ def check_weights(
             f"The weights in {where} are not this model's ({told}): give the checkpoint of the "
             f"same architecture."
         )
+    learned = [name for name, _ in model.named_parameters()]
+    useless = [
+        ("no floating point numbers", [k for k in learned if not weights[k].is_floating_point()]),
+        ("numbers that are not finite", [k for k in learned if not weights[k].isfinite().all()]),
+    ]
+    for what, keys in useless:
+        if keys:
+            raise UserError(
+                f"The weights in {where} hold {what} ({some(keys)}): give an earlier checkpoint, "
+                f"or another file."
+            )
 
 
 def open_safetensors(

@@ -32,6 +32,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     (r"model\.teacher\.momentum", Rule.CHANGES),
     (r"model", Rule.AGREES),
     # It stands in model.head where it is used.
+    (r"auto_scale_lr", Rule.SILENT),  # the rate that it makes is compared
     (r"er_head|default_scope|custom_imports|train_cfg\.by_epoch", Rule.SILENT),
     # Images are compared by their names, so a folder may have moved.
     (r"train_dataloader\.dataset\.root", Rule.SILENT),

@@ -1,4 +1,4 @@
-"""Loading a config: file, objective, data folder and overrides, in this order."""
+"""Loading a config: file, objective, backbone, sizes, data folder and overrides, in this order."""
 
 from __future__ import annotations
 
@@ -6,21 +6,34 @@ import ast
 import copy
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
+from mvssl.config.adapt import fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
 from mvssl.config.checks import Problem, complain
 from mvssl.config.components import accepted_arguments, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
+from mvssl.config.scale import BATCH, scale_rate
 from mvssl.config.search import elsewhere
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError
 from mvssl.words import near_names
 
-__all__ = ["load_config", "parse_options", "without_delete"]
+__all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is said of a config's backbone, images and batch; None leaves them as they are."""
+
+    image_size: int | None = None
+    backbone: str | None = None
+    batch_size: int | None = None
 
 
 def load_config(
@@ -29,8 +42,11 @@ def load_config(
     data: str | Path | None = None,
     labels: bool = False,
     options: Mapping[str, Any] | None = None,
+    sizes: Sizes | None = None,
+    notes: list[str] | None = None,
 ) -> Config:
-    """Read a config and apply, in this order, the objective, the data folder and overrides.
+    """Read a config and apply, in this order, the objective, backbone and sizes, the data folder
+    and overrides.
 
     Args:
         path: of the config file.
@@ -38,6 +54,8 @@ def load_config(
         data: a folder of images that takes the place of the config's data sets.
         labels: whether the sub-folders of ``data`` are classes.
         options: values by dotted path (``{"model.neck.out_channels": 64}``).
+        sizes: another backbone, image size or batch, and what depends on them follows.
+        notes: gets a sentence for each value that followed.
 
     Raises:
         UserError: the file is missing or cannot be read, it has no ``er_head``, or an override's
@@ -53,7 +71,9 @@ def load_config(
                 f"dict(type='ERHead', ...) beside its model."
             )
         cfg.model.head = without_delete(cfg.er_head)
-    options = options or {}
+    options, sizes, notes = options or {}, sizes or Sizes(), [] if notes is None else notes
+    own_batch = _mapping(cfg.get("train_dataloader")).get("batch_size")
+    notes += _resize(cfg, sizes)
     # Twice: the folder's data sets follow sizes and engine, and have arguments of their own.
     problems = _override(cfg, options)
     if data is not None:
@@ -63,6 +83,9 @@ def load_config(
     if data is not None or problems:
         problems = _override(cfg, options)
     complain("--cfg-options", problems)
+    notes += fit_crops(cfg)
+    scaled = scale_rate(cfg, own_batch, options)
+    notes += [] if scaled is None else [scaled]
     # Helpers of the config's author have done their work. Printing a config, which mmengine does
     # several times, takes longer the more it holds.
     for name in [name for name in cfg if name.startswith("_")]:
@@ -79,11 +102,16 @@ def _read(path: Path) -> Config:
     except Exception as error:
         told = " ".join(str(error).split())[:400] or "no message"
         if isinstance(error, ImportError) and "custom modules" in told:
-            raise UserError(
-                f"Config {path}: custom_imports: {error.__cause__ or error.__context__}: start "
-                f"with PYTHONPATH=FOLDER, the folder that holds your modules."
-            ) from error
+            raise _no_module(f"Config {path}", error) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
+
+
+def _no_module(where: str, error: Exception) -> UserError:
+    told = error.__cause__ or error.__context__ or error
+    return UserError(
+        f"{where}: custom_imports: {told}: start with PYTHONPATH=FOLDER, the folder that holds "
+        f"your modules."
+    )
 
 
 def _from_file(path: Path) -> Config:
@@ -98,6 +126,15 @@ def _from_file(path: Path) -> Config:
 def without_delete(head: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a component's config without mmengine's merge mark ``_delete_``."""
     return {key: value for key, value in head.items() if key != "_delete_"}
+
+
+def _resize(cfg: Config, sizes: Sizes) -> list[str]:
+    notes = [] if sizes.image_size is None else use_image_size(cfg, sizes.image_size)
+    if sizes.backbone is not None:
+        notes += use_backbone(cfg, sizes.backbone)
+    if sizes.batch_size is not None:
+        cfg.merge_from_dict({BATCH: sizes.batch_size})
+    return notes
 
 
 def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
@@ -140,7 +177,17 @@ def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
         except (TypeError, KeyError, IndexError) as error:
             told = " ".join(str(error).split())
             raise UserError(f"--cfg-options cannot be applied: {path}: {told}") from error
+        if path.partition(".")[0] == "custom_imports":
+            _import_modules(cfg)  # what follows may name what they register
     return problems
+
+
+def _import_modules(cfg: Config) -> None:
+    """As mmengine does it for what a file says."""
+    try:
+        import_modules_from_strings(**cfg.custom_imports)
+    except (ImportError, TypeError) as error:
+        raise _no_module("--cfg-options", error) from error
 
 
 def _meant(cfg: Config, path: str, value: Any) -> Any:
@@ -192,7 +239,8 @@ def _refusal(
         if known is None or key in known:
             return None
         # A slip of the pen, or the name of something elsewhere.
-        near = near_names(key, sorted(known), "") or elsewhere(cfg, key) or "."
+        near = near_names(key, sorted(known), "")
+        near = near or elsewhere(cfg, key, where) or "."
         return f"{where or 'the config'} has no '{key}'{near}"
     # No place of a list can be made, and no component that has no type.
     if known is None:

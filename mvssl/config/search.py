@@ -11,13 +11,30 @@ from mvssl.words import either
 
 __all__ = ["elsewhere"]
 
+COMMAND_LINE = {
+    "amp": "--amp",
+    "data": "--data FOLDER",
+    "dry_run": "--dry-run",
+    "labels": "--labels",
+    "launcher": "--launcher",
+    "load_from": "model.backbone.checkpoint, or --resume for a run that goes on,",
+    "objective": "--objective",
+    "randomness": "--seed N",
+    "resume": "--resume",
+    "seed": "--seed N",
+    "work_dir": "--work-dir DIR",
+}
+"""What other software has in its configs, and is said elsewhere here."""
+
 FIRST = ("train", "optim_wrapper", "model", "param_scheduler")
 
 
-def elsewhere(cfg: Mapping[str, Any], name: str) -> str | None:
-    """End of a sentence about a name in a wrong place: the full paths of that name, or of one much
-    like it; None where there is none.
+def elsewhere(cfg: Mapping[str, Any], name: str, where: str = "") -> str | None:
+    """End of a sentence about a name in a wrong place: of the command line, at top level, or the
+    full paths of that name or of one much like it; None where there is none.
     """
+    if name in COMMAND_LINE and not where:
+        return f": give {COMMAND_LINE[name]} instead."
     places = [path for path in dict.fromkeys(_paths(cfg)) if "." in path]
     ends = {path: path.rpartition(".")[2] for path in places}
     # epochs may mean max_epochs.

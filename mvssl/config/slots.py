@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mvssl import registry
+from mvssl.config.scale import AutoScaleLR
 from mvssl.config.settings import Environment, Processes
 from mvssl.engine.hooks import EvaluationHook, ScheduleHook
 from mvssl.engine.loaders import build_loader
@@ -19,6 +20,7 @@ __all__ = ["KINDS", "REQUIRED", "SLOTS", "TOP_LEVEL", "Slot", "slot_of"]
 
 TOP_LEVEL = (
     "activation_checkpointing",
+    "auto_scale_lr",
     "compile",
     "custom_hooks",
     "custom_imports",
@@ -43,6 +45,7 @@ REQUIRED = ("model", "optim_wrapper", "train_cfg", "train_dataloader")
 # What a top-level name holds, where something else would not even be looked into.
 KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "activation_checkpointing": ((list, tuple, str), "a list of names of parts of the model"),
+    "auto_scale_lr": (dict, "a dict"),
     "compile": ((bool, dict), "True, False or a dict of arguments of torch.compile"),
     "custom_hooks": (list, "a list"),
     "custom_imports": (dict, "a dict"),
@@ -143,6 +146,7 @@ SLOTS = (
         filled=("save_dir",),
     ),
     Slot(r"compile", None, torch.compile, filled=("model",), optional=True, also=(bool,)),
+    Slot(r"auto_scale_lr", None, AutoScaleLR, optional=True),
     Slot(r"env_cfg", None, Environment, optional=True),
     Slot(r"env_cfg\.mp_cfg", None, Processes, optional=True),
 )

@@ -30,6 +30,7 @@ class Job:
         notes: sentences for the console.
         evaluation_note: why nothing is evaluated, where it is not.
         stored: what checkpoints hold of the run beside, in their ``meta``.
+        fitted: config values that were lowered to fit the data, by path.
         changed: config values that are not those of the checkpoint which is resumed, by path.
     """
 
@@ -46,6 +47,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     evaluation_note: str = ""
     stored: dict[str, Any] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
     @property

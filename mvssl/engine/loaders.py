@@ -137,8 +137,8 @@ def build_loader(
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
-            f"{len(dataset)} images: lower it with --cfg-options "
-            f"train_dataloader.batch_size={largest_batch(len(dataset))}."
+            f"{len(dataset)} images: lower it with --batch-size "
+            f"{largest_batch(len(dataset))}."
         )
     if batch_size % world_size():
         raise UserError(

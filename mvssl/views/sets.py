@@ -1,6 +1,7 @@
 """The view sets of published methods: functions of the size, by name in ``VIEW_SETS``.
 
-A set of one's own is such a function, decorated with ``@VIEW_SETS.register_module()``.
+A set of one's own is such a function, decorated with ``@VIEW_SETS.register_module()``. Sets of
+large and small crops take ``local_size``, the side of the small ones in pixels.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def _local_size(size: int) -> int:
     return max(16, 8 * round(size * 96 / 224 / 8))
 
 
-def _local_views(view: View, number: int) -> list[View]:
+def _local_views(view: View, number: int, local_size: int | None) -> list[View]:
     check_count("views", 0, MOST_LOCAL, num_local=number)
-    return [view] * number
+    return [view if local_size is None else view.but(size=local_size)] * number
 
 
 @VIEW_SETS.register_module(name=["byol", "barlowtwins", "mocov3", "vicreg"])
@@ -127,7 +128,7 @@ def cmc(size: int) -> list[View]:
 
 
 @VIEW_SETS.register_module()
-def dino(size: int, num_local: int = 8) -> list[View]:
+def dino(size: int, num_local: int = 8, local_size: int | None = None) -> list[View]:
     """DINO (Caron et al., 2021, as its authors' code): 2 global and ``num_local`` local
     crops, 8 there.
 
@@ -135,22 +136,22 @@ def dino(size: int, num_local: int = 8) -> list[View]:
     """
     large = [view.but(crop_scale=(0.4, 1.0)) for view in byol(size)]
     local = large[0].but(size=_local_size(size), crop_scale=(0.05, 0.4), blur=0.5)
-    return large + _local_views(local, num_local)
+    return large + _local_views(local, num_local, local_size)
 
 
 @VIEW_SETS.register_module()
-def dino_conv(size: int, num_local: int = 8) -> list[View]:
+def dino_conv(size: int, num_local: int = 8, local_size: int | None = None) -> list[View]:
     """DINO's views for convolutional networks, as its authors' command for a ResNet-50: of
     ``dino``, with the scales of SwAV's crops.
     """
-    views = dino(size, num_local)
+    views = dino(size, num_local, local_size)
     large = [view.but(crop_scale=(0.14, 1.0)) for view in views[:2]]
     local = [view.but(crop_scale=(0.05, 0.14)) for view in views[2:]]
     return large + local
 
 
 @VIEW_SETS.register_module()
-def swav(size: int, num_local: int = 6) -> list[View]:
+def swav(size: int, num_local: int = 6, local_size: int | None = None) -> list[View]:
     """SwAV (Caron et al., 2020, as its authors' code): 2 global and ``num_local`` local
     crops, 6 there.
 
@@ -158,11 +159,11 @@ def swav(size: int, num_local: int = 6) -> list[View]:
     """
     large = simclr(size)[0].but(crop_scale=(0.14, 1.0))
     local = large.but(size=_local_size(size), crop_scale=(0.05, 0.14))
-    return [large] * 2 + _local_views(local, num_local)
+    return [large] * 2 + _local_views(local, num_local, local_size)
 
 
 @VIEW_SETS.register_module()
-def lejepa(size: int, num_local: int = 6) -> list[View]:
+def lejepa(size: int, num_local: int = 6, local_size: int | None = None) -> list[View]:
     """LeJEPA (Balestriero & LeCun, 2025, arXiv 2511.08544, as its authors' code): 2 global
     and ``num_local`` local crops, 6 there.
 
@@ -171,7 +172,7 @@ def lejepa(size: int, num_local: int = 6) -> list[View]:
     """
     large = byol(size)[0].but(crop_scale=(0.3, 1.0), blur=0.5, solarize=0.2)
     local = large.but(size=_local_size(size), crop_scale=(0.05, 0.3))
-    return [large] * 2 + _local_views(local, num_local)
+    return [large] * 2 + _local_views(local, num_local, local_size)
 
 
 @VIEW_SETS.register_module()
@@ -196,11 +197,11 @@ def cifar_weak_strong(size: int) -> list[View]:
 
 
 @VIEW_SETS.register_module()
-def cifar_multicrop(size: int) -> list[View]:
+def cifar_multicrop(size: int, local_size: int | None = None) -> list[View]:
     """The two views of ``cifar`` and four local ones of half their size."""
     large = cifar_one(size)[0].but(crop_scale=(0.3, 1.0))
     local = large.but(size=size // 2, crop_scale=(0.1, 0.3))
-    return [large] * 2 + [local] * 4
+    return [large] * 2 + _local_views(local, 4, local_size)
 
 
 @VIEW_SETS.register_module()
@@ -216,11 +217,11 @@ def gentle_one(size: int) -> list[View]:
 
 
 @VIEW_SETS.register_module()
-def gentle_multicrop(size: int) -> list[View]:
+def gentle_multicrop(size: int, local_size: int | None = None) -> list[View]:
     """The two views of ``gentle`` and four local ones of half their size."""
     (large,) = gentle_one(size)
     local = large.but(size=size // 2, crop_scale=(0.15, 0.4))
-    return [large] * 2 + [local] * 4
+    return [large] * 2 + _local_views(local, 4, local_size)
 
 
 @VIEW_SETS.register_module()

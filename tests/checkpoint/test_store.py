@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -270,6 +271,20 @@ def test_strict_loading_lists_keys_and_leaves_the_model_alone() -> None:
     assert "not in the model: head.bias" in told
     assert "of another shape: 0.bias (4,) for (3,)" in told
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (torch.tensor([1.0, float("nan"), 0.0]), "numbers that are not finite (bias)"),
+        (torch.tensor([1.0, 0.0, float("inf")]), "numbers that are not finite (bias)"),
+        (torch.tensor([1, 2, 3]), "no floating point numbers (bias)"),
+    ],
+)
+def test_weights_that_nothing_can_be_done_with_are_refused(bad: torch.Tensor, told: str) -> None:
+    weights = {"weight": torch.zeros(3, 2), "bias": bad}
+    with pytest.raises(UserError, match=re.escape(f"The weights in x.pth hold {told}")):
+        checkpoints.load_weights_strictly(nn.Linear(2, 3), weights, "x.pth")
 
 
 def test_long_lists_of_keys_are_cut() -> None:

@@ -492,3 +492,19 @@ def test_none_is_none_where_an_argument_may_be_left_out() -> None:
     cfg = load_config(DIGITS, options=options)
     assert cfg.model.backbone.checkpoint is None
     assert cfg.model.predictor is None
+
+
+def test_modules_are_imported_that_the_command_line_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "from torch import nn\nfrom mvssl.registry import NECKS\n\n\n"
+    module += "@NECKS.register_module()\nclass NeckOfAModule(nn.Identity): pass\n"
+    (tmp_path / "module_of_a_neck.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert NECKS.get("NeckOfAModule") is None
+    options = {"custom_imports.imports": ["module_of_a_neck"], "model.neck.type": "NeckOfAModule"}
+    load_config(DIGITS, options=options)
+    try:
+        assert NECKS.get("NeckOfAModule") is not None
+    finally:
+        NECKS.module_dict.pop("NeckOfAModule", None)

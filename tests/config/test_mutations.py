@@ -37,6 +37,7 @@ SMALL = {"train_dataloader.batch_size": 8, "model.backbone.model_args.depth": 1}
 VALUES: list[Any] = ["fast", "0.1", None, -1, [], {}, 10**30, float("nan"), True, 0.5, ["a"]]
 SETTINGS = (
     "activation_checkpointing",
+    "auto_scale_lr",
     "compile",
     "custom_hooks",
     "default_scope",

@@ -22,6 +22,7 @@ from mvssl.config.read import load_config, parse_options
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError
 from mvssl.models.backbones import save_backbone
+from mvssl.process.train_parser import parse_train
 from mvssl.registry import VIEW_SETS
 from mvssl.views.flat import flat_names
 from tests.mini import ROOT, load_tool, prepared, train_cli
@@ -142,7 +143,7 @@ def test_an_example_trains_on_a_batch(
 def test_a_command_is_understood(line: str, folder: Path) -> None:
     words = shlex.split(line)
     assert words[:2] == ["python", "tools/train.py"]
-    args = vars(load_tool("train").parse(words[2:]))
+    args = vars(parse_train(words[2:]))
     args["config"] = str(ROOT / args["config"])
     options = TrainOptions(**args | {"cfg_options": parse_options(args["cfg_options"])})
     assert prepared(options).config == args["config"]

@@ -73,7 +73,7 @@ def test_a_batch_size_is_a_positive_number(batch_size: int) -> None:
 
 
 def test_a_batch_larger_than_the_data_says_which_fits() -> None:
-    with pytest.raises(UserError, match=r"holds 360 images: .*batch_size=128"):
+    with pytest.raises(UserError, match=r"holds 360 images: .*--batch-size 128"):
         build_loader(Digits("test", 8), 361, 0)
     assert len(build_loader(Digits("test", 8), 360, 0)) == 1
 

@@ -210,6 +210,11 @@ def test_no_config_at_all(capsys: pytest.CaptureFixture[str]) -> None:
         ("model.kappa=2", "model has no 'kappa'; did you mean 'model.head.kappa'"),
         ("optim_wrapper.optimizer.lr=fast", "optimizer.lr: AdamW takes a number here, got 'fast'."),
         ("optim_wrapper.optimizer.lr='0.1'", "got '0.1'; leave out the quotes."),
+        ("seed=3", "the config has no 'seed': give --seed N instead."),
+        ("work_dir=here", "give --work-dir DIR instead."),
+        ("load_from=x.pth", "give model.backbone.checkpoint, or --resume for a run"),
+        ("custom_imports.imports=['no_such_package']", "no_such_package"),
+        ("optim_wrapper.accumulative_counts=0", "is an integer and at least 1, got 0."),
         ("optim_wrapper.optimizer.type=Nothing", "it holds 'LARS', 'ASGD'"),
     ],
 )
@@ -288,7 +293,7 @@ def test_a_batch_larger_than_the_data(
     photos(tmp_path / "data", 10)
     told = refused(capsys, tmp_path, config, "--data", tmp_path / "data")
     assert "batch_size is 256, but the data set holds 10 images" in told
-    assert "--cfg-options train_dataloader.batch_size=4" in told
+    assert "--batch-size 4" in told
 
 
 def test_labels_that_are_not_there(
@@ -317,6 +322,8 @@ def test_nothing_to_resume(
     assert "There is no checkpoint in" in refused(capsys, tmp_path, config, "--resume")
     argv = (config, "--resume", tmp_path / "epoch_3.pth")
     assert f"There is no checkpoint {tmp_path / 'epoch_3.pth'}" in refused(capsys, tmp_path, *argv)
+    told = refused(capsys, tmp_path, config, "--resume", tmp_path)
+    assert "is a folder, and --resume takes a file: to go on with its newest" in told
     new = ("--work-dir", tmp_path / "new")
     assert "There is no checkpoint in" in refused(capsys, tmp_path, config, *new, "--resume")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -19,7 +19,7 @@ from mvssl.models.backbones.sizes import check_model_args, check_patches
 from mvssl.registry import BACKBONES
 from mvssl.words import near_names, shown
 
-__all__ = ["TimmBackbone"]
+__all__ = ["TimmBackbone", "arguments_of", "patch_of"]
 
 STEMS = ("default", "cifar")
 # What timm.create_model takes itself, above all where weights come from, is none of a model's.
@@ -110,7 +110,7 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
     except Exception as error:  # timm's models check little themselves
-        told = _wrong_kinds(name, model_args, _parameters(name))
+        told = _wrong_kinds(name, model_args, arguments_of(name))
         if told:
             raise UserError(" ".join(told)) from error
         what = "load pretrained weights for" if pretrained else "build"
@@ -128,13 +128,26 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
     return model
 
 
-def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    """Arguments of the class of a model; none where it cannot be made without weights."""
+def arguments_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """Arguments of the class of a timm model; none where it cannot be made without memory."""
+    model = _outline(name, {})
+    return {} if model is None else parameters_of(type(model))
+
+
+def patch_of(name: str, model_args: Mapping[str, Any]) -> int | None:
+    """Side in pixels of the patches that a timm model cuts images into; None where it does not."""
+    patch = getattr(getattr(_outline(name, model_args), "patch_embed", None), "patch_size", None)
+    patch = patch[0] if isinstance(patch, Sequence) and patch else patch
+    return patch if isinstance(patch, int) else None
+
+
+def _outline(name: str, model_args: Mapping[str, Any]) -> nn.Module | None:
+    """A model without memory for its weights; None where it cannot be made so."""
     try:
         with torch.device("meta"):
-            return parameters_of(type(timm.create_model(name, num_classes=0)))
-    except Exception:
-        return {}
+            return timm.create_model(name, num_classes=0, **model_args)
+    except Exception:  # some models read values while they are built
+        return None
 
 
 def _wrong_kinds(

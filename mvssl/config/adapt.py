@@ -1,0 +1,151 @@
+"""Another backbone or image size in the place of a config's, with all that depends on it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from mvssl.errors import UserError
+from mvssl.models.backbones.timm_backbone import arguments_of, patch_of
+from mvssl.registry import VIEW_SETS
+from mvssl.views.build import build_views
+
+__all__ = ["fit_crops", "use_backbone", "use_image_size"]
+
+# Of a model's arguments those that say nothing of how wide and deep it is; others would make the
+# new backbone a copy of the old one.
+KEPT = {
+    "attn_drop_rate",
+    "drop_path_rate",
+    "drop_rate",
+    "dynamic_img_pad",
+    "dynamic_img_size",
+    "img_size",
+    "in_chans",
+    "pos_drop_rate",
+    "proj_drop_rate",
+}
+OWN = ("type", "name", "model_args", "pretrained", "checkpoint", "stem")
+
+
+def use_backbone(cfg: Config, name: str) -> list[str]:
+    """Put a model of timm in the place of a config's backbone, or of each of its parts.
+
+    Returns:
+        A sentence about the arguments that fell away, if any did.
+    """
+    if not isinstance(cfg.get("model"), Mapping):
+        return []  # which the config's check tells
+    model: Any = cfg.model
+    notes: dict[str, None] = {}
+    owner: Any = model.get("backbone")
+    if isinstance(_mapping(owner).get("parts"), list | tuple):
+        owner["parts"] = [_replaced(part, name, cfg, notes) for part in owner["parts"]]
+    else:
+        model["backbone"] = _replaced(owner, name, cfg, notes)
+    return list(notes)
+
+
+def _replaced(old: Any, name: str, cfg: Config, notes: dict[str, None]) -> dict[str, Any]:
+    old = dict(old) if isinstance(old, Mapping) else {}
+    if old.get("name") == name and old.get("type") == "TimmBackbone":
+        return old
+    given = dict(old.get("model_args") or {})
+    taken = arguments_of(name)
+    kept = {key: value for key, value in given.items() if key in KEPT & taken.keys()}
+    size = _size(cfg)
+    if "img_size" in taken and isinstance(size, int):
+        kept["img_size"] = size
+    if "dynamic_img_size" in taken and len(_sides(cfg)) > 1:
+        kept["dynamic_img_size"] = True
+    new = {"type": "TimmBackbone", "name": name, "model_args": kept}
+    stem = old.get("stem", "default")
+    if stem != "default" and name.startswith("resnet"):
+        new["stem"] = stem
+    gone = [f"model_args.{key}" for key in given if key not in kept]
+    gone += [key for key in old if key not in new and key in OWN and old[key]]
+    if gone:
+        notes[f"{', '.join(gone)} of the config's backbone fall away: {name} has its own"] = None
+    return new
+
+
+def use_image_size(cfg: Config, size: int) -> list[str]:
+    """Give views, images and backbone of a config another side in pixels.
+
+    Data sets that cut images to another side than the views' keep the proportion.
+    """
+    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    before = preprocessor.get("size")
+    if not isinstance(before, int) or size < 1:
+        raise UserError(
+            f"--image-size {size} is of model.data_preprocessor.size, which is {before!r} here: "
+            f"set sizes in the config."
+        )
+    cfg.model.data_preprocessor["size"] = size
+    evaluation, loader = _mapping(cfg.get("evaluation")), _mapping(cfg.get("train_dataloader"))
+    for images in (loader.get("dataset"), evaluation.get("train"), evaluation.get("test")):
+        side = _mapping(images).get("size")
+        if isinstance(side, int):
+            images["size"] = round(side * size / before)
+    for backbone in _backbones(cfg):
+        arguments = backbone.get("model_args") or {}
+        if "img_size" in arguments_of(backbone["name"]):
+            backbone["model_args"] = {**arguments, "img_size": size}
+    return []
+
+
+def fit_crops(cfg: Config) -> list[str]:
+    """Give the small crops of a view set a side that the backbone's patches divide.
+
+    Where a config says their side, or pads images, they are left as they are.
+    """
+    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    views, size = preprocessor.get("views"), _size(cfg)
+    named: Any = {"type": views} if isinstance(views, str) else views
+    make = VIEW_SETS.get(named.get("type")) if isinstance(named, Mapping) else None
+    if make is None or "local_size" not in inspect.signature(make).parameters:
+        return []
+    sides = _sides(cfg)
+    if "local_size" in named or len(sides) < 2 or not isinstance(size, int):
+        return []
+    patches = {patch for patch in map(_patch, _backbones(cfg)) if patch is not None}
+    local = min(sides)
+    if len(patches) != 1 or size % (patch := patches.pop()) or local % patch == 0:
+        return []
+    fitted = min(max((local + patch // 2) // patch, 1) * patch, size)
+    cfg.model.data_preprocessor["views"] = {**named, "local_size": fitted}
+    return [f"small crops of {fitted} px, not {local}, since patches of {patch} px divide them"]
+
+
+def _patch(backbone: Mapping[str, Any]) -> int | None:
+    arguments = backbone.get("model_args") or {}
+    return None if arguments.get("dynamic_img_pad") else patch_of(backbone["name"], arguments)
+
+
+def _size(cfg: Config) -> Any:
+    return _mapping(_mapping(cfg.get("model")).get("data_preprocessor")).get("size")
+
+
+def _sides(cfg: Config) -> set[int]:
+    """Sides of the views of a config; none where they cannot be made, which is told later."""
+    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    try:
+        return {view.size for view in build_views(preprocessor["views"], preprocessor["size"])}
+    except Exception:  # a set of one's own raises what it likes
+        return set()
+
+
+def _backbones(cfg: Config) -> Iterator[Any]:
+    """Models of timm of a config."""
+    backbone = _mapping(_mapping(cfg.get("model")).get("backbone"))
+    for one in backbone.get("parts") or [backbone]:
+        if _mapping(one).get("type") == "TimmBackbone" and isinstance(one.get("name"), str):
+            yield one
+
+
+def _mapping(node: Any) -> Any:
+    """``node`` where it is a dict; what else it may be is told by the config's check."""
+    return node if isinstance(node, Mapping) else {}
