@@ -55,13 +55,14 @@ def with_facts(cfg: Config, facts: Mapping[str, Any]) -> Config:
         return cfg
     cfg = copy.deepcopy(cfg)
     model = cfg.get("model") or {}
-    preprocessor, backbone = model.get("data_preprocessor"), model.get("backbone")
-    if isinstance(preprocessor, Mapping):
+    preprocessor: Any = model.get("data_preprocessor")
+    backbone: Any = model.get("backbone")
+    if preprocessor is not None and isinstance(preprocessor, Mapping):
         taken = _parameters(MODELS, preprocessor)
         given = {"in_channels": facts.get("channels"), "rgb": facts.get("rgb")}
         _fill(preprocessor, {key: value for key, value in given.items() if key in taken})
         if "mean" in facts:
-            preprocessor["mean"], preprocessor["std"] = list(facts["mean"]), list(facts["std"])
+            preprocessor.update(mean=list(facts["mean"]), std=list(facts["std"]))  # type: ignore[attr-defined]
     channels = facts.get("channels", NUM_CHANNELS)
     if channels != NUM_CHANNELS and _is_timm(backbone):
         backbone["model_args"] = {"in_chans": channels, **(backbone.get("model_args") or {})}

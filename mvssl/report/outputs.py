@@ -122,6 +122,10 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
         "images": len(job.dataset),
+        "image_values": {
+            "channels": job.dataset.channels,
+            "value_range": job.dataset.value_range,
+        },
         "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": job.config,

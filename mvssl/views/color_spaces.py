@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -78,8 +78,8 @@ def _listed(values: Sequence[float], divisor: float = 1.0) -> str:
 
 def color_space(
     name: str,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
+    mean: Sequence[float] | str | None,
+    std: Sequence[float] | str | None,
     channels: int = 3,
 ) -> ColorSpace:
     """The colour space of a name, with a user's statistics.
@@ -107,7 +107,7 @@ def color_space(
             f"data_preprocessor: images of {channels} channels have a mean and a std of their own: "
             f"give mean='auto', which measures both, or {channels} numbers each."
         )
-    mean = space.mean if mean is None else mean
-    std = space.std if std is None else std
-    check_statistics("data_preprocessor", mean, std, channels)
-    return ColorSpace(space.convert, tuple(mean), tuple(std))
+    means: Any = space.mean if mean is None else mean
+    stds: Any = space.std if std is None else std
+    check_statistics("data_preprocessor", means, stds, channels)
+    return ColorSpace(space.convert, tuple(means), tuple(stds))

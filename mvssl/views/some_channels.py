@@ -29,6 +29,10 @@ class _OnSome(Operation):
         return self.inner.name
 
     @property
+    def first_of_its_own(self) -> int | None:
+        return self.inner.first_of_its_own
+
+    @property
     def numbers(self) -> int:  # type: ignore[override]
         return self.inner.numbers
 

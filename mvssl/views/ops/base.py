@@ -64,6 +64,14 @@ class Operation(ABC):
         return next((name for name, one in registered if one is type(self)), type(self).__name__)
 
     @property
+    def first_of_its_own(self) -> int | None:
+        """``first_number`` of the class itself: a derived one would draw what the one above it
+        draws.
+        """
+        first: int | None = vars(type(self)).get("first_number")
+        return first
+
+    @property
     def idle(self) -> bool:
         """Whether it never changes an image; a view leaves it out then."""
         return False
