@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mvssl.arguments import check_count, is_integer, is_number
-from mvssl.datasets.values import MOST_CHANNELS, check_rgb, check_value_range, to_unit
+from mvssl.datasets.values import MOST_CHANNELS, check_value_range, to_unit
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
+from mvssl.views.some_channels import check_rgb
 from mvssl.words import in_words
 
 SPLITS: Final = ("train", "test", "all")

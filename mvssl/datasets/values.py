@@ -8,13 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mvssl.arguments import is_integer, is_number
+from mvssl.arguments import is_number
 from mvssl.errors import UserError
 from mvssl.opencv import cv2
 
 __all__ = [
     "MOST_CHANNELS",
-    "check_rgb",
     "check_value_range",
     "range_of",
     "resized",
@@ -44,26 +43,6 @@ def check_value_range(owner: str, values: Any) -> tuple[float, float] | None:
             f"(0, 4095), got {values!r}."
         )
     return float(pair[0]), float(pair[1])
-
-
-def check_rgb(owner: str, rgb: Any, channels: int) -> tuple[int, int, int] | None:
-    """Three different channels, or None; by default the first three of three or four.
-
-    Raises:
-        UserError: they are something else.
-    """
-    if rgb is None:
-        return (0, 1, 2) if channels in (3, 4) else None
-    listed = tuple(rgb) if isinstance(rgb, (tuple, list)) else (None,)
-    if not listed:
-        return None
-    known = all(is_integer(one) and 0 <= one < channels for one in listed)
-    if len(listed) != 3 or not known or len(set(listed)) < 3:
-        raise UserError(
-            f"{owner}: rgb is the numbers of the red, green and blue among {channels} channels, "
-            f"counted from 0, such as (2, 1, 0), or () where none of them is; got {rgb!r}."
-        )
-    return listed
 
 
 def to_unit(image: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.float32]:

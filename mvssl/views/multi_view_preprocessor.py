@@ -19,7 +19,7 @@ from mvssl.views.device_views import DeviceViews
 from mvssl.views.host_views import HostViews
 from mvssl.views.ops import RandomOperation, RandomResizedCrop
 from mvssl.views.preprocessor import Preprocessor, unit
-from mvssl.views.some_channels import fit_to_channels
+from mvssl.views.some_channels import check_rgb, fit_to_channels
 from mvssl.views.view import NUM_CHANNELS, View
 
 __all__ = ["MultiViewPreprocessor"]
@@ -83,7 +83,7 @@ class MultiViewPreprocessor(Preprocessor):
         space = named_color_space(color_space, mean, std, in_channels)
         built = build_views(views, size, view_options)
         super().__init__(size, len(built), space.mean, space.std, in_channels)
-        colors = (0, 1, 2) if rgb is None and in_channels == NUM_CHANNELS else tuple(rgb or ())
+        colors = check_rgb("data_preprocessor", rgb, in_channels) or ()
         self.views, self.left_out = fit_to_channels(built, in_channels, colors)
         self.engine = engine
         self.color_space = color_space

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mvssl.arguments import is_integer
 from mvssl.errors import UserError
 from mvssl.views.ops.base import Drawn, Image, Operation
 from mvssl.views.view import NUM_CHANNELS, View
 
-__all__ = ["fit_to_channels"]
+__all__ = ["check_rgb", "fit_to_channels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,26 @@ class _OnSome(Operation):
 
     def describe(self) -> str:
         return f"{self.inner.describe()} on channels {', '.join(map(str, self.channels))}"
+
+
+def check_rgb(owner: str, rgb: Any, channels: int) -> tuple[int, int, int] | None:
+    """Three different channels, or None; by default the first three of three or four.
+
+    Raises:
+        UserError: they are something else.
+    """
+    if rgb is None:
+        return (0, 1, 2) if channels in (3, 4) else None
+    listed = tuple(rgb) if isinstance(rgb, tuple | list) else (None,)
+    if not listed:
+        return None
+    known = all(is_integer(one) and 0 <= one < channels for one in listed)
+    if len(listed) != 3 or not known or len(set(listed)) < 3:
+        raise UserError(
+            f"{owner}: rgb is the numbers of the red, green and blue among {channels} channels, "
+            f"counted from 0, such as (2, 1, 0), or () where none of them is; got {rgb!r}."
+        )
+    return listed
 
 
 def fit_to_channels(
