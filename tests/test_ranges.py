@@ -101,6 +101,7 @@ FINE: dict[str, dict[str, tuple[float, ...]]] = {
     "ColorJitter": {
         name: (0, 1e-30) for name in ("prob", "brightness", "contrast", "saturation", "hue")
     },
+    "BrightnessContrast": {name: (0, 1e-30) for name in ("prob", "brightness", "contrast")},
     # Which attribute it is set on decides; see tests/engine/test_schedule.py.
     "ScheduleHook": {"end": (-1, 0, 1e-30, 1e30), "start": (-1, 0, 1e-30, 1e30)},
 }

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from torch.utils.data import DataLoader
 
+from mvssl.apis.data_facts import data_facts, with_facts
 from mvssl.apis.fitting import Fitted, fit_to_data
 from mvssl.apis.hook_faults import hook_faults, hook_notes
 from mvssl.apis.hooks import (
@@ -68,6 +69,9 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     for where, check in _settings(plain).items():
         parts.build(where, check)
     dataset, loader = _data(parts, seed)
+    facts = parts.build("model", lambda: data_facts(plain, dataset)) if dataset else None
+    cfg = with_facts(cfg, facts or {})
+    parts.plain = cfg.to_dict()
     fitted = Fitted({}, [])
     if dataset is not None and given is not None:
         fitted = fit_to_data(cfg, len(dataset), given)
@@ -94,7 +98,9 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
         default_hooks=_built(default),
         custom_hooks=_built(custom),
         fitted=fitted.values,
+        facts=facts or {},
     )
+    built.notes += _fact_notes(built.facts, built.model)
     built.notes += [*fitted.notes, *hook_notes(built.hooks), *length_notes(built)]
     return built
 
@@ -185,6 +191,20 @@ def _settings(plain: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "compile": lambda: check_compile(plain.get("compile")),
         "visualizer": lambda: try_visualizer(plain.get("visualizer")),
     }
+
+
+def _fact_notes(facts: Mapping[str, Any], model: MultiView) -> list[str]:
+    notes = []
+    if "mean" in facts:
+        measured = f"mean {facts['mean']}, std {facts['std']}"
+        notes.append(f"note: measured {measured} of values in [0, 1].")
+    left_out = getattr(model.data_preprocessor, "left_out", [])
+    if left_out:
+        notes.append(
+            f"note: {' and '.join(left_out)} mean colours, and no channels of the images are red, "
+            f"green and blue: they are left out, but for brightness and contrast."
+        )
+    return notes
 
 
 def _built(part: T | None) -> T:

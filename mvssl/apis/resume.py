@@ -69,6 +69,7 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
             "fitted": dict(job.fitted),
             "folder": str(Path.cwd()),
         },
+        "facts": job.facts,
         "names": torch.from_numpy(_digests(job.dataset)),
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mvssl.apis.data_facts import with_facts
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
@@ -108,6 +109,8 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     if checkpoint is not None:
         options, notes = adopt(said, checkpoint)
         cfg = read_adopted(options, said, checkpoint, followed)
+        # The images are read as they were, whichever have come or gone.
+        cfg = with_facts(cfg, checkpoint.content["meta"].get("facts", {}))
         told, changed = compare_config(cfg.to_dict(), checkpoint, said)
         notes += told
     else:
@@ -116,7 +119,8 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
     if checkpoint is None:
         job = prepare(cfg, options.config, seed, options.cfg_options)
     else:
-        job = replace(prepare(without_sources(cfg), options.config, seed), cfg=cfg)
+        job = prepare(without_sources(cfg), options.config, seed)
+        job = replace(job, cfg=with_facts(cfg, job.facts))
         job.fitted.update(checkpoint.content["meta"]["options"]["fitted"])
     if checkpoint is not None:
         notes = [*compare_run(job, checkpoint), *notes]

@@ -17,7 +17,6 @@ from mvssl.errors import UserError
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
-from mvssl.views.view import NUM_CHANNELS
 from mvssl.words import in_words, shown
 
 __all__ = ["check_views", "try_sample"]
@@ -38,7 +37,7 @@ def check_views(model: MultiView, evaluated: bool) -> None:
     backbone, size = model.backbone, preprocessor.size
     shapes = dict.fromkeys(preprocessor.shapes(), "views")
     if evaluated:
-        shapes.setdefault((NUM_CHANNELS, size), "whole images (for evaluation)")
+        shapes.setdefault((preprocessor.in_channels, size), "whole images (for evaluation)")
     faults = []
     if isinstance(backbone, TimmBackbone):
         taken = backbone.in_channels

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.datasets.base import ImageDataset
-from mvssl.opencv import cv2
+from mvssl.datasets.values import resized
 
 __all__ = ["images_differ"]
 
@@ -24,7 +24,7 @@ def images_differ(dataset: ImageDataset) -> bool:
     numbers = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int))
     first: NDArray[np.float32] | None = None
     for number in numbers.tolist():
-        image = dataset.read(number)
+        image = dataset.pixels(number)
         if image is None:
             continue
         small = _small(image)
@@ -37,4 +37,4 @@ def images_differ(dataset: ImageDataset) -> bool:
 
 def _small(image: NDArray[np.generic]) -> NDArray[np.float32]:
     levels = image.astype(np.float32) * (1.0 if image.dtype == np.uint8 else 255.0)
-    return np.asarray(cv2.resize(levels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(resized(levels, SIDE, SIDE), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mvssl.arguments import is_integer, is_number
+from mvssl.arguments import check_count, is_integer, is_number
+from mvssl.datasets.values import MOST_CHANNELS, check_value_range, to_unit
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
 from mvssl.views.preprocessor import ViewTransform
+from mvssl.views.some_channels import check_rgb
 from mvssl.words import in_words
 
 SPLITS: Final = ("train", "test", "all")
@@ -31,13 +34,16 @@ _GRAY_SIDE = 224  # of the stand-in image, where nothing else says how large ima
 
 @DATASETS.base_class
 class ImageDataset(Dataset[dict[str, Any]], ABC):
-    """A list of RGB images; a subclass says how one is read.
+    """A list of images; a subclass says how one is read.
+
+    Images are RGB of 8 bits, unless the constructor says otherwise. Values of another kind are
+    brought to float32 in [0, 1] by ``value_range``.
 
     A sample's key is its index, or a pair (index, epoch), from which random views follow. A sample
     is a dict for torch's ``default_collate``:
 
-    - ``image``: uint8 (3, H, W); where ``view_transform`` is set, instead ``views``: a list of
-      uint8 (3, s, s), one per view;
+    - ``image``: uint8, or float32 in [0, 1], (C, H, W); where ``view_transform`` is set, instead
+      ``views``: a list of (C, s, s) of the same kind, one per view;
     - ``index``, ``epoch``, ``label`` (-1 where there is none);
     - ``replaced``: -1, or the index that was asked for where its image could not be read. Another
       sample, always the same one, then stands in: image, index and label are that sample's.
@@ -46,6 +52,11 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         labels: Class of every sample, (N,), or None.
         classes: Names of the classes, or None.
         size: Side of the images, which are square, or None where they have sizes of their own.
+        channels: C, of every image.
+        value_range: Values that become 0 and 1; what lies outside is cut off. None: images are
+            uint8, of which 255 is 1.
+        rgb: Which channels are red, green and blue; None where there are none such. By default the
+            first three of three or four.
 
     Attributes:
         view_transform: Makes the views in the loader's workers; None where the device does.
@@ -61,10 +72,18 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         labels: NDArray[np.int64] | None,
         classes: list[str] | None,
         size: int | None,
+        channels: int = 3,
+        value_range: Sequence[float] | None = None,
+        rgb: Sequence[int] | None = None,
     ) -> None:
+        owner = type(self).__name__
+        check_count(owner, at_most=MOST_CHANNELS, channels=channels)
         self._labels = labels
         self._classes = classes
         self.size = size
+        self.channels = channels
+        self.value_range = check_value_range(owner, value_range)
+        self.rgb = check_rgb(owner, rgb, channels)
         self.view_transform: ViewTransform | None = None
         self.notes: list[str] = []
 
@@ -83,13 +102,27 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         """What mmengine's loops and visualisers ask of a data set."""
         return {"classes": self._classes}
 
+    @property
+    def shown_channels(self) -> tuple[int, int, int]:
+        """Which channels stand for red, green and blue in a picture of an image."""
+        return self.rgb or ((0, 1, 2) if self.channels >= 3 else (0, 0, 0))
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of samples."""
 
     @abstractmethod
-    def read(self, index: int) -> NDArray[np.uint8] | None:
-        """Image ``index`` as uint8 (H, W, 3), RGB; None where it cannot be read."""
+    def read(self, index: int) -> NDArray[Any] | None:
+        """Image ``index``, (H, W, C), of any kind of number; None where it cannot be read."""
+
+    def pixels(self, index: int) -> NDArray[Any] | None:
+        """Image ``index`` as it is trained on, but whole: uint8, or float32 in [0, 1], (H, W, C).
+
+        Raises:
+            UserError: ``read`` gives something else than the data set says.
+        """
+        image = self._read(index)
+        return None if image is None else self._prepared(image)
 
     def fault(self, index: int) -> str:
         """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
@@ -126,7 +159,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         if self.sample_seed is not None:
             _seed_generators(self.sample_seed, asked, epoch)
         image, index, replaced = self._read_or_replace(asked)
-        self._check_image(image)
+        self._check_side(image)
         sample: dict[str, Any] = {
             "index": index,
             "epoch": epoch,
@@ -139,20 +172,20 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
             sample["views"] = self.view_transform(image, index, epoch)
         return sample
 
-    def _read_or_replace(self, asked: int) -> tuple[NDArray[np.uint8], int, int]:
+    def _read_or_replace(self, asked: int) -> tuple[NDArray[Any], int, int]:
         """The image that is shown for sample ``asked``, its index, and the sample it replaces."""
-        image = self._read(asked)
+        image = self.pixels(asked)
         if image is not None:
             return image, asked, -1
         zero = np.zeros(1, dtype=np.int64)
         draws = uniforms(_REPLACEMENT_SEED, zero, zero + asked, 0, _REPLACEMENT_TRIES)[0]
         for candidate in (draws * len(self)).astype(np.int64).tolist():
-            image = self._read(candidate)
+            image = self.pixels(candidate)
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
 
-    def _read(self, index: int) -> NDArray[np.uint8] | None:
+    def _read(self, index: int) -> NDArray[Any] | None:
         try:
             return self.read(index)
         except UserError:
@@ -163,28 +196,42 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 f"an image cannot be read, it gives None."
             ) from error
 
-    def _check_image(self, image: object) -> None:
+    def _prepared(self, image: object) -> NDArray[Any]:
+        """The image, checked, as uint8 or as float32 in [0, 1]."""
+        owner = type(self).__name__
+        wanted = f"(H, W, {self.channels}) of uint8{', RGB' * (self.channels == 3)}"
         found = type(image).__name__
         if isinstance(image, np.ndarray):
-            plain = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-            if plain and image.size:
-                side = self.size if self.view_transform is None else None
-                if side is None or image.shape[:2] == (side, side):
-                    return
-                raise UserError(
-                    f"{type(self).__name__}.read gives an image of {image.shape[1]} x "
-                    f"{image.shape[0]} pixels, and the data set's size is {side}: resize it there."
-                )
             found = f"an array {image.shape} of {image.dtype}"
+            fits = image.ndim == 3 and image.shape[2] == self.channels and image.size > 0
+            if fits and image.dtype.kind in "uif":
+                if self.value_range is not None:
+                    return to_unit(image, self.value_range)
+                if image.dtype == np.uint8:
+                    return image
+                raise UserError(
+                    f"{owner}.read gives {found}, not an array {wanted}, and the data set has no "
+                    f"value_range: convert it there, or say which values are black and white, "
+                    f"value_range=(0, 4095), say."
+                )
         raise UserError(
-            f"{type(self).__name__}.read gives {found}, not an array (H, W, 3) of uint8, RGB: "
-            f"convert it there (of a PIL image: np.asarray(image.convert('RGB')))."
+            f"{owner}.read gives {found}, not an array {wanted}: convert it there (of a PIL image: "
+            f"np.asarray(image.convert('RGB'))), or give the data set's channels."
         )
 
-    def _stand_in(self) -> NDArray[np.uint8]:
+    def _check_side(self, image: NDArray[Any]) -> None:
+        side = self.size if self.view_transform is None else None
+        if side is not None and image.shape[:2] != (side, side):
+            raise UserError(
+                f"{type(self).__name__}.read gives an image of {image.shape[1]} x "
+                f"{image.shape[0]} pixels, and the data set's size is {side}: resize it there."
+            )
+
+    def _stand_in(self) -> NDArray[Any]:
         """A grey image, for the case that no readable sample was found."""
         side = self.size or _GRAY_SIDE
-        return np.full((side, side, 3), _GRAY, dtype=np.uint8)
+        gray = np.full((side, side, self.channels), _GRAY, dtype=np.uint8)
+        return gray if self.value_range is None else gray.astype(np.float32) / np.float32(255.0)
 
     def _summary(self, name: str, split: str) -> str:
         size = f" {self.size}x{self.size}" if self.size else ""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.arguments import check_count, check_seed, is_integer, is_number
 from mvssl.datasets.base import ImageDataset, check_size, check_split
-from mvssl.datasets.images import MOST_BYTES, MOST_PIXELS, read_image, why_unreadable
+from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS
+from mvssl.datasets.images import read_image, why_unreadable
 from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.datasets.splits import by_class, by_split
+from mvssl.datasets.survey import spread, survey
 from mvssl.errors import UserError
-from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
 from mvssl.words import count, some
 
@@ -45,6 +47,11 @@ class ImageFolder(ImageDataset):
             with labels only.
         max_pixels: An image with more is not decoded; another one takes its place.
         max_bytes: A file that is larger is not read; likewise.
+        channels: Of every image; by default 3, RGB, or as many as the files have where those are
+            neither greys nor colours.
+        value_range: The value of black and that of white; by default that of 8 bits, or what a
+            sample of deeper files holds.
+        rgb: Which channels are red, green and blue, where there are more than 3; () for none.
 
     What training runs wrote below the folder (``work_dirs``, for one) is left out.
 
@@ -65,6 +72,9 @@ class ImageFolder(ImageDataset):
         per_class: int | None = None,
         max_pixels: int = MOST_PIXELS,
         max_bytes: int = MOST_BYTES,
+        channels: int | None = None,
+        value_range: Sequence[float] | None = None,
+        rgb: Sequence[int] | None = None,
     ) -> None:
         check_split(split, test_fraction)
         check_size(size)
@@ -87,20 +97,37 @@ class ImageFolder(ImageDataset):
             chosen = by_split(self.root, listed, split)
         self._files = found.files.keep(chosen.kept)
         self._note = chosen.note
-        super().__init__(labels=chosen.labels, classes=chosen.classes, size=size)
-        self.notes = [f"found {found.told()}", *_left_out(self.root, found), *chosen.notes]
+        # Of the whole folder, so that all of its splits are alike.
+        self._files_read = survey(
+            "ImageFolder",
+            [str(self.root / name) for name in spread(found.files)],
+            channels,
+            value_range,
+            max_bytes,
+        )
+        super().__init__(
+            labels=chosen.labels,
+            classes=chosen.classes,
+            size=size,
+            channels=self._files_read.channels,
+            value_range=self._files_read.value_range,
+            rgb=rgb,
+        )
+        left_out = _left_out(self.root, found)
+        self.notes = [f"found {found.told()}", *left_out, *chosen.notes, *self._files_read.notes]
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def read(self, index: int) -> NDArray[np.uint8] | None:
-        image = read_image(self.root / self._files[index], **self._limits)
-        if image is None or self.size is None:
-            return image
-        return _centre(image, self.size, self.crop_pct)
+    def read(self, index: int) -> NDArray[Any] | None:
+        image = read_image(self.path(index), **self._limits, channels=self.channels)
+        return None if image is None else self._files_read.fitted(image, self.size, self.crop_pct)
 
     def fault(self, index: int) -> str:
-        return why_unreadable(self.root / self._files[index], **self._limits)
+        where = self.path(index)
+        if read_image(where, **self._limits, channels=self.channels) is not None:
+            return "has more than 8 bits, which others have: give the data set's value_range"
+        return why_unreadable(where, **self._limits, channels=self.channels)
 
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
@@ -157,15 +184,3 @@ def _left_out(root: Path, found: Found) -> list[str]:
         named = some([f"{root / name} ({why})" for name, why in found.closed.items()])
         notes.append(f"{count(len(found.closed), 'folder')} cannot be read: {named}")
     return notes
-
-
-def _centre(image: NDArray[np.uint8], size: int, crop_pct: float) -> NDArray[np.uint8]:
-    """Resizes the short side to ``size / crop_pct`` and cuts the centre out."""
-    height, width = image.shape[:2]
-    short = max(round(size / crop_pct), size)
-    scale = short / min(height, width)
-    target = (max(round(width * scale), size), max(round(height * scale), size))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, target, interpolation=how)
-    top, left = (target[1] - size) // 2, (target[0] - size) // 2
-    return resized[top : top + size, left : left + size]

@@ -31,6 +31,7 @@ class Job:
         evaluation_note: why nothing is evaluated, where it is not.
         stored: what checkpoints hold of the run beside, in their ``meta``.
         fitted: config values that were lowered to fit the data, by path.
+        facts: what the images say of the config, where they are not RGB of 8 bits.
         changed: config values that are not those of the checkpoint which is resumed, by path.
     """
 
@@ -48,6 +49,7 @@ class Job:
     evaluation_note: str = ""
     stored: dict[str, Any] = field(default_factory=dict)
     fitted: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
     @property

@@ -84,6 +84,11 @@ def check_evaluators(
         UserError: labels are needed and missing, two evaluators give results of one name, or a
             data set is too small for one.
     """
+    if train.channels != test.channels:
+        raise UserError(
+            f"The data sets of the evaluation have {train.channels} and {test.channels} channels: "
+            f"give two whose images are of the same kind."
+        )
     givers: dict[str, str] = {}
     for one in evaluators:
         kind = type(one).__name__

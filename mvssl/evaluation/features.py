@@ -18,6 +18,7 @@ from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
 from mvssl.process.signals import leave_workers_alone
+from mvssl.views.preprocessor import unit
 
 __all__ = [
     "Features",
@@ -98,10 +99,10 @@ def pixel_features(
     num_workers: int = 0,
     between: Callable[[], object] | None = None,
 ) -> Features:
-    """Raw pixels in [0, 1] as features (N, 3 s s), images averaged down to at most 32 x 32."""
+    """Raw pixels in [0, 1] as features (N, C s s), images averaged down to at most 32 x 32."""
     own_x, own_labels = [], []
     for batch in own_batches(dataset, batch_size, num_workers, between):
-        images = batch["image"].float().div_(255.0)
+        images = unit(batch["image"])
         if images.shape[-1] > PIXEL_SIDE:
             images = F.interpolate(images, size=(PIXEL_SIDE, PIXEL_SIDE), mode="area")
         own_x.append(images.flatten(1))

@@ -79,12 +79,14 @@ def _preprocessor(backbone: nn.Module, known: Mapping[str, Any]) -> nn.Module:
     space = known.get("color_space", "rgb")
     # Other colour spaces have statistics of their own, which the file repeats.
     statistics = {key: known.get(key) for key in ("mean", "std")} if space == "rgb" else {}
+    channels = max(len(known.get("mean") or ()), 1)
     preprocessor: nn.Module = MODELS.build(
         {
             "type": "MultiViewPreprocessor",
             "views": "gentle",  # no views are made of single images
             "size": known.get("size") or 224,
             "color_space": space,
+            "in_channels": channels if space == "rgb" and channels > 1 else 3,
             **statistics,
         }
     )

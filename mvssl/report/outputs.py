@@ -61,9 +61,12 @@ def write_views(model: MultiView, dataset: ImageDataset, path: Path) -> None:
         batch = default_collate([dataset[(i, 0)] for i in indices])
     finally:
         dataset.view_transform = transform
-    views = [view.cpu() for view in preprocessor.make_views(batch)]
+    shown = list(dataset.shown_channels)
+    views = [view.cpu()[:, shown] for view in preprocessor.make_views(batch)]
     if "image" in batch:
-        originals = batch["image"].cpu()
+        originals = batch["image"].cpu()[:, shown]
+        if originals.is_floating_point():
+            originals = (255.0 * originals).round().to(torch.uint8)
     else:
         originals = _squares(dataset, batch["index"].tolist(), preprocessor.size)
     plot_views(originals, views, path)
@@ -73,9 +76,11 @@ def _squares(dataset: ImageDataset, indices: list[int], size: int) -> Tensor:
     """Images of any shape, uint8 (n, 3, size, size), whole, on white."""
     squares = np.full((len(indices), size, size, 3), 255, np.uint8)
     for square, index in zip(squares, indices, strict=True):
-        image = dataset.read(index)
+        image = dataset.pixels(index)
         if image is None:
             continue
+        image = image[..., dataset.shown_channels]
+        image = image if image.dtype == np.uint8 else np.rint(255.0 * image).astype(np.uint8)
         height, width = image.shape[:2]
         scale = size / max(height, width)
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
@@ -117,6 +122,10 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
         "images": len(job.dataset),
+        "image_values": {
+            "channels": job.dataset.channels,
+            "value_range": job.dataset.value_range,
+        },
         "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": job.config,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -44,16 +44,18 @@ COLOR_SPACES = {
 }
 
 
-def check_statistics(owner: str, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Raises a UserError unless these can be the mean and the standard deviation of red, green and
-    blue in [0, 1], or are those of a colour space.
+def check_statistics(
+    owner: str, mean: Sequence[float], std: Sequence[float], channels: int = 3
+) -> None:
+    """Raises a UserError unless these can be the mean and the standard deviation of ``channels``,
+    as of red, green and blue, in [0, 1], or are those of a colour space.
     """
+    what = "three numbers, of red, green and blue" if channels == 3 else f"{channels} numbers"
     for name, values in (("mean", mean), ("std", std)):
         listed = list(values) if isinstance(values, list | tuple) else []
-        if len(listed) not in (1, 3) or not all(map(is_number, listed)):
-            raise UserError(
-                f"{owner}: {name} is three numbers, of red, green and blue, got {values!r}."
-            )
+        if len(listed) not in (1, channels) or not all(map(is_number, listed)):
+            auto = "" if isinstance(values, list | tuple) else ", or 'auto'"
+            raise UserError(f"{owner}: {name} is {what}{auto}, got {values!r}.")
         check_number(owner, **{f"{name}[{n}]": one for n, one in enumerate(listed)})
     if any((*mean,) == space.mean and (*std,) == space.std for space in COLOR_SPACES.values()):
         return
@@ -74,7 +76,12 @@ def _listed(values: Sequence[float], divisor: float = 1.0) -> str:
     return f"[{', '.join(f'{value / divisor:.4g}' for value in values)}]"
 
 
-def color_space(name: str, mean: Sequence[float] | None, std: Sequence[float] | None) -> ColorSpace:
+def color_space(
+    name: str,
+    mean: Sequence[float] | str | None,
+    std: Sequence[float] | str | None,
+    channels: int = 3,
+) -> ColorSpace:
     """The colour space of a name, with a user's statistics.
 
     Raises:
@@ -90,7 +97,17 @@ def color_space(name: str, mean: Sequence[float] | None, std: Sequence[float] | 
             f"data_preprocessor.{' and '.join(given)} are for RGB, and color_space={name!r} has "
             f"its own: leave them out, or set them to None where a base config gives them."
         )
-    mean = space.mean if mean is None else mean
-    std = space.std if std is None else std
-    check_statistics("data_preprocessor", mean, std)
-    return ColorSpace(space.convert, tuple(mean), tuple(std))
+    if channels != 3 and name != "rgb":
+        raise UserError(
+            f"data_preprocessor.color_space={name!r} is made of red, green and blue, and the "
+            f"images have {channels} channels: leave it out."
+        )
+    if channels != 3 and (mean is None or std is None):
+        raise UserError(
+            f"data_preprocessor: images of {channels} channels have a mean and a std of their own: "
+            f"give mean='auto', which measures both, or {channels} numbers each."
+        )
+    means: Any = space.mean if mean is None else mean
+    stds: Any = space.std if std is None else std
+    check_statistics("data_preprocessor", means, stds, channels)
+    return ColorSpace(space.convert, tuple(means), tuple(stds))

@@ -38,15 +38,15 @@ class DeviceViews:
         """Makes the views.
 
         Args:
-            images: uint8 (B, 3, H, W), RGB.
+            images: uint8, or float32 in [0, 1], (B, C, H, W).
             index: Sample ids, int64 (B,). Best on the CPU: reading them from a GPU waits for it.
             epoch: Epoch of every sample, int64 (B,), likewise.
 
         Returns:
-            One float32 tensor (B, 3, s, s) per view, in [0, 1], not normalised.
+            One float32 tensor (B, C, s, s) per view, in [0, 1], not normalised.
 
         Raises:
-            ValueError: The images are not uint8 (B, 3, H, W), or the ids do not match them.
+            ValueError: The images are of another kind, or the ids do not match them.
             UserError: A view does not end at its size, or holds an operation for the host alone.
         """
         _check(images, index, epoch)
@@ -60,9 +60,9 @@ class DeviceViews:
 
 
 def _check(images: Tensor, index: Tensor, epoch: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
+    if images.dtype not in (torch.uint8, torch.float32) or images.dim() != 4:
         raise ValueError(
-            "DeviceViews takes uint8 images (B, 3, H, W), "
+            "DeviceViews takes images (B, C, H, W) of uint8 or float32, "
             f"not {images.dtype} of shape {tuple(images.shape)}."
         )
     batch = (len(images),)
@@ -78,17 +78,18 @@ def _make_view(pixels: Tensor, view: View, u_bn: NDArray[np.float64]) -> Tensor:
     for operation, own in view.steps:
         drawn = operation.draw(u_bn[:, own], *images.shape[2:])
         # What some samples alone become is written beside the others: into floats, into a copy.
-        if images.dtype == torch.uint8 and not (operation.takes_bytes and drawn["on"].all()):
+        if images is pixels and not (operation.takes_bytes and drawn["on"].all()):
             images = _as_float(images)
         images = _apply(operation, images, drawn)
     view.check_result(*images.shape[2:])
-    images = _as_float(images) if images.dtype == torch.uint8 else images
+    images = _as_float(images) if images is pixels else images
     # Weights add up to 1 but for rounding, so that white may end just above 1.
     return images.clamp_(0.0, 1.0)
 
 
 def _as_float(pixels: Tensor) -> Tensor:
-    return pixels.float().div_(255.0)
+    """A copy in [0, 1]."""
+    return pixels.float().div_(255.0) if pixels.dtype == torch.uint8 else pixels.clone()
 
 
 def _apply(operation: Operation, images: Tensor, drawn: Drawn) -> Tensor:

@@ -1,4 +1,4 @@
-"""Views of one image at a time, on uint8, in the workers of a data loader."""
+"""Views of one image at a time, in the workers of a data loader."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ class HostViews:
         self.seed = seed
 
     def __call__(self, image: Image, index: int, epoch: int) -> list[Tensor]:
-        """Makes the views of ``image``, uint8 (H, W, 3), RGB: one uint8 (3, s, s) per view.
+        """Makes the views of ``image``, uint8 or float32 in [0, 1], (H, W, C): one (C, s, s) of
+        the same kind per view.
 
         Raises:
-            ValueError: The image is not uint8 (H, W, 3).
+            ValueError: The image is of another kind.
             UserError: A view does not end at its size.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype not in (np.uint8, np.float32) or image.ndim != 3:
             raise ValueError(
-                "HostViews takes a uint8 image (H, W, 3), "
+                "HostViews takes an image (H, W, C) of uint8 or float32, "
                 f"not {image.dtype} of shape {image.shape}."
             )
         key_1 = sample_keys(self.seed, np.array([epoch]), np.array([index]))
@@ -53,7 +54,9 @@ def _make_view(image: Image, view: View, u_1n: NDArray[np.float64]) -> Image:
         drawn = operation.draw(u_1n[:, own], *image.shape[:2])
         if drawn["on"][0]:
             row = {name: values[0] for name, values in drawn.items()}
-            image = operation.host(image, row)
+            made = operation.host(image, row)
+            # OpenCV leaves the dimension of a single channel out.
+            image = made if made.ndim == 3 else made[..., None]
     view.check_result(*image.shape[:2])
     return image
 

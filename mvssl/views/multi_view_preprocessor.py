@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mvssl.arguments import check_count
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
 from mvssl.views.build import ViewsConfig, build_views
@@ -17,8 +18,9 @@ from mvssl.views.color_spaces import color_space as named_color_space
 from mvssl.views.device_views import DeviceViews
 from mvssl.views.host_views import HostViews
 from mvssl.views.ops import RandomOperation, RandomResizedCrop
-from mvssl.views.preprocessor import Preprocessor
-from mvssl.views.view import View
+from mvssl.views.preprocessor import Preprocessor, unit
+from mvssl.views.some_channels import check_rgb, fit_to_channels
+from mvssl.views.view import NUM_CHANNELS, View
 
 __all__ = ["MultiViewPreprocessor"]
 
@@ -36,7 +38,8 @@ class MultiViewPreprocessor(Preprocessor):
         engine: ``device`` draws views from batched images on the training device, for small images
             and for GPUs; ``host`` draws them per sample in the loader's workers, for photographs.
         mean, std: of red, green and blue, of pixel values in [0, 1]; ImageNet's by default. Other
-            colour spaces have their own.
+            colour spaces have their own. With other channels one number each. A config may say
+            ``mean='auto'``: both are then measured on a sample of the training images.
         color_space: what the finished views, and the images in evaluation, are turned into:
             ``rgb``; ``lab``, CIE L*a*b* under D65 as ``(L - 50) / 50, a / 110, b / 110`` (CMC; Tian
             et al. 2020); ``sobel``, grey value and its derivatives along x and y as
@@ -44,6 +47,12 @@ class MultiViewPreprocessor(Preprocessor):
             network is not given the grey value).
         view_options: what is different in all views that have the operation, by the short names of
             a view: ``dict(flip=0, crop_scale=(0.2, 1))``.
+        in_channels: of the images; filled in by the data set.
+        rgb: which of them are red, green and blue; operations that mean colour act on those alone,
+            and where there are none such, are left out. Filled in by the data set.
+
+    Attributes:
+        left_out: names of the operations that are left out, or do less, for want of colours.
 
     Raises:
         UserError: an unknown view set, option, engine or colour space, ``mean`` or ``std`` for
@@ -58,20 +67,24 @@ class MultiViewPreprocessor(Preprocessor):
         views: ViewsConfig,
         size: int,
         engine: str = "device",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Sequence[float] | str | None = None,
+        std: Sequence[float] | str | None = None,
         color_space: str = "rgb",
         view_options: Mapping[str, Any] | None = None,
+        in_channels: int = NUM_CHANNELS,
+        rgb: Sequence[int] | None = None,
     ) -> None:
         if engine not in ("device", "host"):
             raise UserError(
                 f"data_preprocessor.engine is 'device' or 'host', got {engine!r}: 'host' for "
                 f"large images, 'device' for small ones and GPUs."
             )
-        space = named_color_space(color_space, mean, std)
+        check_count("data_preprocessor", in_channels=in_channels)
+        space = named_color_space(color_space, mean, std, in_channels)
         built = build_views(views, size, view_options)
-        super().__init__(size, len(built), space.mean, space.std)
-        self.views = built
+        super().__init__(size, len(built), space.mean, space.std, in_channels)
+        colors = check_rgb("data_preprocessor", rgb, in_channels) or ()
+        self.views, self.left_out = fit_to_channels(built, in_channels, colors)
         self.engine = engine
         self.color_space = color_space
         self.convert = space.convert
@@ -88,7 +101,7 @@ class MultiViewPreprocessor(Preprocessor):
             if foreign and self.engine == "device":
                 raise UserError(foreign[0].host_alone())
             if foreign:
-                gray = np.full((view.size, view.size, 3), 127, np.uint8)
+                gray = np.full((view.size, view.size, self.in_channels), 127, np.uint8)
                 HostViews([_without_chance(view)], seed=0)(gray, 0, 0)
 
     def host_transform(self) -> HostViews | None:
@@ -97,7 +110,7 @@ class MultiViewPreprocessor(Preprocessor):
     @torch.no_grad()
     def make_views(self, data: dict[str, Any]) -> list[Tensor]:
         if "views" in data:
-            return [view.float().div_(255.0) for view in self.cast_data(data["views"])]
+            return [unit(view) for view in self.cast_data(data["views"])]
         # Index and epoch stay on the host, where the draws are made: the device is not waited for.
         engine = DeviceViews(self.views, self.seed)
         return engine(self.cast_data(data["image"]), data["index"], data["epoch"])
@@ -114,11 +127,16 @@ class MultiViewPreprocessor(Preprocessor):
         return normalized if channels is None else normalized[:, list(channels)]
 
     def shapes(self) -> list[tuple[int, int]]:
-        return [(view.num_channels, view.size) for view in self.views]
+        return [
+            (self.in_channels if view.channels is None else len(view.channels), view.size)
+            for view in self.views
+        ]
 
     def describe(self) -> dict[str, str]:
         turned = "" if self.color_space == "rgb" else f", turned from RGB to {self.color_space}"
         rows = {"views": f"{self._told}, drawn on the {self.engine}{turned}"}
+        if self.left_out:
+            rows["  left out"] = f"for want of red, green and blue: {', '.join(self.left_out)}"
         return rows | {
             f"  view {number}": view.describe() for number, view in enumerate(self.views, start=1)
         }

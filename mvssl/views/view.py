@@ -128,8 +128,7 @@ class View:
         for operation in self.operations:
             name = operation.name
             seen[name] += 1
-            # Of the class itself: a derived one would draw what the one above it draws.
-            first = vars(type(operation)).get("first_number")
+            first = operation.first_of_its_own
             if first is None or seen[name] > 1:
                 first = first_place(name if seen[name] == 1 else f"{name} {seen[name]}")
             found.append(places(first, operation.numbers))

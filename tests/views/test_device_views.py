@@ -133,8 +133,7 @@ def test_many_samples_at_once() -> None:
 @pytest.mark.parametrize(
     ("images", "ids"),
     [
-        (torch.zeros(4, 3, 8, 8), 4),
-        (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), 4),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.float64), 4),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), 3),
         (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), 3),
     ],

@@ -17,8 +17,8 @@ from mvssl.views.ops.ranges import check_probability
 
 __all__ = ["Drawn", "Image", "Operation", "RandomOperation"]
 
-Image = NDArray[np.uint8]
-"""An RGB image (H, W, C)."""
+Image = NDArray[Any]
+"""An image (H, W, C) of uint8, or of float32 in [0, 1]."""
 
 Drawn = dict[str, NDArray[Any]]
 """What an operation drew: arrays by name, one row a sample. ``on``, (B,) of bool, says which
@@ -43,8 +43,10 @@ class Operation(ABC):
             view's short name to the name of the argument here.
         place: Where a view that is given by short names applies it: in increasing order.
         usual: Whether such a view has it unless it says otherwise.
-        takes_bytes: Whether its form for the device also takes uint8 images, as those of a data set
-            are, and makes float32 of them; others come after a conversion of the whole images.
+        takes_bytes: Whether its form for the device also takes images as those of a data set are,
+            uint8 or float32, and makes float32 of them without writing into them; others come after
+            a conversion of the whole images.
+        means_color: Whether it takes images of three channels alone, red, green and blue.
     """
 
     numbers: ClassVar[int] = 1
@@ -53,12 +55,21 @@ class Operation(ABC):
     place: ClassVar[int] = 1000
     usual: ClassVar[bool] = False
     takes_bytes: ClassVar[bool] = False
+    means_color: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
         """What messages call it and its random numbers follow from: its name in the registry."""
         registered = VIEW_OPS.module_dict.items()
         return next((name for name, one in registered if one is type(self)), type(self).__name__)
+
+    @property
+    def first_of_its_own(self) -> int | None:
+        """``first_number`` of the class itself: a derived one would draw what the one above it
+        draws.
+        """
+        first: int | None = vars(type(self)).get("first_number")
+        return first
 
     @property
     def idle(self) -> bool:
@@ -83,7 +94,7 @@ class Operation(ABC):
 
     @abstractmethod
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
-        """Changes one image, uint8 (H, W, C), which it must not write into.
+        """Changes one image, uint8 or float32 in [0, 1], (H, W, C), which it must not write into.
 
         ``drawn`` holds the image's row of what was drawn. Called where ``on`` is true.
         """
@@ -95,6 +106,10 @@ class Operation(ABC):
         this form serves the host engine alone.
         """
         raise UserError(self.host_alone())
+
+    def without_color(self) -> Operation | None:
+        """What is left of it where no channels are red, green and blue; None: nothing."""
+        return None if self.means_color else self
 
     @property
     def has_device_form(self) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mvssl.opencv import cv2
 from mvssl.registry import VIEW_OPS
 from mvssl.views.color import brightness_contrast_, saturate, shift_hue
-from mvssl.views.ops.base import Drawn, Image, RandomOperation
+from mvssl.views.ops.base import Drawn, Image, Operation, RandomOperation
 from mvssl.views.ops.ranges import check_strength
 from mvssl.views.upload import upload
 
@@ -51,6 +51,7 @@ class ColorJitter(RandomOperation):
         "jitter_prob": "prob",
     }
     place: ClassVar[int] = 20
+    means_color: ClassVar[bool] = True
 
     prob: float = 1.0
     brightness: float = 0.0
@@ -92,6 +93,12 @@ class ColorJitter(RandomOperation):
         drawn["order"] = order_b4[used[order_b4]].reshape(len(u_bn), used.sum())
         return drawn
 
+    def without_color(self) -> Operation | None:
+        left = BrightnessContrast(
+            prob=self.prob, brightness=self.brightness, contrast=self.contrast
+        )
+        return None if left.idle else left
+
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         for change in drawn["order"]:
             image = _change(image, change, float(drawn[CHANGES[change]]))
@@ -121,16 +128,88 @@ class ColorJitter(RandomOperation):
         return f"{told} p {self.prob:g}"
 
 
+@VIEW_OPS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class BrightnessContrast(RandomOperation):
+    """Brightness and contrast of images with any channels, in random order, as ``ColorJitter``.
+
+    What contrast blends with is the mean over all channels. It takes the place of ``ColorJitter``
+    where no channels are red, green and blue.
+
+    Args:
+        prob: Probability that they are changed at all.
+        brightness: Strength b: the factor is uniform on ``[max(0, 1 - b), 1 + b]``; 0 is off.
+        contrast: As ``brightness``.
+
+    Raises:
+        UserError: A value is outside its range.
+    """
+
+    numbers: ClassVar[int] = 4
+
+    prob: float = 1.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength(self.name, brightness=self.brightness, contrast=self.contrast)
+
+    @property
+    def idle(self) -> bool:
+        return super().idle or not (self.brightness or self.contrast)
+
+    def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
+        """Factors by name, (B,), and ``contrast_first``, (B,) of bool."""
+        drawn = super().draw(u_bn, height, width)
+        for number, name in enumerate(("brightness", "contrast"), start=1):
+            strength = getattr(self, name)
+            low, high = max(0.0, 1.0 - strength), 1.0 + strength
+            drawn[name] = low + (high - low) * u_bn[:, number]
+        return drawn | {"contrast_first": u_bn[:, 3] < 0.5}
+
+    def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
+        order = (CONTRAST, BRIGHTNESS) if drawn["contrast_first"] else (BRIGHTNESS, CONTRAST)
+        for change in order:
+            strength = float(drawn[CHANGES[change]])
+            image = _blend(image, strength, float(image.mean()) if change == CONTRAST else 0.0)
+        return image
+
+    def device(self, images: Tensor, drawn: Drawn) -> Tensor:
+        first = drawn["contrast_first"]
+        for contrast in (first, ~first):
+            factor = np.where(contrast, drawn["contrast"], drawn["brightness"])
+            pull = np.where(contrast, 1.0 - drawn["contrast"], 0.0)
+            factor_b, pull_b = upload(np.stack([factor, pull]), images.device)[
+                ..., None, None, None
+            ]
+            mean_b = images.mean(dim=(1, 2, 3), keepdim=True)
+            images = images.mul_(factor_b).add_(pull_b * mean_b).clamp_(0.0, 1.0)
+        return images
+
+    def describe(self) -> str:
+        made = {"brightness": self.brightness, "contrast": self.contrast}
+        told = " ".join(f"{name} {strength:g}" for name, strength in made.items() if strength)
+        return f"{told} p {self.prob:g}"
+
+
 def _change(image: Image, change: int, strength: float) -> Image:
     if change == BRIGHTNESS:
-        return cv2.LUT(image, _table(strength * _LEVELS))
+        return _blend(image, strength, 0.0)
     if change == CONTRAST:
-        gray = np.dot(cv2.mean(image)[:3], (0.2989, 0.587, 0.114))
-        return cv2.LUT(image, _table(strength * _LEVELS + (1.0 - strength) * gray))
+        return _blend(image, strength, float(np.dot(cv2.mean(image)[:3], (0.2989, 0.587, 0.114))))
     if change == SATURATION:
         gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        return cv2.addWeighted(image, strength, gray, 1.0 - strength, 0.0)
+        made = cv2.addWeighted(image, strength, gray, 1.0 - strength, 0.0)
+        return made if image.dtype == np.uint8 else made.clip(0.0, 1.0)
     return _turn_hue(image, strength)
+
+
+def _blend(image: Image, strength: float, gray: float) -> Image:
+    """``strength * image + (1 - strength) * gray``, of the image's own range."""
+    if image.dtype == np.uint8:
+        return cv2.LUT(image, _table(strength * _LEVELS + (1.0 - strength) * gray))
+    return (np.float32(strength) * image + np.float32((1.0 - strength) * gray)).clip(0.0, 1.0)
 
 
 def _table(levels: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -138,7 +217,11 @@ def _table(levels: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _turn_hue(image: Image, turns: float) -> Image:
-    """Turns the hue; the "full" conversion has 256 hues instead of 180."""
+    """Turns the hue; of uint8 the "full" conversion has 256 hues instead of 180."""
+    if image.dtype != np.uint8:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # in degrees
+        hsv[..., 0] = (hsv[..., 0] + np.float32(360.0 * turns)) % np.float32(360.0)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).clip(0.0, 1.0)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     # uint8 addition wraps around as the circle does.
     hsv[..., 0] += np.uint8(round(turns * 256) % 256)

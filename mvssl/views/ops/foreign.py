@@ -97,10 +97,10 @@ class ForeignOperation(RandomOperation):
                 raise UserError(f"{self.name} failed on an image: {told}") from error
         if not isinstance(made, np.ndarray):
             raise UserError(f"{self.name} must give an image, not {type(made).__name__}.")
-        if made.dtype != np.uint8 or made.ndim != 3 or made.shape[2] != image.shape[2]:
+        if made.dtype != image.dtype or made.ndim != 3 or made.shape[2] != image.shape[2]:
             raise UserError(
-                f"{self.name} must give a uint8 image of {image.shape[2]} channels, and gave "
-                f"{made.dtype} of shape (H, W, C) = {made.shape}."
+                f"{self.name} must give a {image.dtype} image of {image.shape[2]} channels, and "
+                f"gave {made.dtype} of shape (H, W, C) = {made.shape}."
             )
         return np.ascontiguousarray(made)
 

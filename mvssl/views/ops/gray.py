@@ -22,6 +22,7 @@ class Grayscale(RandomOperation):
     first_number: ClassVar[int | None] = 29
     flat: ClassVar[Mapping[str, str]] = {"gray": "prob"}
     place: ClassVar[int] = 30
+    means_color: ClassVar[bool] = True
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import TRANSFORMS as MMCV_TRANSFORMS
 
 from mvssl.errors import UserError
-from mvssl.opencv import cv2
 from mvssl.registry import TRANSFORMS, VIEW_OPS
 from mvssl.views.ops.base import Image
 from mvssl.views.ops.foreign import ForeignOperation
@@ -44,7 +44,7 @@ class MMCVOp(ForeignOperation):
     def apply(self, image: Image) -> object:
         shape = image.shape[:2]
         results = {
-            "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+            "img": np.ascontiguousarray(image[..., ::-1]),
             "img_shape": shape,
             "ori_shape": shape,
         }

@@ -17,6 +17,7 @@ from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
 from mvssl.views.upload import upload
 
+MOST_ROTATED = 4  # channels, by OpenCV
 _ROTATIONS = {
     1: cv2.ROTATE_90_COUNTERCLOCKWISE,
     2: cv2.ROTATE_180,
@@ -49,6 +50,8 @@ class QuarterTurns(RandomOperation):
         }
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
+        if image.shape[2] > MOST_ROTATED:
+            return np.ascontiguousarray(np.rot90(image, int(drawn["turns"])))
         return cv2.rotate(image, _ROTATIONS[int(drawn["turns"])])
 
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:

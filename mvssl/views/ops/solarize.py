@@ -28,6 +28,8 @@ class Solarize(RandomOperation):
     place: ClassVar[int] = 50
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
+        if image.dtype != np.uint8:
+            return np.minimum(image, 1.0 - image)
         return cv2.LUT(image, _TABLE)
 
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:

@@ -1,0 +1,182 @@
+"""What the header of an image file says, before a pixel of it is decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mmengine import fileio
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
+
+from mvssl.intake import kind_of_file
+
+MOST_PIXELS: Final = 200_000_000
+"""Pixels of an image that is decoded, unless a data set says otherwise."""
+MOST_BYTES: Final = 2**30
+"""Size of a file that is read, unless a data set says otherwise."""
+
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", *(["AVIF"] if features.check("avif") else []))
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_START_OF_SCAN = 0xDA
+_PALETTE, _CMYK = 3, 5  # photometric interpretations of TIFF
+_MOST_PIXELS = 2**30  # as many as OpenCV takes
+
+
+class UnreadableError(Exception):
+    """Says why a file is not read, as the end of a sentence that begins with its name."""
+
+
+class Kind(NamedTuple):
+    """What the header of a file says of its values.
+
+    Attributes:
+        bands: channels in the file; of a palette, those of its colours.
+        deep: whether they have more than 8 bits.
+        alpha: whether the last of them is said to be transparency.
+    """
+
+    bands: int
+    deep: bool
+    alpha: bool
+
+
+def kind_of_image(path: str | Path, max_bytes: int = MOST_BYTES) -> Kind | None:
+    """What a file holds, by its header; None where it cannot be read."""
+    try:
+        data = read_bytes(path, max_bytes)
+        if data.startswith(TIFF_STARTS):
+            return tiff_kind(tiff_directory(data))
+        with pillow_undisturbed(), open_image(mended(data)) as image:
+            deep = image.mode[0] in "IF" or is_deep_png(data)
+            alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA")
+            bands = {"P": 3, "PA": 4, "CMYK": 3}.get(image.mode, len(image.getbands()))
+            return Kind(bands, deep, alpha)
+    except Exception:
+        return None
+
+
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file that is not too large; nothing waits for a pipe."""
+    if "://" in str(path):
+        data: bytes = fileio.get(path)
+        size = len(data)
+    else:
+        kind = kind_of_file(path)
+        if kind is not None:
+            raise UnreadableError(f"is {kind}, no regular file")
+        # Should it have become a pipe since.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(file, "rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            data = opened.read() if size <= max_bytes else b""
+    if size > max_bytes:
+        raise UnreadableError(f"has {size} bytes, more than max_bytes={max_bytes} of the data set")
+    return data
+
+
+def pillow_size(data: bytes) -> tuple[int, int]:
+    """Width and height by the header.
+
+    Raises:
+        UnreadableError: Of what is none of the kinds that are read. Pillow knows more of them, and
+            runs other programs for some.
+    """
+    try:
+        with pillow_undisturbed(), open_image(data) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        raise UnreadableError("has more pixels than any decoder takes") from None
+    except UnidentifiedImageError:
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and find_spec("pillow_heif") is None:
+            raise UnreadableError("is HEIC: pip install pillow-heif reads it") from None
+        raise UnreadableError("cannot be read as an image of any kind that is known") from None
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The header of an image of a kind that is read, by Pillow."""
+    heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+    if heif and find_spec("pillow_heif") is not None:
+        # Registered where it is needed: the package takes a while to load.
+        import_module("pillow_heif").register_heif_opener()
+        return Image.open(io.BytesIO(data), formats=("HEIF", *_FORMATS))
+    return Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The first directory of a TIFF file."""
+    start = data[: 16 if data[2:3] == b"+" or data[3:4] == b"+" else 8]
+    directory = TiffImagePlugin.ImageFileDirectory_v2(start)
+    file = io.BytesIO(data)
+    file.seek(directory.next)
+    with pillow_undisturbed():
+        directory.load(file)
+    return directory
+
+
+def tiff_size(data: bytes) -> tuple[int, int]:
+    """Width and height by the first directory of a TIFF file."""
+    directory = tiff_directory(data)
+    width, height = directory[TiffImagePlugin.IMAGEWIDTH], directory[TiffImagePlugin.IMAGELENGTH]
+    return int(width), int(height)
+
+
+def tiff_kind(directory: TiffImagePlugin.ImageFileDirectory_v2) -> Kind:
+    """What the first image of a TIFF file holds."""
+    bits = directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    bands = int(directory.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
+    photometric = directory.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+    extra = directory.get(TiffImagePlugin.EXTRASAMPLES, ())
+    extra = extra if isinstance(extra, tuple) else (extra,)
+    if photometric in (_PALETTE, _CMYK):
+        return Kind(3, False, False)
+    return Kind(bands, max(bits) > 8, bool(extra) and extra[-1] in (1, 2))
+
+
+def is_deep_png(data: bytes) -> bool:
+    """Whether these are the bytes of a PNG of 16 bits."""
+    return data.startswith(_PNG_START) and data[24] == 16
+
+
+def mended(data: bytes) -> bytes:
+    """A JPEG without stray bytes between its segments, as libjpeg skips them; others as they are.
+
+    Some cameras and editors leave them; Pillow takes such a file for damaged.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return data
+    pieces, at = [data[:2]], 2
+    while at + 4 <= len(data):
+        start = data.find(b"\xff", at)
+        while start >= 0 and data[start + 1 : start + 2] in (b"\xff", b"\0"):
+            start = data.find(b"\xff", start + 1)
+        if start < 0:
+            return data
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        if data[start + 1] == _START_OF_SCAN:
+            stray = len(b"".join(pieces)) != start
+            return b"".join([*pieces, data[start:]]) if stray else data
+        pieces.append(data[start:end])
+        at = end
+    return data
+
+
+@contextlib.contextmanager
+def pillow_undisturbed() -> Iterator[None]:
+    """Keeps Pillow from warning, and from refusing large images: they are the user's own."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # it refuses from twice as many on
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
