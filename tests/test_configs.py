@@ -51,7 +51,10 @@ LEAVES = {
 # Written with ER at once; all others become ER by --objective.
 ER_LEAVES = {"byol_er_vit.py", "photos/byol_er_vit.py", "photos/byol_er_vit_96.py"}
 RUNS = [(name, "native") for name in LEAVES] + [(name, "er") for name in LEAVES.keys() - ER_LEAVES]
-RUNS.sort()
+# Of those on photographs the small ones are trained; the others differ in size, and are built.
+LARGE = {f"photos/{method}_{size}.py" for method in METHODS for size in ("vits16", "resnet50")}
+BUILT = sorted(run for run in RUNS if run[0] in LARGE)
+RUNS = sorted(set(RUNS) - set(BUILT))
 # What the files of a folder of _base_ may set, beside helpers that start with _.
 PARTS = {
     "backbones": set(),
@@ -75,6 +78,7 @@ SMALL = {
     "num_negatives": 8,
     "num_slices": 16,
     "shuffle_groups": 2,
+    "num_local": 1,
 }
 SIZE = 32
 
@@ -94,10 +98,11 @@ def resolved(name: str, objective: str) -> dict[str, Any]:
     return content
 
 
-def test_every_method_has_a_base_a_config_on_the_digits_and_one_on_cifar10() -> None:
+def test_every_method_has_a_base_and_configs_for_digits_cifar10_and_photographs() -> None:
     assert {path.stem for path in (FOLDER / "_base_" / "methods").glob("*.py")} == METHODS
     for method in METHODS:
         assert {f"{method}_vit.py", f"cifar10/{method}_resnet18.py"} <= set(LEAVES)
+        assert {f"photos/{method}_{x}.py" for x in ("vits16", "resnet50", "small")} <= set(LEAVES)
 
 
 @pytest.mark.parametrize(("folder", "file"), BASES)
@@ -133,8 +138,12 @@ def test_no_config_says_what_another_says_natively_or_with_er() -> None:
         for name in LEAVES.keys() - ER_LEAVES
         for other in written.get(told(name, "er"), [])
     }
-    # The first run has a name of its own.
-    assert swapped == {("byol_er_vit.py", "byol_vit.py")}
+    # The first runs have names of their own.
+    assert swapped == {
+        ("byol_er_vit.py", "byol_vit.py"),
+        ("photos/byol_er_vit.py", "photos/byol_vits16.py"),
+        ("photos/byol_er_vit_96.py", "photos/byol_small.py"),
+    }
 
 
 def test_the_digits_are_measured_more_often() -> None:
@@ -196,6 +205,14 @@ def test_two_steps(
     trained = [key for key, p in job.model.named_parameters() if not torch.equal(p, before[key])]
     for part in ("backbone", "neck"):
         assert any(key.startswith(f"{part}.") for key in trained), f"{part} was not trained"
+
+
+@pytest.mark.parametrize(("name", "objective"), BUILT)
+def test_a_large_config_on_photographs_is_built(name: str, objective: str) -> None:
+    options = small(resolved(name, objective))
+    job = prepared(TrainOptions(config=str(LEAVES[name]), objective=objective, cfg_options=options))
+    assert job.model.data_preprocessor.engine == "host"
+    assert resolved(name, objective)["model"]["data_preprocessor"]["size"] == 224
 
 
 def components(node: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

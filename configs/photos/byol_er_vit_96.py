@@ -2,18 +2,6 @@
 #
 #     python tools/train.py configs/photos/byol_er_vit_96.py --data FOLDER
 #
-_base_ = ['../_base_/methods/byol.py', '../_base_/datasets/folder.py',
-          '../_base_/schedules/adamw.py', '../_base_/runtime.py']
+_base_ = ['./byol_small.py']
 
-_size = 96
-model = dict(
-    backbone=dict(
-        type='TimmBackbone',
-        name='vit_tiny_patch16_224',
-        model_args=dict(img_size=_size, patch_size=16, embed_dim=128, depth=4, num_heads=4)),
-    neck=dict(hidden_channels=512, out_channels=128),
-    predictor=dict(hidden_channels=512),
-    head=_base_.er_head,
-    data_preprocessor=dict(size=_size, engine='host'))
-
-train_dataloader = dict(batch_size=64)
+model = dict(head=_base_.er_head)

@@ -15,6 +15,7 @@ PROTOTYPES = ("num_prototypes", "num_clusters")
 QUEUE = "queue_size"
 IMAGES_EACH = 10
 """Images for each prototype where there were more prototypes than images."""
+FEWEST = 16
 
 
 class Fitted(NamedTuple):
@@ -27,10 +28,10 @@ class Fitted(NamedTuple):
 def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitted:
     """Lower what is more than a data set can fill; the config is changed.
 
-    Prototypes and clusters that outnumber the images become a tenth of them. A queue that would
-    remember more than the data set without the present batch, so that every image would meet
-    itself in it, becomes the largest multiple of the batch that does not; one that is no multiple
-    of the batch, the next smaller multiple.
+    Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A
+    queue that would remember more than the data set without the present batch, so that every image
+    would meet itself in it, becomes the largest multiple of the batch that does not; one that is no
+    multiple of the batch, the next smaller multiple.
 
     Args:
         cfg: the config of a run.
@@ -80,7 +81,7 @@ def _fewer(value: Any, num_samples: int) -> Any:
         return [_fewer(one, num_samples) for one in value]
     if not is_integer(value) or value <= num_samples:
         return value
-    return max(num_samples // IMAGES_EACH, 2)
+    return max(num_samples // IMAGES_EACH, min(num_samples, FEWEST))
 
 
 def _queue(value: Any, num_samples: int, batch: int) -> Any:

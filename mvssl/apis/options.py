@@ -36,6 +36,9 @@ class TrainOptions:
         backbone: a model of timm in the place of the config's backbone.
         batch_size: images of a step, over all processes; the learning rate follows by the config's
             ``auto_scale_lr``. Of a resumed run these three are by default what they were.
+        init_from: what the backbone's weights are at the start: a file, see
+            :func:`mvssl.models.backbones.foreign.load_foreign`, or a name of timm, whose published
+            weights are fetched and whose model is the backbone then.
         objective: ``native`` or ``er``; by default ``native``, or that of the run which is resumed.
         resume: ``True`` for the newest run, or the path of a checkpoint.
         seed: of weights, shuffling and views; by default 0, or that of the run which is resumed.
@@ -52,6 +55,7 @@ class TrainOptions:
     image_size: int | None = None
     backbone: str | None = None
     batch_size: int | None = None
+    init_from: str | None = None
     objective: str | None = None
     resume: bool | str = False
     seed: int | None = None
@@ -85,7 +89,7 @@ class TrainOptions:
             UserError: as :func:`mvssl.config.read.load_config`.
         """
         objective = self.objective or "native"
-        sizes = Sizes(self.image_size, self.backbone, self.batch_size)
+        sizes = Sizes(self.image_size, self.backbone, self.batch_size, self.init_from)
         cfg = load_config(
             self.config, objective, self.data, self.labels, self.cfg_options, sizes, notes
         )

@@ -39,6 +39,7 @@ from mvssl.engine.optim import build_optim_wrapper, build_schedulers
 from mvssl.engine.recompute import part_names, recomputed_parts
 from mvssl.errors import UserError
 from mvssl.models import MultiView
+from mvssl.models.backbones import TimmBackbone
 from mvssl.registry import DATASETS, HEADS, MODELS
 
 __all__ = ["prepare"]
@@ -101,7 +102,8 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
         facts=facts or {},
     )
     built.notes += _fact_notes(built.facts, built.model)
-    built.notes += [*fitted.notes, *hook_notes(built.hooks), *length_notes(built)]
+    built.notes += [*_origins(built.model), *fitted.notes]
+    built.notes += [*hook_notes(built.hooks), *length_notes(built)]
     return built
 
 
@@ -178,6 +180,12 @@ def _tried(
     parts.build("train_dataloader", lambda: try_sample(model, dataset, batch_size))
     parts.build("optim_wrapper", lambda: _check_updates(plain, steps))
     return schedulers
+
+
+def _origins(model: MultiView) -> list[str]:
+    """Where the backbone's weights come from, a sentence for each part that has any."""
+    parts = [part for part in model.backbone.modules() if isinstance(part, TimmBackbone)]
+    return [f"note: {part.origin}." for part in parts if part.origin is not None]
 
 
 def _settings(plain: dict[str, Any]) -> dict[str, Callable[[], object]]:

@@ -22,7 +22,8 @@ from mvssl.apis.adopted import adoptable
 from mvssl.apis.fitting import put_back
 from mvssl.apis.options import TrainOptions
 from mvssl.checkpoint import RunCheckpoint
-from mvssl.config.changes import Change, Rule, changes, plain_values
+from mvssl.config.adapt import is_timm_name
+from mvssl.config.changes import Change, Rule, changes, is_absent, plain_values
 from mvssl.config.scale import BATCH
 from mvssl.datasets import ImageDataset
 from mvssl.distributed import world_size
@@ -65,6 +66,7 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
             "labels": options.labels,
             "amp": options.amp,
             **{name: getattr(options, name) for name in SIZES},
+            "backbone": _backbone(options),
             "cfg_options": plain_values(options.cfg_options),
             "fitted": dict(job.fitted),
             "folder": str(Path.cwd()),
@@ -72,6 +74,12 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
         "facts": job.facts,
         "names": torch.from_numpy(_digests(job.dataset)),
     }
+
+
+def _backbone(options: TrainOptions) -> str | None:
+    """The backbone that was asked for, by its own name or by that of its weights."""
+    source = options.init_from
+    return source if source is not None and is_timm_name(source) else options.backbone
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:
@@ -108,7 +116,11 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     taken: dict[str, Any] = {"cfg_options": {**again, **options.cfg_options}}
     words = ["--cfg-options", *words] if words else []
     for name in reversed(SIZES):
-        if getattr(options, name) is None and before[name] is not None:
+        if (
+            getattr(options, name) is None
+            and before[name] is not None
+            and not (name == "backbone" and options.init_from is not None)
+        ):
             taken[name] = _timm_name(before[name], checkpoint)
             words[:0] = [f"--{name.replace('_', '-')}", str(before[name])]
     if options.amp is False and before["amp"] and "optim_wrapper.type" not in options.cfg_options:
@@ -208,7 +220,7 @@ def compare_config(
     for change in found:
         if change.rule is Rule.CHANGES:
             notes.append(f"note: {change} from here on.")
-        elif change.rule is Rule.OVER:
+        elif change.rule is Rule.OVER and not is_absent(change.now):
             notes.append(
                 f"note: {change}, which has no effect on a run that goes on: its weights are those "
                 f"of {checkpoint.path}."

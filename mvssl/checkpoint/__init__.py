@@ -11,7 +11,7 @@ from mvssl.checkpoint.store import (
     load_run,
     load_weights_strictly,
     open_safetensors,
-    read_weights,
+    read_content,
     save_checkpoint,
     write_safetensors,
 )
@@ -27,7 +27,7 @@ __all__ = [
     "load_run",
     "load_weights_strictly",
     "open_safetensors",
-    "read_weights",
+    "read_content",
     "save_checkpoint",
     "write_safetensors",
 ]

@@ -42,7 +42,7 @@ __all__ = [
     "load_run",
     "load_weights_strictly",
     "open_safetensors",
-    "read_weights",
+    "read_content",
     "save_checkpoint",
     "write_safetensors",
 ]
@@ -193,20 +193,15 @@ def intact_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
     return next((path for path in checkpoints_in(work_dir) if _fault(path) is None), None)
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Weights of a ``.safetensors`` file or of a torch file, whole checkpoints included.
+def read_content(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    """What a ``.safetensors`` file, or a torch file of tensors and plain containers, holds.
 
     Raises:
-        UserError: as :func:`load_checkpoint`, or the file holds no weights.
+        UserError: as :func:`load_checkpoint`.
     """
     if Path(path).suffix == ".safetensors":
-        return open_safetensors(path)[0]
-    checkpoint = load_checkpoint(path)
-    weights = checkpoint.get("state_dict", checkpoint)
-    held = isinstance(weights, dict) and weights
-    if not held or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(f"{path} holds no weights: give a state dict, or a run's checkpoint.")
-    return dict(weights)
+        return dict(open_safetensors(path)[0])
+    return load_checkpoint(path)
 
 
 def load_run(path: str | os.PathLike[str]) -> RunCheckpoint:

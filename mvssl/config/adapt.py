@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import timm
 from mmengine.config import Config
 
 from mvssl.errors import UserError
 from mvssl.models.backbones.timm_backbone import arguments_of, patch_of
 from mvssl.registry import VIEW_SETS
 from mvssl.views.build import build_views
+from mvssl.words import near_names
 
-__all__ = ["fit_crops", "use_backbone", "use_image_size"]
+__all__ = ["begin_from", "fit_crops", "is_timm_name", "use_backbone", "use_image_size"]
 
 # Of a model's arguments those that say nothing of how wide and deep it is; others would make the
 # new backbone a copy of the old one.
@@ -70,6 +73,53 @@ def _replaced(old: Any, name: str, cfg: Config, notes: dict[str, None]) -> dict[
     if gone:
         notes[f"{', '.join(gone)} of the config's backbone fall away: {name} has its own"] = None
     return new
+
+
+def begin_from(cfg: Config, source: str, backbone: str | None) -> list[str]:
+    """Let the backbone of a config begin with weights of a file, or with those that timm publishes.
+
+    Args:
+        cfg: is changed.
+        source: a file, or a name of timm, whose model becomes the backbone.
+        backbone: which backbone was asked for beside, if any.
+
+    Raises:
+        UserError: it is neither, or the backbone is none of timm's or another one.
+    """
+    found = list(_backbones(cfg))
+    if not found:
+        raise UserError(
+            f"--init-from {source} is for a TimmBackbone, which this config has not: give its own "
+            f"backbone the weights, or add --backbone NAME."
+        )
+    if is_timm_name(source):
+        if backbone not in (None, source, source.split(".")[0]):
+            raise UserError(
+                f"--init-from {source} is a model of timm and not --backbone {backbone}: leave one "
+                f"of them out."
+            )
+        notes = use_backbone(cfg, source)
+        for one in _backbones(cfg):
+            one["pretrained"] = True
+        return notes
+    for one in found:
+        one.pop("pretrained", None)
+        one["checkpoint"] = source
+    return []
+
+
+def is_timm_name(source: str) -> bool:
+    """Whether it is a name of timm, and no file.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if Path(source).exists():
+        return False
+    if timm.is_model(source.split(".")[0]):
+        return True
+    near = near_names(source, timm.list_models(), "")
+    raise UserError(f"--init-from {source} is neither a file nor a model of timm{near or '.'}")
 
 
 def use_image_size(cfg: Config, size: int) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from mvssl.config.components import default_at
 from mvssl.words import shown
 
-__all__ = ["RULES", "Change", "Rule", "changes", "plain_values"]
+__all__ = ["RULES", "Change", "Rule", "changes", "is_absent", "plain_values"]
 
 
 class Rule(Enum):
@@ -102,7 +102,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, 
     elif _listed(before) and _listed(now) and len(before) == len(now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _differences(old, new, f"{where}.{number}")
-    elif before != now and {_absent(before), _absent(now)} != {True}:
+    elif before != now and {is_absent(before), is_absent(now)} != {True}:
         yield where, before, now
 
 
@@ -118,7 +118,7 @@ def _listed(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _absent(value: Any) -> bool:
+def is_absent(value: Any) -> bool:
     """Whether there is nothing: None leaves out a part, and so does an empty dict or list."""
     return value is NOTHING or value is None or value in ({}, [])
 

@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from mvssl.config.adapt import fit_crops, use_backbone, use_image_size
+from mvssl.config.adapt import begin_from, fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
 from mvssl.config.checks import Problem, complain
 from mvssl.config.components import accepted_arguments, needs_type, takes_text
@@ -29,11 +29,14 @@ __all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is said of a config's backbone, images and batch; None leaves them as they are."""
+    """What is said of a config's backbone, its first weights, images and batch; None leaves them as
+    they are.
+    """
 
     image_size: int | None = None
     backbone: str | None = None
     batch_size: int | None = None
+    init_from: str | None = None
 
 
 def load_config(
@@ -132,6 +135,8 @@ def _resize(cfg: Config, sizes: Sizes) -> list[str]:
     notes = [] if sizes.image_size is None else use_image_size(cfg, sizes.image_size)
     if sizes.backbone is not None:
         notes += use_backbone(cfg, sizes.backbone)
+    if sizes.init_from is not None:
+        notes += begin_from(cfg, sizes.init_from, sizes.backbone)
     if sizes.batch_size is not None:
         cfg.merge_from_dict({BATCH: sizes.batch_size})
     return notes

@@ -9,13 +9,20 @@ from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
-from timm.optim import Lars
+from timm.optim import Lars, param_groups_layer_decay
 from torch import nn
 from torch.optim import Optimizer
 
-from mvssl.arguments import check_count, check_fraction, check_not_negative
+from mvssl.arguments import (
+    check_count,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    is_number,
+)
 from mvssl.engine.optim_options import check_optim_wrapper, check_scheduler
 from mvssl.errors import UserError
+from mvssl.models.backbones import TimmBackbone
 from mvssl.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
@@ -23,6 +30,7 @@ from mvssl.registry import (
     PARAM_SCHEDULERS,
 )
 from mvssl.schedules import warmup_cosine
+from mvssl.words import either
 
 __all__ = [
     "AutocastOptimWrapper",
@@ -44,6 +52,10 @@ class DecayGroups:
     decay (You et al. 2017, with the exclusions of SimCLR and BYOL); ``always_adapt`` in the
     config has it otherwise. Parameters without gradient (the teacher's) are left out. Two groups
     and not one for each parameter, so that the optimiser's multi-tensor path is used.
+
+    With ``paramwise_cfg=dict(layer_decay=d)`` each layer of a timm backbone learns at d times the
+    rate of the layer above it (Bao et al. 2022, BEiT; the layers are timm's), two groups a layer;
+    the rest of the model keeps the whole rate. For a network that is trained already.
     """
 
     def __init__(
@@ -51,18 +63,25 @@ class DecayGroups:
         optim_wrapper_cfg: dict[str, Any],
         paramwise_cfg: dict[str, Any] | None = None,
     ) -> None:
-        if paramwise_cfg:
+        others = dict(paramwise_cfg or {})
+        self.layer_decay = others.pop("layer_decay", None)
+        if others:
             raise UserError(
-                "optim_wrapper.paramwise_cfg is for mmengine's constructor: set "
-                "optim_wrapper.constructor='DefaultOptimWrapperConstructor' to use it."
+                f"optim_wrapper.paramwise_cfg: DecayGroups takes layer_decay, and {either(others)} "
+                f"is for mmengine's constructor: set "
+                f"optim_wrapper.constructor='DefaultOptimWrapperConstructor' to use it."
             )
+        if self.layer_decay is not None:
+            check_positive("optim_wrapper.paramwise_cfg", 1e-3, 1.0, layer_decay=self.layer_decay)
         self.cfg = dict(optim_wrapper_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         cfg = dict(self.cfg)
         optimizer_cfg = dict(cfg.pop("optimizer"))
         weight_decay = float(optimizer_cfg.get("weight_decay", 0.0))
-        trained = [p for p in model.parameters() if p.requires_grad]
+        layers = self._layers(model, optimizer_cfg, weight_decay)
+        taken = {id(p) for group in layers for p in group["params"]}
+        trained = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
         groups: list[dict[str, Any]] = [
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
@@ -70,10 +89,39 @@ class DecayGroups:
         if "always_adapt" not in optimizer_cfg and _is_lars(optimizer_cfg["type"]):
             for group, adapt in zip(groups, (False, True), strict=True):
                 group["always_adapt"] = adapt
-        optimizer_cfg["params"] = [group for group in groups if group["params"]]
+            for group in layers:
+                group["always_adapt"] = group["params"][0].ndim > 1
+        # The rest first, whose rate is the one that is shown.
+        optimizer_cfg["params"] = [group for group in (*groups, *layers) if group["params"]]
         optimizer = OPTIMIZERS.build(optimizer_cfg)
         cfg.setdefault("type", "OptimWrapper")
         return OPTIM_WRAPPERS.build(cfg, default_args={"optimizer": optimizer})
+
+    def _layers(
+        self, model: nn.Module, optimizer_cfg: dict[str, Any], weight_decay: float
+    ) -> list[dict[str, Any]]:
+        """Two groups for each layer of the backbone; none without ``layer_decay``."""
+        if self.layer_decay is None:
+            return []
+        rate = optimizer_cfg.get("lr")
+        backbone = getattr(model, "backbone", None)
+        parts = [one for one in (backbone or model).modules() if isinstance(one, TimmBackbone)]
+        if not is_number(rate) or not parts:
+            raise UserError(
+                "optim_wrapper.paramwise_cfg: layer_decay needs optimizer.lr, which it lowers, and "
+                "a TimmBackbone, whose layers are known: leave it out."
+            )
+        return [
+            {
+                "params": group["params"],
+                "weight_decay": group["weight_decay"],
+                "lr": rate * group["lr_scale"],
+            }
+            for part in parts
+            for group in param_groups_layer_decay(
+                part.model, weight_decay, layer_decay=self.layer_decay
+            )
+        ]
 
 
 def _is_lars(kind: str | type[Optimizer]) -> bool:

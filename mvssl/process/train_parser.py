@@ -38,6 +38,11 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
         help="images of a step, over all processes; the learning rate follows",
     )
     parser.add_argument(
+        "--init-from",
+        metavar="X",
+        help="weights to begin with: a file in any usual layout, or a model of timm",
+    )
+    parser.add_argument(
         "--objective",
         choices=("native", "er"),
         help="er: put the config's er_head in the place of its head",

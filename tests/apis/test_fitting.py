@@ -66,17 +66,17 @@ def test_a_resumed_run_keeps_what_was_fitted(
     work = tmp_path / "run"
     assert train_cli(config, "--work-dir", work, "--batch-size", 8) == 0
     told = capsys.readouterr().out
-    assert "note: model.head.num_clusters is 3, not 5000, to fit 36 images." in told
+    assert "note: model.head.num_clusters is 16, not 5000, to fit 36 images." in told
     assert "note: learning rate 0.001 for batches of 8: 0.002 is that of 16" in told
     meta = torch.load(work / "epoch_1.pth", weights_only=True)["meta"]
-    assert meta["options"]["fitted"] == {"model.head.num_clusters": 3}
-    assert meta["values"]["model"]["head"]["num_clusters"] == 3
+    assert meta["options"]["fitted"] == {"model.head.num_clusters": 16}
+    assert meta["values"]["model"]["head"]["num_clusters"] == 16
     more = ["--cfg-options", "train_cfg.max_epochs=2"]
     assert train_cli(config, "--resume", "--work-dir", work, *more) == 0
     told = capsys.readouterr().out
     assert "goes on as it began, with --batch-size 8" in told
     meta = torch.load(work / "epoch_2.pth", weights_only=True)["meta"]
-    assert meta["options"]["fitted"] == {"model.head.num_clusters": 3}
+    assert meta["options"]["fitted"] == {"model.head.num_clusters": 16}
     assert meta["options"]["batch_size"] == 8
     more = ["--batch-size", "12", "--cfg-options", "train_cfg.max_epochs=3"]
     assert train_cli(config, "--resume", "--work-dir", work, *more) == 0

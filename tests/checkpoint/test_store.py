@@ -113,12 +113,12 @@ def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None
     "read",
     [
         checkpoints.load_checkpoint,
-        checkpoints.read_weights,
+        checkpoints.read_content,
         load_backbone,
         mvssl.load_backbone,
         lambda file: TimmBackbone("vit_tiny_patch16_224", TINY, checkpoint=str(file)),
     ],
-    ids=["load_checkpoint", "read_weights", "load_backbone", "mvssl", "backbone.checkpoint"],
+    ids=["load_checkpoint", "read_content", "load_backbone", "mvssl", "backbone.checkpoint"],
 )
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
@@ -227,7 +227,7 @@ def test_a_tensor_alone_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"at {tmp_path / name}: give the path"):
-        checkpoints.read_weights(tmp_path / name)
+        tiny_vit(checkpoint=str(tmp_path / name))
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
@@ -245,13 +245,11 @@ def test_a_backbone_takes_the_students_from_a_run(tmp_path: Path) -> None:
     assert all(bool((x == 0.5).all()) for x in loaded.model.state_dict().values())
 
 
-def test_read_weights_refuses_what_holds_none(tmp_path: Path) -> None:
-    torch.save({"epoch": 3}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match="holds no weights"):
-        checkpoints.read_weights(tmp_path / "a.pth")
-    torch.save({"state_dict": [1, 2]}, tmp_path / "b.pth")
-    with pytest.raises(UserError, match="holds no weights"):
-        checkpoints.read_weights(tmp_path / "b.pth")
+@pytest.mark.parametrize("content", [{"epoch": 3}, {"state_dict": [1, 2]}])
+def test_a_file_without_weights_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="holds no weights of this network"):
+        tiny_vit(checkpoint=str(tmp_path / "a.pth"))
 
 
 def test_strict_loading_lists_keys_and_leaves_the_model_alone() -> None:

@@ -12,6 +12,7 @@ from mvssl.engine import AutocastOptimWrapper, DecayGroups, WarmupCosineLR
 from mvssl.engine.optim import build_schedulers
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher
+from mvssl.models.backbones import TimmBackbone
 from mvssl.registry import PARAM_SCHEDULERS
 
 ADAMW = {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.05}
@@ -48,6 +49,42 @@ def test_decay_groups_pass_the_wrappers_arguments_on() -> None:
 def test_decay_groups_refuse_what_is_for_mmengines_constructor() -> None:
     with pytest.raises(UserError, match="constructor='DefaultOptimWrapperConstructor'"):
         DecayGroups({"optimizer": ADAMW}, paramwise_cfg={"norm_decay_mult": 0.0})
+
+
+def test_layers_of_a_backbone_learn_the_slower_the_lower_they_are() -> None:
+    small = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
+    rate: Any = ADAMW["lr"]
+    net = nn.Module()
+    net.backbone = TimmBackbone("vit_tiny_patch16_224", small)
+    net.neck = nn.Linear(16, 4)
+    wrapper = DecayGroups({"optimizer": ADAMW}, paramwise_cfg={"layer_decay": 0.5})(net)
+    names = {id(p): name for name, p in net.named_parameters()}
+    rates, decays = {}, {}
+    for group in wrapper.optimizer.param_groups:
+        for p in group["params"]:
+            rates[names[id(p)]] = group["lr"]
+            decays[names[id(p)]] = group["weight_decay"]
+    assert set(rates) == set(names.values())
+    assert rates["neck.weight"] == rates["backbone.model.norm.weight"] == rate
+    # timm counts the last norm to the last block, and patches are below block 0.
+    for depth, name in enumerate(("blocks.2", "blocks.1", "blocks.0")):
+        assert rates[f"backbone.model.{name}.mlp.fc1.weight"] == pytest.approx(rate * 0.5**depth)
+    assert rates["backbone.model.patch_embed.proj.weight"] == pytest.approx(rate * 0.5**3)
+    assert {decays[name] for name, p in net.named_parameters() if p.ndim <= 1} == {0.0}
+    assert decays["backbone.model.blocks.0.mlp.fc1.weight"] == ADAMW["weight_decay"]
+    schedule = WarmupCosineLR(wrapper, total_iters=4, iters_per_epoch=4, warmup_epochs=0)
+    for _ in range(2):
+        wrapper.step()
+        schedule.step()
+    later = sorted({group["lr"] for group in wrapper.optimizer.param_groups}, reverse=True)
+    assert later[0] < rate
+    assert later == pytest.approx([later[0] * 0.5**depth for depth in range(4)])
+
+
+@pytest.mark.parametrize("value", [0, 2.0, "half"])
+def test_a_layer_decay_is_a_fraction(value: Any) -> None:
+    with pytest.raises(UserError, match="layer_decay is a number greater than 0"):
+        DecayGroups({"optimizer": ADAMW}, paramwise_cfg={"layer_decay": value})
 
 
 def test_autocast_computes_in_bfloat16_and_keeps_weights_in_float32() -> None:

@@ -20,7 +20,7 @@ import torch
 from mvssl.checkpoint import (
     load_checkpoint,
     open_safetensors,
-    read_weights,
+    read_content,
     save_checkpoint,
 )
 from mvssl.errors import UserError
@@ -125,7 +125,7 @@ def test_an_archive_that_unpacks_to_far_more_is_refused(how: str, tmp_path: Path
         file.write_bytes(inner if how == "other member" else _zipped(inner, "archive/a.pth"))
     assert file.stat().st_size < 2**20
     with pytest.raises(UserError, match=r"would unpack to \d+\.\d MB, so it is refused"):
-        read_weights(file)
+        read_content(file)
 
 
 @pytest.mark.parametrize("legacy", [True, False])
@@ -137,12 +137,12 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(
     wide = torch.zeros(1).expand(2**40)
     torch.save({"w": wide}, file, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(UserError, match="would unpack to"):
-        read_weights(file)
+        read_content(file)
     torch.save({"w": torch.zeros(77)}, file, _use_new_zipfile_serialization=not legacy)
     lie = file.read_bytes().replace(b"KM", b"J\xff\xff\xff\x7f", 2)  # 77 elements
     file.write_bytes(lie)
     with pytest.raises(UserError):
-        read_weights(file)
+        read_content(file)
 
 
 def test_what_torch_writes_of_tensors_and_containers_opens(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_parts_of_one_name_are_refused(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", b"}.")
         archive.writestr("archive/DATA.pkl", b"}.")
     with pytest.raises(UserError, match="two parts of it have one name"):
-        read_weights(tmp_path / "a.pth")
+        read_content(tmp_path / "a.pth")
 
 
 def test_names_in_a_pickle_do_not_fill_memory(tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_file_of_holes_is_refused(name: str, tmp_path: Path) -> None:
         safetensors.torch.save_file({"w": torch.ones(9)}, file)
     os.truncate(file, 200 * 10**9)
     with pytest.raises(UserError, match=r"200\.0 GB that it claims, nearly all are holes"):
-        read_weights(file)
+        read_content(file)
 
 
 def test_a_program_is_no_checkpoint(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from mvssl.arguments import check_count
 from mvssl.checkpoint import load_weights_strictly, open_safetensors, write_safetensors
 from mvssl.errors import UserError
 from mvssl.models.backbones.described import build_described, parse_plain
@@ -60,7 +61,7 @@ def without_origin(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: clean(value) for key, value in config.items() if key not in sources}
 
 
-def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
+def load_backbone(path: str | os.PathLike[str], img_size: int | None = None) -> nn.Module:
     """The backbone in a ``backbone.safetensors`` file, built and loaded strictly, in eval mode.
 
     It takes images in [0, 1] that were normalised by the mean and std of its attribute
@@ -69,9 +70,15 @@ def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
     A backbone of one's own is built by its name, so import the module that registers it first.
     Nothing else that the file says is imported, run or fetched, whoever wrote it.
 
+    Args:
+        path: of the file.
+        img_size: side in pixels of the images that it is to take, where that is not what it was
+            trained with; a ViT's position embeddings are resized as timm does it.
+
     Raises:
         UserError: the file is missing, is not one that mvssl wrote, describes anything but a
-            registered backbone with plain arguments, or does not match.
+            registered backbone with plain arguments, or does not match; or the backbone cannot be
+            made to take images of ``img_size``.
     """
     weights, metadata = open_safetensors(path)
     if "build" not in metadata:
@@ -82,6 +89,13 @@ def load_backbone(path: str | os.PathLike[str]) -> nn.Module:
     preprocessing = parse_plain(metadata.get("preprocessing", "null"), "preprocessing", path)
     backbone: Any = build_described(metadata["build"], weights, path, _exported)
     load_weights_strictly(_exported(backbone), weights, path)
+    if img_size is not None:
+        check_count("load_backbone", img_size=img_size)
+        for part in backbone.modules():
+            if isinstance(part, TimmBackbone):
+                part.resize(img_size)
+        if isinstance(preprocessing, dict):
+            preprocessing["size"] = img_size
     backbone.preprocessing = preprocessing
     loaded: nn.Module = backbone.eval()
     return loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
-from mvssl.checkpoint import load_weights_strictly, read_weights
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
+from mvssl.models.backbones.foreign import load_foreign
 from mvssl.models.backbones.sizes import check_model_args, check_patches
 from mvssl.registry import BACKBONES
 from mvssl.words import near_names, shown
@@ -34,17 +35,19 @@ class TimmBackbone(Backbone):
         name: timm's name of the model.
         model_args: arguments of ``timm.create_model`` (``img_size``, ``global_pool``, ...).
         pretrained: load timm's published weights (needs network access).
-        checkpoint: a local file of backbone weights, loaded strictly.
+        checkpoint: a local file with weights of this network, in any of the layouts that
+            :func:`load_foreign` knows.
         stem: ``default``, or ``cifar`` for the variant of a ResNet for 32-pixel images (3x3
             convolution of stride 1, no max-pooling; He et al. 2016, section 4.2).
 
     Attributes:
         num_features: C, read from the model.
         in_channels: channels of its images (``model_args['in_chans']``).
+        origin: a line about the weights that it began with; None where they were drawn.
 
     Raises:
         UserError: unknown model, arguments it does not take, a stem it has not, or a checkpoint
-            whose keys or shapes do not match.
+            of another network.
     """
 
     def __init__(
@@ -69,12 +72,29 @@ class TimmBackbone(Backbone):
         # Some models (MobileNetV3, ...) have a layer between pooling and the classifier.
         width: Any = getattr(self.model, "head_hidden_size", self.model.num_features)
         self.num_features = int(width)
+        self.origin = f"timm gives the published weights of {name}" if pretrained else None
         if checkpoint is not None:
-            load_weights_strictly(self.model, _student(read_weights(checkpoint)), checkpoint)
+            self.origin = load_foreign(self.model, checkpoint)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (N, in_channels, s, s) to pooled features (N, C)."""
         return self.model(images)
+
+    def resize(self, img_size: int) -> None:
+        """Let it take images of another side in pixels; a network without sizes does anyway.
+
+        Raises:
+            UserError: its patches do not divide that.
+        """
+        if "img_size" not in parameters_of(type(self.model)):
+            return
+        patch = patch_of(self.name, self.model_args)
+        set_size = getattr(self.model, "set_input_size", None)
+        if set_size is None or (patch is not None and img_size % patch):
+            why = f"its patches of {patch} px do not divide that" if patch else "timm cannot"
+            raise UserError(f"{self.name} cannot be resized to images of {img_size} px: {why}.")
+        set_size(img_size=img_size)
+        self.model_args["img_size"] = img_size
 
     def create_model_args(self) -> dict[str, Any] | None:
         """Complete arguments with which ``timm.create_model`` builds this model, or None where
@@ -90,13 +110,6 @@ class TimmBackbone(Backbone):
         }
 
 
-def _student(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a whole run's weights those of its backbone; others are a backbone's as they are."""
-    prefix = "backbone.model."
-    found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    return found or weights
-
-
 def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Module:
     clash = OWN_ARGUMENTS & set(model_args)
     if clash:
@@ -107,16 +120,23 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
     if not timm.is_model(name.split(":")[-1].split("/")[-1].split(".")[0]):
         near = near_names(name, timm.list_models(), "; timm.list_models() shows them all.")
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
+    # Which tells of every attempt; the last one's fault is told below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
     except Exception as error:  # timm's models check little themselves
         told = _wrong_kinds(name, model_args, arguments_of(name))
         if told:
             raise UserError(" ".join(told)) from error
-        what = "load pretrained weights for" if pretrained else "build"
+        why = " ".join(str(error).split())[:300]
+        if pretrained:
+            raise UserError(
+                f"timm cannot load pretrained weights for '{name}' with model_args {model_args} "
+                f"({why}): it fetches them from a network; without one, copy a file of weights "
+                f"here and give it by checkpoint, or by --init-from FILE."
+            ) from error
         raise UserError(
-            f"timm cannot {what} '{name}' with model_args {model_args}: "
-            f"{' '.join(str(error).split())[:300]}"
+            f"timm cannot build '{name}' with model_args {model_args}: {why}"
         ) from error
     # What was built may have been given nonsense, such as 'no', which is true.
     taken = parameters_of(type(model))

@@ -1,0 +1,11 @@
+# BYOL on one's own photographs, ResNet-50 at 224 pixels; for a GPU (--amp).
+#
+#     python tools/train.py configs/photos/byol_resnet50.py --data FOLDER
+#     python tools/train.py configs/photos/byol_resnet50.py --data FOLDER --objective er
+#
+# 65 GFLOP an image, forward and backward.
+_base_ = ['../_base_/methods/byol.py', '../_base_/settings/photos_resnet50.py']
+
+model = dict(
+    backbone=_base_._backbone,
+    data_preprocessor=_base_._pixels)

@@ -1,0 +1,11 @@
+# DeepCluster v2 on one's own photographs, ViT-S/16 at 224 pixels; for a GPU (--amp).
+#
+#     python tools/train.py configs/photos/deepclusterv2_vits16.py --data FOLDER
+#     python tools/train.py configs/photos/deepclusterv2_vits16.py --data FOLDER --objective er
+#
+# 79 GFLOP an image, forward and backward.
+_base_ = ['../_base_/methods/deepclusterv2.py', '../_base_/settings/photos_vits16.py']
+
+model = dict(
+    backbone=_base_._multicrop,
+    data_preprocessor=_base_._pixels)

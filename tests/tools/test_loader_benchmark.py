@@ -1,0 +1,22 @@
+"""The benchmark of the loader reads what a run reads, alone and by workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mini import ROOT, load_tool
+
+
+def test_rates_and_memory_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
+    tool = load_tool("benchmarks/loader")
+    tool.write_images(tmp_path, 320, 100, 75)
+    row = tool.compare_rates(tmp_path, 2, 1)
+    assert row["images_per_second_alone"] > 0
+    assert row["of_so_many_times"] == pytest.approx(
+        row["images_per_second"] / (2 * row["images_per_second_alone"])
+    )
+    seen = tool.memory(tmp_path, 2, 640)
+    assert seen["mib_in_the_end"] > 10

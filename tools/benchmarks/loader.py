@@ -1,0 +1,147 @@
+"""How fast the loader's workers are, and whether their memory stays.
+
+    python tools/benchmarks/loader.py --json docs/results/loader.json
+
+Photographs of 500 x 375 are read from JPEG files and two views of 224 pixels are drawn of each, in
+this process and by workers, alternating in one run; and small files are read so many times that a
+leak would show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rows as store
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch.utils.data import DataLoader
+
+from mvssl.apis import TrainOptions
+from mvssl.apis.prepare import prepare
+
+CONFIG = Path(__file__).parents[2] / "configs" / "photos" / "byol_er_vit_96.py"
+BATCH = 32
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--images", type=int, default=512, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5, help="whose medians are told")
+    parser.add_argument("--samples", type=int, default=200_000, help="during which memory is seen")
+    return parser.parse_args()
+
+
+def write_images(folder: Path, count: int, width: int, height: int) -> None:
+    """Crops of photographs as JPEG files: a few that differ, and links to them."""
+    photographs = [Image.fromarray(one) for one in load_sample_images().images]
+    for number in range(count):
+        file = folder / f"{number}.jpg"
+        if number < 16:
+            left, top = 9 * number, 3 * number
+            cut = photographs[number % 2].crop((left, top, left + 500, top + 375))
+            cut.resize((width, height)).save(file, quality=90)
+        else:
+            os.link(folder / f"{number % 16}.jpg", file)
+
+
+def loader_of(folder: Path, size: int, workers: int) -> DataLoader[Any]:
+    """What a run would read with."""
+    given = {
+        "model.data_preprocessor.size": size,
+        "model.data_preprocessor.engine": "host",
+        "model.backbone.model_args.img_size": size,
+        "train_dataloader.batch_size": BATCH,
+        "train_dataloader.num_workers": workers,
+    }
+    options = TrainOptions(str(CONFIG), data=str(folder), cfg_options=given)
+    return prepare(options.read(), options.config, seed=0).loader
+
+
+def rate(loader: DataLoader[Any]) -> tuple[float, float]:
+    """Images a second once it runs, and seconds to the first batch."""
+    start = time.perf_counter()
+    batches = iter(loader)
+    next(batches)
+    first = time.perf_counter() - start
+    # What lies ready by then was not read in the time that is measured.
+    for _ in range(2 * max(loader.num_workers, 1)):
+        next(batches)
+    start, count = time.perf_counter(), 0
+    for _ in batches:
+        count += BATCH
+    return count / (time.perf_counter() - start), first
+
+
+def compare_rates(folder: Path, workers: int, rounds: int) -> dict[str, Any]:
+    """Medians, with and without workers in turn."""
+    loaders = {number: loader_of(folder, 224, number) for number in (0, workers)}
+    found: dict[int, list[tuple[float, float]]] = {number: [] for number in loaders}
+    for _ in range(rounds):
+        for number, loader in loaders.items():
+            found[number].append(rate(loader))
+    alone, together = (statistics.median(one for one, _ in found[n]) for n in loaders)
+    return {
+        "workers": workers,
+        "images_per_second_alone": alone,
+        "images_per_second": together,
+        "of_so_many_times": together / (workers * alone),
+        "first_batch_s": statistics.median(first for _, first in found[workers]),
+    }
+
+
+def memory_of_family() -> int:
+    """Bytes of this process and its children, what they share counted once."""
+    own = os.getpid()
+    children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+    total = 0
+    for process in (str(own), *children):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def endless(loader: DataLoader[Any]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def memory(folder: Path, workers: int, samples: int) -> dict[str, Any]:
+    """Memory after a tenth of the samples, and after all of them."""
+    begin, end = samples // BATCH // 10, samples // BATCH
+    seen = {}
+    for number, _ in enumerate(endless(loader_of(folder, 32, workers)), start=1):
+        if number in (begin, end):
+            seen[number] = memory_of_family()
+        if number == end:
+            break
+    return {
+        "samples": samples,
+        "mib_after_a_tenth": seen[begin] / 2**20,
+        "mib_in_the_end": seen[end] / 2**20,
+    }
+
+
+def main() -> None:
+    args = parse()
+    with tempfile.TemporaryDirectory() as photographs, tempfile.TemporaryDirectory() as small:
+        write_images(Path(photographs), args.images, 500, 375)
+        row = compare_rates(Path(photographs), args.workers, args.rounds)
+        # One pass: a worker that copied its list of files would grow with it.
+        write_images(Path(small), args.samples, 40, 30)
+        row |= memory(Path(small), args.workers, args.samples)
+    store.write(args.json, [row])
+    for name, value in row.items():
+        print(f"{name:<26} {value:,.2f}" if isinstance(value, float) else f"{name:<26} {value:,}")
+
+
+if __name__ == "__main__":
+    main()
