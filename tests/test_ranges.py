@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import inspect
 import math
+import tarfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mvssl import registry
-from mvssl.datasets import ImageFolder
 from mvssl.engine.optim import WarmupCosineLR
 from mvssl.engine.optim_options import check_optim_wrapper, check_option
 from mvssl.errors import UserError
@@ -183,14 +187,44 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
+@pytest.fixture(scope="module")
+def sources(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What each kind of data set that reads files is built on, by its name."""
+    root = tmp_path_factory.mktemp("sources")
+    image = Path(folder) / "a" / "0.png"
+    (root / "list.txt").write_text(str(image))
+    with tarfile.open(root / "x.tar", "w") as archive:
+        archive.add(image, "0.png")
+    for name, start, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
+        for part in ("train", "t10k"):
+            with gzip.open(root / f"{part}-{name}-ubyte.gz", "wb") as file:
+                file.write(bytes(start + size))
+    found: dict[str, dict[str, Any]] = {
+        "ImageFolder": {"root": folder, "labels": True},
+        "ImageList": {"file": root / "list.txt"},
+        "TarShards": {"shards": str(root / "x.tar")},
+        "ArrayImages": {"images": np.zeros((2, 8, 8, 3), np.uint8)},
+        "TorchvisionImages": {"name": "FashionMNIST", "root": root},
+        "HuggingFaceImages": {"path": root / "rows"},
+    }
+    if importlib.util.find_spec("datasets") is not None:
+        package = importlib.import_module("datasets")
+        rows = {"image": [{"bytes": image.read_bytes(), "path": None}]}
+        features = package.Features({"image": package.Image()})
+        package.Dataset.from_dict(rows, features=features).save_to_disk(str(root / "rows"))
+    for name, given in found.items():
+        if name != "HuggingFaceImages" or (root / "rows").is_dir():
+            assert len(registry.DATASETS.build({"type": name, **given})) > 0
+    return found
+
+
 @pytest.mark.parametrize(("kind", "name", "value"), cases())
 def test_an_odd_number_is_refused_in_a_sentence(
-    kind: type, name: str, value: float, folder: str
+    kind: type, name: str, value: float, sources: dict[str, dict[str, Any]]
 ) -> None:
     put = dict(numbers(kind))[name]
     given = {**GIVEN.get(kind.__name__, {}), name.removesuffix("[0]"): put(value)}
-    if kind is ImageFolder:
-        given |= {"root": folder, "labels": True}
+    given = {**sources.get(kind.__name__, {}), **given}
     if value in allowed(kind, name):
         kind(**given)
         return

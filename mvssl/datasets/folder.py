@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from mvssl.arguments import check_count, check_seed, is_integer, is_number
-from mvssl.datasets.base import ImageDataset, check_size, check_split
-from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS
-from mvssl.datasets.images import read_image, why_unreadable
+from mvssl.arguments import check_seed, is_integer
+from mvssl.datasets.base import check_split
+from mvssl.datasets.encoded import EncodedImages, Reading
+from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, read_bytes
 from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.datasets.splits import by_class, by_split
-from mvssl.datasets.survey import spread, survey
+from mvssl.datasets.survey import spread
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.words import count, some
 
-LEAST_CROP = 0.01
-
 
 @DATASETS.register_module()
-class ImageFolder(ImageDataset):
+class ImageFolder(EncodedImages):
     """All images below a folder.
 
     Folders on the first level that are all named like parts of a data set, in any case (train,
@@ -77,16 +73,14 @@ class ImageFolder(ImageDataset):
         rgb: Sequence[int] | None = None,
     ) -> None:
         check_split(split, test_fraction)
-        check_size(size)
         check_seed("ImageFolder", seed=seed)
-        _check_share(per_class, crop_pct)
-        limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
-        check_count("ImageFolder", at_most=2**53, **limits)
+        if per_class is not None and not (is_integer(per_class) and per_class >= 1):
+            raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
+        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
+        reading.check("ImageFolder")
+        self.reading = reading
         self.root = Path(root).expanduser()
         self.split = split
-        self.crop_pct = crop_pct
-        self.per_class = per_class
-        self._limits = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         found = _find(self.root)
         listed = list(found.files)
         if labels:
@@ -97,37 +91,20 @@ class ImageFolder(ImageDataset):
             chosen = by_split(self.root, listed, split)
         self._files = found.files.keep(chosen.kept)
         self._note = chosen.note
-        # Of the whole folder, so that all of its splits are alike.
-        self._files_read = survey(
-            "ImageFolder",
-            [str(self.root / name) for name in spread(found.files)],
-            channels,
-            value_range,
-            max_bytes,
-        )
-        super().__init__(
-            labels=chosen.labels,
-            classes=chosen.classes,
-            size=size,
-            channels=self._files_read.channels,
-            value_range=self._files_read.value_range,
-            rgb=rgb,
-        )
+        # Of the whole folder, so that all of its splits are read alike.
+        sample = [
+            partial(read_bytes, self.root / listed[number], max_bytes)
+            for number in spread(len(listed))
+        ]
+        super().__init__(chosen.labels, chosen.classes, reading, sample)
         left_out = _left_out(self.root, found)
-        self.notes = [f"found {found.told()}", *left_out, *chosen.notes, *self._files_read.notes]
+        self.notes = [f"found {found.told()}", *left_out, *chosen.notes, *self.notes]
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def read(self, index: int) -> NDArray[Any] | None:
-        image = read_image(self.path(index), **self._limits, channels=self.channels)
-        return None if image is None else self._files_read.fitted(image, self.size, self.crop_pct)
-
-    def fault(self, index: int) -> str:
-        where = self.path(index)
-        if read_image(where, **self._limits, channels=self.channels) is not None:
-            return "has more than 8 bits, which others have: give the data set's value_range"
-        return why_unreadable(where, **self._limits, channels=self.channels)
+    def content(self, index: int) -> bytes:
+        return read_bytes(self.root / self._files[index], self.reading.max_bytes)
 
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
@@ -138,15 +115,6 @@ class ImageFolder(ImageDataset):
 
     def describe(self) -> str:
         return self._summary(str(self.root), self.split) + self._note
-
-
-def _check_share(per_class: int | None, crop_pct: float) -> None:
-    if per_class is not None and not (is_integer(per_class) and per_class >= 1):
-        raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-    if not (is_number(crop_pct) and LEAST_CROP <= crop_pct <= 1):
-        raise UserError(
-            f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not {crop_pct!r}."
-        )
 
 
 def _find(root: Path) -> Found:

@@ -49,10 +49,9 @@ class Kind(NamedTuple):
     alpha: bool
 
 
-def kind_of_image(path: str | Path, max_bytes: int = MOST_BYTES) -> Kind | None:
-    """What a file holds, by its header; None where it cannot be read."""
+def kind_of_image(data: bytes) -> Kind | None:
+    """What a file of these bytes holds, by its header; None where it cannot be read."""
     try:
-        data = read_bytes(path, max_bytes)
         if data.startswith(TIFF_STARTS):
             return tiff_kind(tiff_directory(data))
         with pillow_undisturbed(), open_image(mended(data)) as image:

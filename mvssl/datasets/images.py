@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +66,16 @@ def read_image(
         can tell.
     """
     try:
-        return _read(path, max_pixels, max_bytes, channels)
+        data = read_bytes(path, max_bytes)
+    except Exception:  # whatever a file system or a backend raises
+        return None
+    return decode_image(data, max_pixels, channels)
+
+
+def decode_image(data: bytes, max_pixels: int = MOST_PIXELS, channels: int = 3) -> Pixels | None:
+    """`read_image` of a file of these bytes."""
+    try:
+        return _decoded(data, max_pixels, channels)
     except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
 
@@ -77,8 +87,17 @@ def why_unreadable(
     channels: int = 3,
 ) -> str:
     """Why `read_image` gives None, as the end of a sentence that begins with the file's name."""
+    return why_undecodable(partial(read_bytes, path, max_bytes), max_pixels, channels)
+
+
+def why_undecodable(
+    content: Callable[[], bytes], max_pixels: int = MOST_PIXELS, channels: int = 3
+) -> str:
+    """`why_unreadable` of the bytes that ``content`` gives, or fails to give."""
     try:
-        _read(path, max_pixels, max_bytes, channels)
+        image = _decoded(content(), max_pixels, channels)
+        if image is not None and image.dtype != np.uint8:
+            return "has more than 8 bits, which others have not: give the data set's value_range"
     except UnreadableError as error:
         return str(error)
     except Exception:
@@ -86,8 +105,7 @@ def why_unreadable(
     return "cannot be read as an image"
 
 
-def _read(path: str | Path, max_pixels: int, max_bytes: int, channels: int) -> Pixels | None:
-    data = read_bytes(path, max_bytes)
+def _decoded(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
     tiff = data.startswith(TIFF_STARTS)
     data = data if tiff else mended(data)
     width, height = tiff_size(data) if tiff else pillow_size(data)

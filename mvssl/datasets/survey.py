@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
 from mvssl.datasets.headers import Kind, kind_of_image
-from mvssl.datasets.images import read_image
+from mvssl.datasets.images import decode_image
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
 from mvssl.words import count
@@ -20,6 +21,7 @@ from mvssl.words import count
 __all__ = ["FileValues", "centre", "spread", "survey"]
 
 LOOKED_AT: Final = 64
+_WHITE: Final = 255
 
 
 @dataclass
@@ -29,13 +31,11 @@ class FileValues:
     Attributes:
         channels: of every image.
         value_range: of values that are not those of 8 bits.
-        given: whether a user gave it.
         notes: what a user is told.
     """
 
     channels: int
     value_range: tuple[float, float] | None
-    given: bool
     notes: list[str] = field(default_factory=list)
 
     def fitted(self, image: NDArray[Any], size: int | None, crop_pct: float) -> NDArray[Any] | None:
@@ -44,30 +44,32 @@ class FileValues:
             if self.value_range is None:
                 return None
             image = image.astype(np.float32)  # of which OpenCV resizes every kind
-        elif self.value_range is not None and not self.given:
+        elif self.value_range is not None and not 1 < self.value_range[1] <= _WHITE:
             # A file of 8 bits among deeper ones: its own range is the whole one.
             low, high = self.value_range
             image = image.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
         return image if size is None else centre(image, size, crop_pct)
 
 
-def spread(names: Sequence[str]) -> list[str]:
-    """At most 64 of them, evenly spaced."""
-    numbers = np.unique(np.linspace(0, len(names) - 1, LOOKED_AT).round().astype(int))
-    return [names[number] for number in numbers.tolist()] if len(names) else []
+def spread(total: int) -> list[int]:
+    """At most 64 of ``total`` numbers, evenly spaced."""
+    if not total:
+        return []
+    numbers: list[int] = np.linspace(0, total - 1, LOOKED_AT).round().astype(int).tolist()
+    return sorted(set(numbers))
 
 
 def survey(
     owner: str,
-    files: Sequence[str],
+    contents: Sequence[Callable[[], bytes]],
     channels: int | None,
     value_range: Sequence[float] | None,
-    max_bytes: int,
 ) -> FileValues:
-    """Looks at files, which are a sample of a data set.
+    """Looks at a sample of the files of a data set.
 
     Args:
         owner: for messages.
+        contents: give the bytes of a file each, or fail.
         channels, value_range: as a user gave them; None: by the files.
 
     Raises:
@@ -76,26 +78,29 @@ def survey(
     if channels is not None:
         check_count(owner, at_most=MOST_CHANNELS, channels=channels)
     given = check_value_range(owner, value_range)
-    looked = {file: kind_of_image(file, max_bytes) for file in files}
-    kinds = {file: kind for file, kind in looked.items() if kind is not None}
-    bands = _usual_bands(list(kinds.values()))
-    number = channels or bands
-    notes = _channel_notes(list(kinds.values()), number, channels is None)
-    deep = [file for file, kind in kinds.items() if kind.deep]
-    if given is not None or not deep:
-        return FileValues(number, given, given is not None, notes)
-    read = [read_image(file, max_bytes=max_bytes, channels=number) for file in deep]
+    kinds, deep = [], []
+    for content in contents:
+        with suppress(Exception):  # what cannot be read is told when it is asked for
+            data = content()
+            kind = kind_of_image(data)
+            kinds += [] if kind is None else [kind]
+            deep += [data] if kind is not None and kind.deep and given is None else []
+    number = channels or _usual_bands(kinds)
+    notes = _channel_notes(kinds, number, channels is None)
+    if not deep:
+        return FileValues(number, given, notes)
+    read = [decode_image(data, channels=number) for data in deep]
     found = range_of(image for image in read if image is not None)
     if found is None:
         raise UserError(
-            f"{owner}: {deep[0]} has more than 8 bits, and of {count(len(deep), 'such file')} no "
+            f"{owner}: images have more than 8 bits, and of {count(len(deep), 'such file')} no "
             f"range of values can be read: give value_range=(black, white)."
         )
     notes.append(
         f"values of more than 8 bits: {found[0]:g} is taken for black and {found[1]:g} for white, "
         f"by {count(len(deep), 'image')}; value_range in the data set sets them"
     )
-    return FileValues(number, found, False, notes)
+    return FileValues(number, found, notes)
 
 
 def _usual_bands(kinds: Sequence[Kind]) -> int:

@@ -1,0 +1,125 @@
+"""What data sets of encoded image files share, wherever the files lie."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvssl.arguments import check_count, is_number
+from mvssl.datasets.base import ImageDataset, check_size
+from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS
+from mvssl.datasets.images import decode_image, why_undecodable
+from mvssl.datasets.survey import spread, survey
+from mvssl.errors import UserError
+
+__all__ = ["EncodedImages", "Reading"]
+
+LEAST_CROP = 0.01
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files become images.
+
+    Args:
+        size: Side in pixels of the square images. The short side is resized to
+            ``size / crop_pct`` and the centre is cut out. None: images keep their sizes, which
+            takes a ``view_transform``.
+        crop_pct: Share of the short side that the centre crop keeps.
+        max_pixels: An image with more is not decoded; another one takes its place.
+        max_bytes: A file that is larger is not read; likewise.
+        channels: Of every image; by default 3, RGB, or as many as the files have where those are
+            neither greys nor colours.
+        value_range: The value of black and that of white; by default that of 8 bits, or what a
+            sample of deeper files holds.
+        rgb: Which channels are red, green and blue, where there are more than 3; () for none.
+    """
+
+    size: int | None = None
+    crop_pct: float = 1.0
+    max_pixels: int = MOST_PIXELS
+    max_bytes: int = MOST_BYTES
+    channels: int | None = None
+    value_range: Sequence[float] | None = None
+    rgb: Sequence[int] | None = None
+
+    def check(self, owner: str) -> None:
+        """Raises a UserError that names what is out of its range."""
+        check_size(self.size)
+        limits = {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
+        check_count(owner, at_most=2**53, **limits)
+        if not (is_number(self.crop_pct) and LEAST_CROP <= self.crop_pct <= 1):
+            raise UserError(
+                f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not "
+                f"{self.crop_pct!r}."
+            )
+
+
+class EncodedImages(ImageDataset):
+    """Image files, decoded when they are asked for.
+
+    A subclass gives ``content``.
+
+    Args:
+        labels, classes: As of an ``ImageDataset``.
+        reading: How files become images; it has been checked, and stands in the attribute too,
+            since ``content`` may ask for it while the sample is looked at.
+        sample: Give the bytes of some files, for a look at what all of them hold.
+    """
+
+    reading: Reading
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64] | None,
+        classes: list[str] | None,
+        reading: Reading,
+        sample: Sequence[Callable[[], bytes]],
+    ) -> None:
+        self._values = survey(
+            type(self).__name__,
+            sample,
+            reading.channels,
+            reading.value_range,
+        )
+        super().__init__(
+            labels=labels,
+            classes=classes,
+            size=reading.size,
+            channels=self._values.channels,
+            value_range=self._values.value_range,
+            rgb=reading.rgb,
+        )
+        self.notes = list(self._values.notes)
+
+    def spread_contents(self) -> list[Callable[[], bytes]]:
+        """A sample that is spread over all files."""
+        return [partial(self.content, number) for number in spread(len(self))]
+
+    @abstractmethod
+    def content(self, index: int) -> bytes:
+        """The bytes of file ``index``.
+
+        Raises:
+            UnreadableError: It cannot be read, with the reason.
+            OSError: Likewise.
+        """
+
+    def read(self, index: int) -> NDArray[Any] | None:
+        try:
+            data = self.content(index)
+        except Exception:  # whatever a file system or a backend raises
+            return None
+        image = decode_image(data, self.reading.max_pixels, self.channels)
+        if image is None:
+            return None
+        return self._values.fitted(image, self.reading.size, self.reading.crop_pct)
+
+    def fault(self, index: int) -> str:
+        return why_undecodable(partial(self.content, index), self.reading.max_pixels, self.channels)
