@@ -12,7 +12,7 @@ except ImportError as error:
     # The package with windows needs libraries that servers and containers often lack.
     raise UserError(
         f"OpenCV (cv2) cannot be loaded: {error}. Install the system's libraries for it (Debian, "
-        "Ubuntu: apt-get install libgl1 libglib2.0-0), or the package without windows: "
+        "Ubuntu: apt-get install -y libgl1 libglib2.0-0), or the package without windows: "
         "pip uninstall opencv-python; pip install opencv-python-headless."
     ) from error
 

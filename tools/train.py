@@ -11,7 +11,7 @@ if __name__ == "__main__":  # before what takes time to import
     make_streams_last()
     start_command(sys.orig_argv)
 
-import re
+import importlib
 from collections.abc import Sequence
 
 from mvssl.process.signals import end_command
@@ -22,21 +22,14 @@ from mvssl.process.train_parser import parse_train
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal."""
     args = parse_train(argv)
-    try:
-        # Imported here so that --help and typing mistakes answer at once.
-        from mvssl.apis.train import TrainOptions, train
-    except ImportError as error:
-        if not re.search("cv2|libGL|libglib|libgthread", str(error)):
-            raise
-        print(
-            f"error: OpenCV cannot be imported ({error}): install its system libraries "
-            "(Debian, Ubuntu: apt-get install -y libgl1 libglib2.0-0).",
-            file=sys.stderr,
-        )
-        return 2
-    from mvssl.config.read import parse_options
 
     def run() -> None:
+        # Imported here so that --help and typing mistakes answer at once; OpenCV first, which says
+        # what it lacks.
+        importlib.import_module("mvssl.opencv")
+        from mvssl.apis.train import TrainOptions, train
+        from mvssl.config.read import parse_options
+
         given = vars(args) | {"cfg_options": parse_options(args.cfg_options)}
         train(TrainOptions(**given))
 
