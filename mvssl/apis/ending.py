@@ -18,7 +18,7 @@ from mvssl.engine.compiled import compile_fault
 from mvssl.errors import RunError, UserError
 from mvssl.words import in_words
 
-__all__ = ["told_before", "told_while_running"]
+__all__ = ["is_out_of_memory", "told_before", "told_while_running"]
 
 MEMORY = "lower train_dataloader.batch_size, or keep it and give train_cfg.micro_batch_size"
 
@@ -82,7 +82,7 @@ def _in_a_sentence(told: Callable[[Exception], UserError]) -> Iterator[None]:
 
 def _known(error: Exception) -> UserError | None:
     """The sentence of a fault that has a remedy."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return RunError(f"There is not enough memory ({in_words(error)[:200]}): {MEMORY}.")
     if isinstance(error, CheckpointError):
         return UserError(
@@ -92,7 +92,8 @@ def _known(error: Exception) -> UserError | None:
     return compile_fault(error)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it says that memory is short, a GPU's or the machine's."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         # torch has no class of its own for a CPU's.
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

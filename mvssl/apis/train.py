@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mvssl.apis.data_facts import with_facts
+from mvssl.apis.dry_run import dry_run
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
@@ -46,7 +47,7 @@ from mvssl.files import WriteError
 from mvssl.process import signals
 from mvssl.process.signals import Phase, SignalWatch
 from mvssl.report.outputs import write_outputs, write_views
-from mvssl.report.plan import opening, show_plan
+from mvssl.report.plan import opening
 
 __all__ = ["TrainOptions", "train"]
 
@@ -86,7 +87,7 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
             # mmengine's Runner writes a log.
             with tempfile.TemporaryDirectory() as folder, told_before():
                 watch.cleanups.append(lambda: shutil.rmtree(folder))
-                show_plan(Runner(job, folder, launcher=options.launcher), job)
+                dry_run(Runner(job, folder, launcher=options.launcher), job)
             return None
         work_dir = place.make(checkpoint)
         watch.remains = lambda: _what_is_left(work_dir, latest_checkpoint)

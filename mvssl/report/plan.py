@@ -1,9 +1,6 @@
-"""What a run is, in a few lines; and the dry run, which tries one batch of it."""
+"""What a run is, in a few lines."""
 
 from __future__ import annotations
-
-import resource
-import time
 
 import torch
 from mmengine.device import get_device
@@ -12,44 +9,20 @@ from torch import nn
 import mvssl
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
-from mvssl.engine.compiled import compile_embed
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
 from mvssl.words import printable
 
-__all__ = ["opening", "show_plan"]
+__all__ = ["opening", "plan"]
 
 
-def show_plan(runner: Runner, job: Job) -> None:
-    """Train on one batch and print model, views, schedules, memory and time of the run."""
-    seconds, loss = _one_step(runner)
-    if runner.rank != 0:
-        return
-    steps = len(runner.train_dataloader)
-    rows = {
+def plan(runner: Runner, job: Job) -> dict[str, str]:
+    """Rows that say what a run is made of: the parts of its model, its views, its rate."""
+    return {
         **_parts(runner),
         **runner.model.data_preprocessor.describe(),
         "learning rate": _learning_rate(job),
-        "memory": _memory(),
-        "one batch": f"loss {loss:.4f}, {seconds:.2f} s; an epoch about {steps * seconds:.0f} s",
     }
-    print(opening(job, "none (dry run)"))
-    print("\n".join(f"{name:<14}{text}" for name, text in rows.items()))
-    print("\nDry run: one batch was trained on, nothing was written.")
-
-
-def _one_step(runner: Runner) -> tuple[float, float]:
-    """Seconds and loss of the second of two steps on one batch: the first one warms up."""
-    runner.make_ready()
-    compile_embed(runner.model, runner.cfg.get("compile"))
-    runner.model.train()
-    batch = next(iter(runner.train_dataloader))
-    started, loss = 0.0, float("nan")
-    for _ in range(2):
-        started = time.perf_counter()
-        outputs = runner.train_loop.step(batch)
-        loss = float(outputs["loss"])
-    return time.perf_counter() - started, loss
 
 
 def _parts(runner: Runner) -> dict[str, str]:
@@ -80,13 +53,6 @@ def _learning_rate(job: Job) -> str:
 
 def _schedules(job: Job) -> list[str]:
     return [hook.describe() for hook in job.hooks if isinstance(hook, ScheduleHook)]
-
-
-def _memory() -> str:
-    if get_device() == "cuda":
-        return f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB of GPU memory at the peak"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return f"{peak:.2f} GiB at the peak, the whole process"
 
 
 def opening(job: Job, place: str) -> str:
