@@ -119,7 +119,7 @@ class EncodedImages(ImageDataset):
         image = decode_image(data, self.reading.max_pixels, self.channels)
         if image is None:
             return None
-        return self._values.fitted(image, self.reading.size, self.reading.crop_pct)
+        return self._values.fitted(image, self.size, self.reading.crop_pct)
 
     def fault(self, index: int) -> str:
         return why_undecodable(partial(self.content, index), self.reading.max_pixels, self.channels)

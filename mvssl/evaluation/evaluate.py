@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import nn
 
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.faults import check_unreadable, told_unreadable
 from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator
 from mvssl.evaluation.inputs import Inputs, network_inputs, pixel_inputs
@@ -29,6 +33,7 @@ def evaluate(
     batch_size: int = 256,
     num_workers: int = 0,
     between: Callable[[], object] | None = None,
+    told: Callable[[str], object] | None = None,
 ) -> dict[str, float]:
     """Results of the evaluators, by name; features and records are computed once for all of them.
 
@@ -44,10 +49,13 @@ def evaluate(
         num_workers: of the loaders of each process.
         between: called after each batch, equally often on every process; what it raises on all of
             them ends the evaluation.
+        told: called with a sentence on each image that cannot be read, on all processes; by
+            default they are logged.
 
     Raises:
-        UserError: an evaluator needs labels, or records, which a backbone alone does not give; or
-            two give results of one name.
+        UserError: too many images cannot be read (more than 3, and than one of 100); an evaluator
+            needs labels, or records, which a backbone alone does not give; or two give results of
+            one name.
     """
     chosen = list(evaluators)
     network = as_network(model, preprocessing)
@@ -55,7 +63,16 @@ def evaluate(
     _check_records(chosen, network)
     inputs = network_inputs(network, train, test, batch_size, num_workers, between)
     with evaluation_mode(network.whole):
-        return _run(chosen, inputs)
+        results = _run(chosen, inputs)
+    _tell_unreadable(inputs, told or partial(print_log, logger="current", level=logging.WARNING))
+    return results
+
+
+def _tell_unreadable(inputs: Inputs, told: Callable[[str], object]) -> None:
+    for dataset, indices in inputs.unreadable():
+        for index in sorted(indices):
+            told(told_unreadable(dataset, index))
+        check_unreadable(dataset, indices)
 
 
 def evaluate_pixels(

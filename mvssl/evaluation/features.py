@@ -34,10 +34,14 @@ PIXEL_SIDE = 32
 
 @dataclass(frozen=True)
 class Features:
-    """``x`` (N, C) float32 and ``labels`` (N,) int64, on the CPU, in the data set's order."""
+    """``x`` (N, C) float32 and ``labels`` (N,) int64, on the CPU, in the data set's order.
+
+    ``replaced`` are the images that could not be read; another one stands in for each.
+    """
 
     x: Tensor
     labels: Tensor
+    replaced: frozenset[int] = frozenset()
 
 
 def extract_features(
@@ -59,12 +63,13 @@ def extract_features(
         between: as in :func:`own_batches`.
     """
     network = as_network(model)
-    own_x, own_labels = [], []
+    own_x, own_labels, own_replaced = [], [], []
     with evaluation_mode(network.whole), torch.inference_mode():
         for batch in own_batches(dataset, batch_size, num_workers, between):
             own_x.append(network.features(batch).float().cpu())
             own_labels.append(batch["label"])
-    return _join(own_x, own_labels, len(dataset))
+            own_replaced.append(batch["replaced"])
+    return _join(own_x, own_labels, own_replaced, len(dataset))
 
 
 def still_projections(
@@ -100,14 +105,15 @@ def pixel_features(
     between: Callable[[], object] | None = None,
 ) -> Features:
     """Raw pixels in [0, 1] as features (N, C s s), images averaged down to at most 32 x 32."""
-    own_x, own_labels = [], []
+    own_x, own_labels, own_replaced = [], [], []
     for batch in own_batches(dataset, batch_size, num_workers, between):
         images = unit(batch["image"])
         if images.shape[-1] > PIXEL_SIDE:
             images = F.interpolate(images, size=(PIXEL_SIDE, PIXEL_SIDE), mode="area")
         own_x.append(images.flatten(1))
         own_labels.append(batch["label"])
-    return _join(own_x, own_labels, len(dataset))
+        own_replaced.append(batch["replaced"])
+    return _join(own_x, own_labels, own_replaced, len(dataset))
 
 
 def own_batches(
@@ -144,10 +150,14 @@ def own_batches(
             between()
 
 
-def _join(own_x: list[Tensor], own_labels: list[Tensor], total: int) -> Features:
-    mine = (torch.cat(own_x), torch.cat(own_labels)) if own_x else (None, None)
-    x, labels = zip(*all_gather_object(mine), strict=True)
-    return Features(interleave(x, total), interleave(labels, total))
+def _join(
+    own_x: list[Tensor], own_labels: list[Tensor], own_replaced: list[Tensor], total: int
+) -> Features:
+    bad = {number for batch in own_replaced for number in batch.tolist() if number >= 0}
+    mine = (torch.cat(own_x), torch.cat(own_labels), bad) if own_x else (None, None, bad)
+    x, labels, replaced = zip(*all_gather_object(mine), strict=True)
+    all_replaced = frozenset[int]().union(*replaced)
+    return Features(interleave(x, total), interleave(labels, total), all_replaced)
 
 
 def interleave(shares: Sequence[Tensor | None], total: int) -> Tensor:

@@ -54,6 +54,13 @@ class Inputs:
         """Features of the held-out images."""
         return self._features(self.test_set)
 
+    def unreadable(self) -> list[tuple[ImageDataset, frozenset[int]]]:
+        """The data sets whose features were computed, and which of their images cannot be read."""
+        known = {"train": self.train_set, "test": self.test_set}
+        return [
+            (one, vars(self)[name].replaced) for name, one in known.items() if name in vars(self)
+        ]
+
     def record(self, most: int | None = None) -> Embeddings:
         """The record of the views of at most ``most`` held-out images, evenly spaced.
 

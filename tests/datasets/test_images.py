@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -450,3 +451,39 @@ def test_a_picture_of_a_phone_says_what_is_missing(
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     monkeypatch.setattr(headers, "find_spec", lambda name: None)
     assert why_unreadable(tmp_path / "a.heic") == "is HEIC: pip install pillow-heif reads it"
+
+
+def _stray(data: bytes, what: bytes) -> bytes:
+    """A JPEG with bytes between its segments that belong to none."""
+    end = 2 + 2 + int.from_bytes(data[4:6], "big")
+    return data[:end] + what + data[end:]
+
+
+@pytest.mark.parametrize("what", [b"stray", b"\0\0\0", b"\xff\xff\xff", b"x\xff\0y"])
+def test_stray_bytes_between_segments_cost_no_image(
+    what: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV, by libjpeg, reads such a file as it would without them."""
+    data = _stray(_encoded("jpg"), what)
+    (tmp_path / "a.jpg").write_bytes(data)
+    image = read_image(tmp_path / "a.jpg")
+    wanted = cv2.imdecode(np.frombuffer(_encoded("jpg"), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert wanted is not None
+    assert np.abs(image - wanted[..., ::-1].astype(int)).max() <= 3
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    assert read_image(tmp_path / "cut.jpg") is None
+    assert capfd.readouterr().err == ""
+
+
+def test_remarks_of_libpng_do_not_reach_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A profile that is none, in a PNG of 16 bits of colour, which OpenCV reads."""
+    pixels = np.random.default_rng(0).integers(0, 2**16, (9, 7, 3), dtype=np.uint16)
+    data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    body = b"iCCPname\0\0" + zlib.compress(b"no profile")
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
+    assert capfd.readouterr().err == ""

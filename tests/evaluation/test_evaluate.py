@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
@@ -243,3 +245,26 @@ def test_neighbours_of_one_data_set_are_not_those_of_the_next() -> None:
     assert (len(few) < 20, knn.protocol["k"]) == (True, 20)
     found = evaluate_pixels([knn], train, test)
     assert found == evaluate_pixels([KNN(k=20)], train, test)
+
+
+def test_unreadable_images_are_named_and_bounded_in_evaluation(tmp_path: Path) -> None:
+    for n in range(40):
+        (tmp_path / "ab"[n % 2]).mkdir(exist_ok=True)
+        pixels = np.random.default_rng(n).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "ab"[n % 2] / f"{n:02}.png")
+    (tmp_path / "a" / "04.png").write_bytes(b"no image")
+    model = small_model()
+    told: list[str] = []
+
+    def run() -> dict[str, float]:
+        parts = [ImageFolder(tmp_path, "all", labels=True, size=16) for _ in range(2)]
+        return evaluate(model, [KNN(k=3)], *parts, told=told.append)
+
+    assert 0 <= run()["knn_top1"] <= 1
+    assert [text.rpartition("/")[2] for text in told] == 2 * [
+        "04.png cannot be read as an image of any kind that is known: another one takes its place."
+    ]
+    for n in (6, 8, 10):
+        (tmp_path / "a" / f"{n:02}.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"4 of 40 images cannot be read .* more than 3"):
+        run()

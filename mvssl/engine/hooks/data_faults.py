@@ -7,11 +7,10 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count, check_fraction
+from mvssl.datasets.faults import check_unreadable, told_unreadable
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
-from mvssl.errors import UserError
 from mvssl.registry import HOOKS
-from mvssl.words import printable
 
 __all__ = ["DataFaultHook"]
 
@@ -68,12 +67,5 @@ class DataFaultHook(Hook):
         self._new = set()
         self.corrupt |= found
         for index in sorted(found):
-            where = printable(dataset.path(index))
-            runner.console_message(f"{where} {dataset.fault(index)}: another one takes its place.")
-        limit = max(self.minimum, self.fraction * len(dataset))
-        if len(self.corrupt) > limit:
-            first = ", ".join(dataset.path(index) for index in sorted(self.corrupt)[:3])
-            raise UserError(
-                f"{len(self.corrupt)} of {len(dataset)} images cannot be read ({first}, ...), "
-                f"which is more than {limit:g}: remove or mend them; the log names each."
-            )
+            runner.console_message(told_unreadable(dataset, index))
+        check_unreadable(dataset, self.corrupt, self.minimum, self.fraction)

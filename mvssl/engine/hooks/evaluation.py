@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -75,6 +76,7 @@ class EvaluationHook(Hook):
         self.pixels: dict[str, float] = {}
         self.left: StopAskedError | None = None
         self._owed = 0
+        self._told: set[str] = set()
 
     def state_dict(self) -> dict[str, int]:
         """The epoch whose evaluation was left, if one was."""
@@ -127,6 +129,12 @@ class EvaluationHook(Hook):
                 self.pixels[f"{name}_pixels"] = float(pixels[0])
         return found
 
+    def _tell(self, runner: Run, text: str) -> None:
+        """Once in a run, what is found again in every measurement."""
+        if text not in self._told:
+            self._told.add(text)
+            runner.console_message(text)
+
     def _measure(
         self, runner: Run, evaluators: Mapping[str, Evaluator], when: str
     ) -> dict[str, float]:
@@ -138,6 +146,7 @@ class EvaluationHook(Hook):
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             between=runner.between_steps,
+            told=partial(self._tell, runner),
         )
         self.final |= results
         runner.record(results, runner.iter)
