@@ -15,7 +15,7 @@ from torch.utils.checkpoint import CheckpointError
 from mvssl.distributed.launch import lost_processes_told
 from mvssl.engine import Runner
 from mvssl.engine.compiled import compile_fault
-from mvssl.errors import RunError, UserError
+from mvssl.errors import Interrupted, RunError, UserError
 from mvssl.words import in_words
 
 __all__ = ["is_out_of_memory", "told_before", "told_while_running"]
@@ -42,7 +42,7 @@ def told_before() -> Iterator[None]:
 
 @contextmanager
 def told_while_running(runner: Runner, remains: Callable[[], str]) -> Iterator[None]:
-    """Turn what is raised during a run into a sentence, and write the traceback to its log.
+    """Turn what is raised during a run into a sentence, and write it and the traceback to its log.
 
     Args:
         runner: of the run.
@@ -64,8 +64,13 @@ def told_while_running(runner: Runner, remains: Callable[[], str]) -> Iterator[N
             f"The run ended {place}: {in_words(error)}. The traceback is in {log}; {remains()}."
         )
 
-    with _in_a_sentence(told):
-        yield
+    try:
+        with _in_a_sentence(told):
+            yield
+    except (UserError, Interrupted) as error:
+        # Who comes back to a run finds there why it ended.
+        runner.logger.info(f"ended: {error}")
+        raise
 
 
 @contextmanager

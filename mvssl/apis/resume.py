@@ -137,7 +137,7 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
     if options.objective is None:
         taken["objective"] = before["objective"]
         words[:0] = [] if before["objective"] == "native" else ["--objective", before["objective"]]
-    told = [f"note: goes on as it began, with {' '.join(words)}."] if words else []
+    told = [f"note: goes on as before, with {' '.join(words)}."] if words else []
     return replace(options, **taken), told
 
 
@@ -301,15 +301,15 @@ def compare_run(job: Job, checkpoint: RunCheckpoint) -> list[str]:
     meta = checkpoint.content["meta"]
     epochs, most = meta["epoch"], job.cfg.train_cfg.max_epochs
     images = meta["epoch_images"]
-    done = f"{count(epochs, 'epoch')} behind it" + (
-        f" and {images} images of another" * (images > 0)
-    )
+    place = f"after {count(epochs, 'epoch')}"
+    if images:
+        place = f"in epoch {epochs + 1}, after {images} of its images"
     if epochs + (images > 0) > most:
         raise UserError(
-            f"{checkpoint.path} has {done}, and train_cfg.max_epochs={most}: give at least "
+            f"{checkpoint.path} stands {place}, and train_cfg.max_epochs={most}: give at least "
             f"{epochs + (images > 0)}, or the path of an earlier checkpoint."
         )
-    notes = [f"note: goes on from {checkpoint.path}, which has {done}, of {count(most, 'epoch')}."]
+    notes = [f"note: goes on from {checkpoint.path}, {place}; the run has {count(most, 'epoch')}."]
     if epochs == most:
         notes.append("note: nothing is left to train; give train_cfg.max_epochs for more.")
     before, now = meta["world_size"], world_size()

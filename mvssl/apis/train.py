@@ -93,6 +93,8 @@ def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
         watch.remains = lambda: _what_is_left(work_dir, latest_checkpoint)
         with told_before(), _telling_what_is_left(work_dir):
             runner = Runner(job, work_dir, checkpoint, options.launcher)
+        for note in place.notes:
+            runner.logger.info(note)
         del checkpoint  # the runner lets go of it when it has been read
         return run(runner, job)
 
@@ -155,7 +157,10 @@ def run(runner: Runner, job: Job) -> dict[str, Any] | None:
 
 
 def _open(runner: Runner, job: Job) -> None:
-    print(opening(job, runner.work_dir), flush=True)
+    told = opening(job, runner.work_dir)
+    print(told, flush=True)
+    for line in told.strip().split("\n"):
+        runner.logger.info(line)
     write_views(runner.model, job.dataset, Path(runner.work_dir) / "views.png")
 
 

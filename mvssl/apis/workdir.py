@@ -56,6 +56,9 @@ class WorkDir:
     Args:
         options: say where the run is.
 
+    Attributes:
+        notes: what was told so far, which stands nowhere else.
+
     Raises:
         UserError: on entering, there is nothing to resume, or the folder holds another run or is
             being written by one. Nothing has been written then.
@@ -65,6 +68,7 @@ class WorkDir:
         self.options = options
         self._lock: Lock | None = None
         self._folder: Path | None = None
+        self.notes: list[str] = []
 
     def __enter__(self) -> WorkDir:
         def look() -> None:
@@ -116,7 +120,9 @@ class WorkDir:
                 read.append(_given(Path(self.options.resume)))
             else:
                 assert self._folder is not None
-                read.append(_newest_intact(self._folder))
+                found, damaged = _newest_intact(self._folder)
+                read.append(found)
+                self._tell(damaged)
             return read[0].path
 
         path = on_first_rank(choose)
@@ -139,8 +145,13 @@ class WorkDir:
             self._hold(folder)
         clear_leftovers(folder)
         if checkpoint is not None and _lies_in(checkpoint.path, folder):
-            _set_aside_later(checkpoint, folder)
+            self._tell(_set_aside_later(checkpoint, folder))
         return folder
+
+    def _tell(self, notes: list[str]) -> None:
+        self.notes += notes
+        for note in notes:
+            print(note, flush=True)
 
 
 def _known_folder(options: TrainOptions) -> Path | None:
@@ -192,7 +203,8 @@ def _opens(path: Path) -> bool:
     return True
 
 
-def _newest_intact(folder: Path) -> RunCheckpoint:
+def _newest_intact(folder: Path) -> tuple[RunCheckpoint, list[str]]:
+    """The newest checkpoint that is not damaged, and a note on each that is."""
     damaged: list[tuple[Path, str]] = []
     for path in checkpoints_in(folder):
         try:
@@ -200,12 +212,11 @@ def _newest_intact(folder: Path) -> RunCheckpoint:
         except DamageError as error:
             damaged.append((path, error.why))
             continue
-        for one, why in damaged:
-            print(
-                f"note: {one} is damaged ({why}): going on from {path.name} instead.",
-                flush=True,
-            )
-        return found
+        return found, [
+            f"note: {one} is damaged ({why}): going on from {path.name} instead, with what was set "
+            f"then."
+            for one, why in damaged
+        ]
     if damaged:
         told = ", ".join(f"{one.name}: {why}" for one, why in damaged)
         raise UserError(
@@ -218,8 +229,9 @@ def _newest_intact(folder: Path) -> RunCheckpoint:
     )
 
 
-def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> None:
-    """Put checkpoints beyond the one that the run goes on from where they are not replaced.
+def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> list[str]:
+    """Put checkpoints beyond the one that the run goes on from where they are not replaced; what
+    is to be told of it.
 
     Those that stay are of one course of training, so that the newest is the furthest.
     """
@@ -231,7 +243,7 @@ def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> None:
         if number > meta[kind]
     ]
     if not later:
-        return
+        return []
     aside = _new_folder(folder, SET_ASIDE)
     try:
         _make_folder(aside)
@@ -239,11 +251,10 @@ def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> None:
             os.replace(path, aside / path.name)
     except OSError as error:
         raise WriteError(f"Cannot move {later[0]} to {aside}: {error.strerror}.") from error
-    print(
+    return [
         f"note: going on from {checkpoint.path.name}; what was saved beyond it is kept in {aside}: "
-        f"{', '.join(path.name for path in later)}.",
-        flush=True,
-    )
+        f"{', '.join(path.name for path in later)}."
+    ]
 
 
 def _new_folder(home: Path, name: str | None = None) -> Path:

@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -303,6 +304,11 @@ def open_safetensors(
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except safetensors.SafetensorError as error:
+        if zipfile.is_zipfile(path):
+            raise UserError(
+                f"{path} is a checkpoint of torch, no safetensors file: give the "
+                f"backbone.safetensors that a run leaves beside its checkpoints."
+            ) from error
         raise UserError(f"{path} is not a safetensors file, or it is damaged: {error}.") from error
 
 

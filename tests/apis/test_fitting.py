@@ -74,7 +74,7 @@ def test_a_resumed_run_keeps_what_was_fitted(
     more = ["--cfg-options", "train_cfg.max_epochs=2"]
     assert train_cli(config, "--resume", "--work-dir", work, *more) == 0
     told = capsys.readouterr().out
-    assert "goes on as it began, with --batch-size 8" in told
+    assert "goes on as before, with --batch-size 8" in told
     meta = torch.load(work / "epoch_2.pth", weights_only=True)["meta"]
     assert meta["options"]["fitted"] == {"model.head.num_clusters": 16}
     assert meta["options"]["batch_size"] == 8

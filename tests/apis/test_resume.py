@@ -448,7 +448,7 @@ def test_what_is_kept_for_each_image_needs_the_images(
 
 def test_fewer_epochs_than_are_done_are_refused(place: Path, copy: Path) -> None:
     told = refused(str(place / "small.py"), copy, {EPOCHS: 1})
-    assert "epoch_2.pth has 2 epochs behind it, and train_cfg.max_epochs=1: give at least 2" in told
+    assert "epoch_2.pth stands after 2 epochs, and train_cfg.max_epochs=1: give at least 2" in told
 
 
 def test_a_run_that_ended_before_its_outputs_gets_them(
@@ -471,7 +471,7 @@ def test_a_dry_run_says_how_it_would_go_on(
     config, values = str(place / "small.py"), {EPOCHS: 4}
     train(TrainOptions(config, str(copy), resume=True, dry_run=True, cfg_options=values))
     told = "\n".join(notes(capsys))
-    assert "epoch_2.pth, which has 2 epochs behind it, of 4" in told
+    assert "epoch_2.pth, after 2 epochs; the run has 4" in told
     assert f"{EPOCHS} was 2 and is 4" in told
     assert tree(copy) == before
 

@@ -377,3 +377,9 @@ def test_weights_without_a_description_are_no_backbone_file(tmp_path: Path) -> N
     safetensors.torch.save_file({"w": torch.ones(1)}, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match="does not say how its backbone is built"):
         mvssl.load_backbone(tmp_path / "a.safetensors")
+
+
+def test_a_checkpoint_in_the_place_of_a_backbone_is_known(tmp_path: Path) -> None:
+    checkpoints.save_checkpoint({"state_dict": {"w": torch.ones(2)}}, tmp_path / "epoch_1.pth")
+    with pytest.raises(UserError, match=r"is a checkpoint of torch, .*backbone.safetensors"):
+        mvssl.load_backbone(tmp_path / "epoch_1.pth")

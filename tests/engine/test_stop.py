@@ -9,17 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.hooks import Hook
 from torch import Tensor
 
 from mvssl.distributed import barrier, rank
 from mvssl.engine.hooks import clustering
+from mvssl.engine.run import Run
 from mvssl.errors import Interrupted
 from mvssl.evaluation import KNN, Inputs
 from mvssl.process import signals
-from mvssl.process.signals import Phase
+from mvssl.process.signals import Phase, SignalWatch
 from mvssl.registry import EVALUATORS
 from tests.engine.test_position import STEPS, assert_equal, run
 from tests.gloo_pool import GlooPool
+
+
+class Signal(Hook):
+    """SIGTERM comes during a step, counted from 1."""
+
+    def __init__(self, watch: SignalWatch, step: int) -> None:
+        self.watch, self.step = watch, step
+
+    def before_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
+        if runner.iter + 1 == self.step:
+            self.watch.take(signal.SIGTERM)
+
 
 TEST_SET = {"type": "Digits", "split": "test"}
 
@@ -107,3 +121,12 @@ def test_clustering_is_left_and_made_up_for(
     rest = run(tmp_path / "rest", "deepcluster_vit", checkpoint=file, **often)
     assert len(calls) == 3
     assert_equal(whole, rest)
+
+
+def test_of_runs_that_are_stopped_often_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    file = None
+    for step in (1, 2, 3, 4):
+        with signals.watching() as watch, pytest.raises(Interrupted):
+            run(tmp_path, checkpoint=file, hooks=[Signal(watch, step)])
+        file = tmp_path / f"iter_{step}.pth"
+    assert {p.name for p in tmp_path.glob("*.pth")} == {"iter_3.pth", "iter_4.pth"}

@@ -40,6 +40,9 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path) ->
     told = run.told()[1]
     assert told.startswith(f"stopped by {name} after iteration 1 of 200, saved as {folder}/iter_1")
     assert remaining(folder) == {"iter_1.pth"}
+    log = (folder / "train.log").read_text()
+    assert f"ended: {told}" in log
+    assert "steps      40 epochs of 5 steps" in log
     command = shlex.split(told.split("Go on with: ")[1])
     assert command == [
         *(*train(), str(config), "--cfg-options", workers),
@@ -48,6 +51,7 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path) ->
     again = Command([*command, "--cfg-options", "train_cfg.max_epochs=1"], path=[tmp_path])
     again.wait_for("resuming at epoch 1/1  iter 1/5")
     assert again.end() == 0
+    assert "note: goes on from" in (folder / "train.log").read_text()
     assert (folder / "summary.json").exists()
 
 

@@ -13,7 +13,7 @@ from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 from mvssl.run_files import numbered
 
-__all__ = ["CheckpointHook"]
+__all__ = ["CheckpointHook", "clear_mid_epoch"]
 
 
 @HOOKS.register_module()
@@ -90,8 +90,7 @@ class CheckpointHook(Hook):
         path = runner.save_mid_epoch()
         runner.logger.info(f"saved {path.name} within epoch {runner.epoch + 1}")
         if runner.rank == 0:
-            for old in _mid_epoch(path.parent, runner.iter)[:-1]:
-                old.unlink(missing_ok=True)
+            clear_mid_epoch(path.parent, runner.iter + 1)
 
     def after_train_epoch(self, runner: Run) -> None:
         if not self._ends_due_epoch(runner):
@@ -116,6 +115,12 @@ class CheckpointHook(Hook):
 def _is_last(runner: Run) -> bool:
     """Whether the run ends with this epoch."""
     return runner.epoch + 1 == runner.max_epochs or runner.train_loop.stop_training
+
+
+def clear_mid_epoch(folder: Path, steps: int) -> None:
+    """Keep the newest two mid-epoch checkpoints of those of at most so many steps."""
+    for old in _mid_epoch(folder, steps)[:-2]:
+        old.unlink(missing_ok=True)
 
 
 def _mid_epoch(folder: Path, steps: int) -> list[Path]:

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from mvssl.distributed import barrier
 from mvssl.engine.agreement import StopAskedError
+from mvssl.engine.hooks.checkpoint import clear_mid_epoch
 from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.run import Run
 from mvssl.errors import Interrupted
@@ -60,6 +61,8 @@ def stop_between_epochs(runner: Run, asked: StopAskedError, over: int) -> NoRetu
 
 
 def _stop(runner: Run, number: int, steps: int, saved: Path) -> NoReturn:
+    if runner.rank == 0:
+        clear_mid_epoch(saved.parent, steps)
     barrier()  # a launcher ends all processes as soon as one has ended
     watch = signals.current()
     command = "" if watch is None else f". Go on with: {watch.resume_command(runner.work_dir)}"
