@@ -24,7 +24,8 @@ META = {
     **{"names": torch.arange(2), "values": {}},
     "options": {
         **{"amp": False, "labels": False, "cfg_options": {}, "data": None},
-        **{"config": "a.py", "folder": "/", "objective": "native"},
+        **{"config": "a.py", "folder": "/", "objective": "native", "backbone": None},
+        **{"batch_size": None, "image_size": None, "fitted": {}},
     },
 }
 

@@ -227,7 +227,7 @@ def test_a_tensor_alone_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"at {tmp_path / name}: give the path"):
-        tiny_vit(checkpoint=str(tmp_path / name))
+        BACKBONES.build({**vit_config(), "checkpoint": str(tmp_path / name)})
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_backbone_takes_the_students_from_a_run(tmp_path: Path) -> None:
 def test_a_file_without_weights_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(UserError, match="holds no weights of this network"):
-        tiny_vit(checkpoint=str(tmp_path / "a.pth"))
+        BACKBONES.build({**vit_config(), "checkpoint": str(tmp_path / "a.pth")})
 
 
 def test_strict_loading_lists_keys_and_leaves_the_model_alone() -> None:
