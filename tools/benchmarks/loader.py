@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import rows as store
+from methods import split_page
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
+from mvssl.files import write_bytes_atomically
 
 CONFIG = Path(__file__).parents[2] / "configs" / "photos" / "byol_er_vit_96.py"
 BATCH = 32
@@ -34,6 +36,7 @@ BATCH = 32
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--images", type=int, default=512, help="of a round")
     parser.add_argument("--rounds", type=int, default=5, help="whose medians are told")
@@ -130,6 +133,20 @@ def memory(folder: Path, workers: int, samples: int) -> dict[str, Any]:
     }
 
 
+def table(row: dict[str, Any]) -> str:
+    """Line by line."""
+    workers = row["workers"]
+    lines = {
+        "images/s in one process": f"{row['images_per_second_alone']:.0f}",
+        f"images/s by {workers} workers": f"{row['images_per_second']:.0f}",
+        f"share of {workers} times one process": f"{row['of_so_many_times']:.0%}",
+        "seconds to the first batch": f"{row['first_batch_s']:.2f}",
+        f"MiB after {row['samples'] // 10:,} samples": f"{row['mib_after_a_tenth']:.0f}",
+        f"MiB after {row['samples']:,} samples": f"{row['mib_in_the_end']:.0f}",
+    }
+    return "\n".join(["| | |", "|---|---:|", *(f"| {k} | {v} |" for k, v in lines.items())])
+
+
 def main() -> None:
     args = parse()
     with tempfile.TemporaryDirectory() as photographs, tempfile.TemporaryDirectory() as small:
@@ -139,8 +156,10 @@ def main() -> None:
         write_images(Path(small), args.samples, 40, 30)
         row |= memory(Path(small), args.workers, args.samples)
     store.write(args.json, [row])
-    for name, value in row.items():
-        print(f"{name:<26} {value:,.2f}" if isinstance(value, float) else f"{name:<26} {value:,}")
+    print(table(row))
+    if args.docs:
+        before, after = split_page(args.docs.read_text(), "loader")
+        write_bytes_atomically(args.docs, f"{before}\n{table(row)}\n{after}".encode())
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import pytorch_lightning as pl
 import rows as store
 import timm
 import torch
+from methods import split_page
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,6 +35,7 @@ from torch.utils.data import DataLoader
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.engine import Runner
+from mvssl.files import write_bytes_atomically
 
 ROOT = Path(__file__).parents[2]
 WARM_UP = 3
@@ -215,6 +217,21 @@ def compare(method: str, network: str, steps: int, rounds: int) -> dict[str, Any
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line for each method and network."""
+    lines = [
+        "| method | network | batch | images/s | lightly's | ratio |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        speeds = f"{row['images_per_second']:.1f} | {row['lightly_images_per_second']:.1f}"
+        lines.append(
+            f"| {row['method']} | {row['network']} | {row['batch']} | {speeds} "
+            f"| {row['ratio']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
@@ -226,22 +243,24 @@ def device() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--methods", nargs="+", default=list(lightly_methods.METHODS))
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=8, help="of a round")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning")
+    parts = split_page(args.docs.read_text(), "step") if args.docs else None
     found = store.read(args.json)
     for network in args.networks:
         for method in args.methods:
             row = compare(method, network, args.steps, args.rounds)
             found = [r for r in found if (r["method"], r["network"]) != (method, network)] + [row]
             store.write(args.json, found)
-            print(
-                f"{method:<8} {network:<18} {row['images_per_second']:8.1f} images/s, lightly "
-                f"{row['lightly_images_per_second']:8.1f}, ratio {row['ratio']:.2f}"
-            )
+    print(table(found))
+    if args.docs and parts:
+        page = f"{parts[0]}\n{table(found)}\n{parts[1]}"
+        write_bytes_atomically(args.docs, page.encode())
 
 
 if __name__ == "__main__":
