@@ -169,7 +169,8 @@ class DoctorHook(Hook):
         told = "" if self.diagnosis is None else self.diagnosis.sentence
         raise CollapseError(
             f"Stopped after iteration {done} (on_collapse='stop'): {told}. The run is saved in "
-            f"{saved}; --resume goes on from there."
+            f"{saved}; --resume goes on from there, which mends nothing by itself: rates may be "
+            f"others then, and what changes the model takes a new run."
         )
 
     def _diagnose(self, runner: Run) -> Diagnosis:
