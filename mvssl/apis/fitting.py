@@ -30,8 +30,9 @@ def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitt
 
     Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A
     queue that would remember more than the data set without the present batch, so that every image
-    would meet itself in it, becomes the largest multiple of the batch that does not; one that is no
-    multiple of the batch, the next smaller multiple.
+    would meet itself in it, becomes the largest multiple of the batch that does not (but for one
+    that only balances assignments, as SwAV's); one that is no multiple of the batch, the next
+    smaller multiple.
 
     Args:
         cfg: the config of a run.
@@ -48,7 +49,9 @@ def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitt
         path, value = f"{way}.{key}", owner[key]
         if any(f"{path}.".startswith(f"{one}.") for one in given):
             continue
-        least = _queue(value, num_samples, batch) if key == QUEUE else _fewer(value, num_samples)
+        # In a queue that an assigner balances with the batch an image may stand more than once.
+        most = None if "assigner" in owner else num_samples
+        least = _queue(value, most, batch) if key == QUEUE else _fewer(value, num_samples)
         if least != value:
             owner[key] = fitted.values[path] = least
             what = f"{num_samples} images" + f" in batches of {batch}" * (key == QUEUE)
@@ -84,8 +87,9 @@ def _fewer(value: Any, num_samples: int) -> Any:
     return max(num_samples // IMAGES_EACH, min(num_samples, FEWEST))
 
 
-def _queue(value: Any, num_samples: int, batch: int) -> Any:
+def _queue(value: Any, most: int | None, batch: int) -> Any:
+    """As many as are remembered: less than ``most``, if given, and whole batches."""
     if not is_integer(value) or value <= 0:
         return value
-    most = max(num_samples - batch, batch) if value > num_samples else value
-    return max(most // batch, 1) * batch
+    kept = value if most is None or value <= most else max(most - batch, batch)
+    return max(kept // batch, 1) * batch

@@ -46,6 +46,12 @@ def test_a_queue_is_a_multiple_of_the_batch() -> None:
     assert fitted(2**20, 100) == {"model.head.target.queue_size": 98300}
 
 
+def test_a_queue_of_assignments_may_hold_an_image_twice() -> None:
+    head = {"assigner": {"type": "Sinkhorn"}, "queue_size": 3850}
+    cfg = Config({"model": {"head": head}, "train_dataloader": {"batch_size": 64}})
+    assert fit_to_data(cfg, 1437, {}).values == {"model.head.queue_size": 3840}
+
+
 SMALL = """
 _base_ = [{base!r}]
 model = dict(
