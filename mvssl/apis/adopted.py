@@ -77,11 +77,13 @@ def _faults(way: list[str], value: Any, known: set[str]) -> Iterator[bool]:
     yield way[0] == "compile" and key not in _COMPILE
     if value is None or value is False:
         return
+    yield key == "download"
     yield way[0] in ("model", "er_head") and not SOURCES.isdisjoint(way)
     if key in _COMPONENTS:
         yield value not in known
     elif isinstance(value, str):
-        yield not (value.isprintable() if key == "root" else _WORD.fullmatch(value))
+        folder = key == "root" and value.isprintable() and "://" not in value
+        yield not (folder or _WORD.fullmatch(value))
     else:
         yield not isinstance(value, bool | int | float)
 

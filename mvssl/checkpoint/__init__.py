@@ -2,6 +2,7 @@
 
 from mvssl.checkpoint.store import (
     RunCheckpoint,
+    check_numbers,
     check_optimizer,
     check_weights,
     checkpoints_in,
@@ -18,6 +19,7 @@ from mvssl.checkpoint.store import (
 
 __all__ = [
     "RunCheckpoint",
+    "check_numbers",
     "check_optimizer",
     "check_weights",
     "checkpoints_in",

@@ -47,6 +47,8 @@ OPTIONS: dict[str, type | UnionType] = {
     "labels": bool,
     "objective": str,
 }
+FACTS = frozenset({"channels", "mean", "rgb", "std", "value_range"})
+MOST_CHANNELS = 512
 MOST_COUNTED, MOST_SEED = 2**53, 2**32 - 1
 LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """State that torch's optimisers hold of each parameter, of its shape."""
@@ -98,12 +100,32 @@ def _meta(part: Any) -> Iterator[str]:
         yield f"has seconds={shown(seconds, 40)}, not a duration"
     if isinstance(means, Mapping) and not all(map(is_number, means.values())):
         yield "has epoch_means that are no numbers"
+    yield from _facts(part.get("facts", {}))
     if isinstance(options, Mapping):
         wrong = [
             name for name, one in OPTIONS.items() if not isinstance(options.get(name, ...), one)
         ]
         if wrong:
             yield f"has options without {', '.join(wrong)}, or of another kind"
+
+
+def _facts(part: Any) -> Iterator[str]:
+    """What the images of the run said: numbers, and lists of them."""
+    if not isinstance(part, Mapping) or not part.keys() <= FACTS:
+        yield f"has facts that are no dict of {', '.join(sorted(FACTS))}"
+        return
+    channels = part.get("channels", 3)
+    if type(channels) is not int or not 1 <= channels <= MOST_CHANNELS:
+        yield f"has channels={shown(channels, 40)}, not a number from 1 to {MOST_CHANNELS}"
+    for name in FACTS - {"channels"}:
+        values = part.get(name, [])
+        most = MOST_CHANNELS
+        if (
+            not isinstance(values, list | tuple)
+            or len(values) > most
+            or not all(is_number(one) and math.isfinite(one) for one in values)
+        ):
+            yield f"has a {name} that is no list of numbers"
 
 
 def _optimizer(part: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ Other weights come from safetensors files, which cannot hold code.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import json
 import os
@@ -34,6 +35,7 @@ from mvssl.words import first_line, some
 
 __all__ = [
     "RunCheckpoint",
+    "check_numbers",
     "check_optimizer",
     "check_weights",
     "checkpoints_in",
@@ -75,7 +77,10 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         with open(path, "rb") as file:
             checkpoint = _load(path, file, map_location)
     except OSError as error:
-        raise DamageError.of(path, f"it cannot be read: {error.strerror or error}") from error
+        why = f"it cannot be read: {error.strerror or error}"
+        if error.errno == errno.EIO:  # the disk has lost it
+            raise DamageError.of(path, why) from error
+        raise UserError(f"{path}: {why}. Nothing says that it is damaged: try again.") from error
     if not isinstance(checkpoint, dict):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint: give a file that "
@@ -96,6 +101,8 @@ def _load(path: Path, file: BinaryIO, map_location: str) -> Any:
             # Of a plain pickle torch says that it may not be read; below we say more.
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(file, map_location=map_location, weights_only=True)
+    except (MemoryError, OSError):  # of the machine
+        raise
     except Exception as error:  # of files that are none of its own torch raises nearly anything
         # torch's advice on pickles is to open them all the same.
         blunt = isinstance(error, pickle.UnpicklingError)
@@ -277,10 +284,18 @@ def check_weights(
             f"The weights in {where} are not this model's ({told}): give the checkpoint of the "
             f"same architecture."
         )
-    learned = [name for name, _ in model.named_parameters()]
+    check_numbers({name: weights[name] for name, _ in model.named_parameters()}, where)
+
+
+def check_numbers(weights: Mapping[str, Tensor], where: str | os.PathLike[str]) -> None:
+    """That weights are finite and of floating point.
+
+    Raises:
+        UserError: some are not; the message lists them.
+    """
     useless = [
-        ("no floating point numbers", [k for k in learned if not weights[k].is_floating_point()]),
-        ("numbers that are not finite", [k for k in learned if not weights[k].isfinite().all()]),
+        ("no floating point numbers", [k for k, x in weights.items() if not x.is_floating_point()]),
+        ("numbers that are not finite", [k for k, x in weights.items() if not x.isfinite().all()]),
     ]
     for what, keys in useless:
         if keys:

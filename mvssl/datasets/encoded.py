@@ -87,6 +87,7 @@ class EncodedImages(ImageDataset):
             sample,
             reading.channels,
             reading.value_range,
+            reading.max_pixels,
         )
         super().__init__(
             labels=labels,

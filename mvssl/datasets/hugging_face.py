@@ -88,6 +88,8 @@ class HuggingFaceImages(EncodedImages):
         if data is None:
             if not entry.get("path"):
                 raise UnreadableError("holds no image")
+            if "://" in entry["path"]:  # what a file says reaches no network
+                raise UnreadableError("lies at an address, and not in the data set")
             return read_bytes(entry["path"], self.reading.max_bytes)
         if len(data) > self.reading.max_bytes:
             raise UnreadableError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
-from mvssl.datasets.headers import Kind, kind_of_image
+from mvssl.datasets.headers import MOST_PIXELS, Kind, UnreadableError, kind_of_image
 from mvssl.datasets.images import decode_image
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
@@ -64,6 +64,7 @@ def survey(
     contents: Sequence[Callable[[], bytes]],
     channels: int | None,
     value_range: Sequence[float] | None,
+    max_pixels: int = MOST_PIXELS,
 ) -> FileValues:
     """Looks at a sample of the files of a data set.
 
@@ -71,6 +72,7 @@ def survey(
         owner: for messages.
         contents: give the bytes of a file each, or fail.
         channels, value_range: as a user gave them; None: by the files.
+        max_pixels: an image with more is not decoded.
 
     Raises:
         UserError: an argument is out of its range, or values have no range.
@@ -78,19 +80,18 @@ def survey(
     if channels is not None:
         check_count(owner, at_most=MOST_CHANNELS, channels=channels)
     given = check_value_range(owner, value_range)
-    kinds, deep = [], []
+    kinds, deep = list[Kind](), list[Callable[[], bytes]]()
     for content in contents:
         with suppress(Exception):  # what cannot be read is told when it is asked for
-            data = content()
-            kind = kind_of_image(data)
+            kind = kind_of_image(content())
             kinds += [] if kind is None else [kind]
-            deep += [data] if kind is not None and kind.deep and given is None else []
+            deep += [content] if kind is not None and kind.deep and given is None else []
     number = channels or _usual_bands(kinds)
     notes = _channel_notes(kinds, number, channels is None)
     if not deep:
         return FileValues(number, given, notes)
-    read = [decode_image(data, channels=number) for data in deep]
-    found = range_of(image for image in read if image is not None)
+    # One by one: files of so many bits are large.
+    found = range_of(_decoded(deep, max_pixels, number))
     if found is None:
         raise UserError(
             f"{owner}: images have more than 8 bits, and of {count(len(deep), 'such file')} no "
@@ -101,6 +102,16 @@ def survey(
         f"by {count(len(deep), 'image')}; value_range in the data set sets them"
     )
     return FileValues(number, found, notes)
+
+
+def _decoded(
+    contents: Sequence[Callable[[], bytes]], max_pixels: int, channels: int
+) -> Iterator[NDArray[Any]]:
+    for content in contents:
+        with suppress(OSError, UnreadableError):  # it has gone since
+            image = decode_image(content(), max_pixels, channels)
+            if image is not None:
+                yield image
 
 
 def _usual_bands(kinds: Sequence[Kind]) -> int:

@@ -247,7 +247,7 @@ class Runner(MMRunner):
             return
         for backend in self.visualizer._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
-                backend.experiment.add_text(name, text, step)
+                self.curves_file.attempt(_add_text, backend, name, text, step)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
@@ -318,3 +318,7 @@ class Runner(MMRunner):
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
         resume_run(self, checkpoints.load_run(filename))
+
+
+def _add_text(backend: TensorboardVisBackend, name: str, text: str, step: int) -> None:
+    backend.experiment.add_text(name, text, step)  # opens its file where that is not open yet

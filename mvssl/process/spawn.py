@@ -124,9 +124,11 @@ class Launcher:
                 "MASTER_PORT": str(machines.port),
             }
             # Out of the terminal's reach: each gets a signal once, from here.
-            self.processes.append(
-                subprocess.Popen(command, env=environment, start_new_session=True)
-            )
+            try:
+                process = subprocess.Popen(command, env=environment, start_new_session=True)
+            except OSError as error:
+                return self._give_up(local, count, error)
+            self.processes.append(process)
         self.running = True
         for number in self.pending:
             self._send(number)
@@ -140,6 +142,19 @@ class Launcher:
         if told:
             print(told, file=sys.stderr, flush=True)
         return status if status > 0 else 128 - status
+
+    def _give_up(self, started: int, count: int, error: OSError) -> int:
+        """End those that have been started, since not all can be."""
+        self._send(signal.SIGKILL)  # nothing has been done yet
+        for process in self.processes:
+            process.wait()
+        print(
+            f"error: of {count} processes {started} could be started ({error.strerror}): give "
+            f"NPROC as many as there are GPUs, or cores.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 1
 
     def _wait(self, seconds: float | None) -> int | None:
         """Until all have ended, one has failed, or the time is over; which one has failed."""

@@ -53,6 +53,10 @@ HARMFUL: list[tuple[str, Any]] = [
     ("compile.options", {"cpp": 1}),
     ("compile.backend", "tvm"),
     ("train_dataloader.dataset.root", "a\nnote: b"),
+    ("train_dataloader.dataset.root", "http://host"),
+    ("evaluation.test", {"type": "ImageList", "file": "a.txt", "root": "s3://bucket"}),
+    ("evaluation.test", {"type": "TorchvisionImages", "name": "CIFAR10", "download": True}),
+    ("train_dataloader.dataset.download", 1),
     ("a\nnote: b", 1),
     ("", 1),
 ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 import mvssl
 from mvssl import checkpoint as checkpoints
+from mvssl.checkpoint import store
 from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
@@ -383,3 +385,24 @@ def test_a_checkpoint_in_the_place_of_a_backbone_is_known(tmp_path: Path) -> Non
     checkpoints.save_checkpoint({"state_dict": {"w": torch.ones(2)}}, tmp_path / "epoch_1.pth")
     with pytest.raises(UserError, match=r"is a checkpoint of torch, .*backbone.safetensors"):
         mvssl.load_backbone(tmp_path / "epoch_1.pth")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save_checkpoint({"w": torch.ones(2)}, tmp_path / "a.pth")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(store, "fault_of", refused)
+    with pytest.raises(UserError, match=r"a\.pth: it cannot be read: Permission denied") as raised:
+        checkpoints.load_checkpoint(tmp_path / "a.pth")
+    assert not isinstance(raised.value, DamageError)
+
+    def short(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(store, "fault_of", short)
+    with pytest.raises(MemoryError):
+        checkpoints.load_checkpoint(tmp_path / "a.pth")

@@ -354,3 +354,15 @@ def test_data_sets_of_hugging_face(form: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no column 'kind', and has 'image' or 'label'"):
         HuggingFaceImages(path, label="kind")
     assert HuggingFaceImages(path, max_bytes=10).read(0) is None
+
+
+def test_what_a_file_says_reaches_no_network(tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="pip install datasets")
+    arrow = pytest.importorskip("pyarrow", reason="pip install pyarrow")
+    kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    entry = {"bytes": None, "path": "http://127.0.0.1:1/a.png"}
+    table = arrow.table({"image": arrow.array([entry], kind)})
+    pytest.importorskip("pyarrow.parquet").write_table(table, str(tmp_path / "train-00000.parquet"))
+    data = HuggingFaceImages(tmp_path / "train-00000.parquet")
+    assert data.read(0) is None
+    assert data.fault(0) == "lies at an address, and not in the data set"

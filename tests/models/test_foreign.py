@@ -195,6 +195,14 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(content: str, tmp_path
         TimmBackbone("resnet18", checkpoint=f"{tmp_path}/a.pth")
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    weights = timm.create_model("resnet18", num_classes=0).state_dict()
+    weights["conv1.weight"] = weights["conv1.weight"] * float("nan")
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"numbers that are not finite \(conv1.weight\)"):
+        TimmBackbone("resnet18", checkpoint=f"{tmp_path}/a.pth")
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     weights = timm.create_model(VIT, num_classes=0, **SMALL).state_dict()
     del weights["norm.weight"]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from mvssl.checkpoint import check_weights, read_content
+from mvssl.checkpoint import check_numbers, check_weights, read_content
 from mvssl.errors import UserError
 from mvssl.words import some
 
@@ -76,6 +76,8 @@ def load_foreign(model: nn.Module, path: str) -> str:
     others = [key for key in own if key in best.weights and key not in best.fitting]
     if others or 2 * len(best.fitting) < len(own):
         check_weights(model, best.weights, path)
+    learned = {name for name, _ in model.named_parameters()}
+    check_numbers({key: best.weights[key] for key in best.fitting if key in learned}, path)
     model.load_state_dict({key: best.weights[key] for key in best.fitting}, strict=False)
     return _told(path, best, own)
 
