@@ -49,7 +49,8 @@ def scale_rate(cfg: Config, own_batch: Any, given: Mapping[str, Any]) -> str | N
     Args:
         cfg: as it will run.
         own_batch: the batch that the file states.
-        given: what was said on the command line, by path; a rate among it stays as it is.
+        given: what ``--cfg-options`` say, by path, which is taken as it stands: a rate among it
+            stays, and a batch among it changes no rate.
     """
     rule, optimizer = cfg.get("auto_scale_lr"), _at(cfg.get("optim_wrapper"), "optimizer")
     batch, rate = _at(cfg.get("train_dataloader"), "batch_size"), _at(optimizer, "lr")
@@ -59,7 +60,8 @@ def scale_rate(cfg: Config, own_batch: Any, given: Mapping[str, Any]) -> str | N
     if kind not in RULES or not all(is_integer(n) and n > 0 for n in (base, batch)):
         return None
     cfg.auto_scale_lr["base_batch_size"] = batch
-    if base == batch:
+    batch = own_batch if BATCH in given else batch
+    if base == batch or not is_integer(batch):
         return None
     optimizer["lr"] = rate * RULES[kind](batch / base)
     if kind == "none":

@@ -102,6 +102,18 @@ def test_a_rate_may_be_that_of_another_batch_and_one_that_is_given_stays(tmp_pat
     assert load_config(file, options=given).optim_wrapper.optimizer.lr == 0.01
 
 
+def test_a_batch_among_the_options_is_taken_as_it_stands(tmp_path: Path) -> None:
+    options = {"train_dataloader.batch_size": 16}
+    assert load_config(DIGITS, options=options).optim_wrapper.optimizer.lr == 1e-3
+    # The rate of the file's own 64 images, where it states that of 128.
+    file = write(tmp_path, "auto_scale_lr = dict(base_batch_size=128)")
+    cfg = load_config(file, options=options)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(5e-4)
+    again = tmp_path / "again.py"
+    cfg.dump(again)
+    assert load_config(again).optim_wrapper.optimizer.lr == cfg.optim_wrapper.optimizer.lr
+
+
 def test_a_rule_that_is_none_is_told(tmp_path: Path) -> None:
     file = write(tmp_path, "auto_scale_lr = dict(rule='quadratic')")
     with pytest.raises(UserError, match="rule is one of linear, sqrt, none, got 'quadratic'"):
