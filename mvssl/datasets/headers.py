@@ -77,9 +77,14 @@ def read_bytes(path: str | Path, max_bytes: int) -> bytes:
         with os.fdopen(file, "rb") as opened:
             size = os.fstat(opened.fileno()).st_size
             data = opened.read() if size <= max_bytes else b""
+    check_bytes(size, max_bytes)
+    return data
+
+
+def check_bytes(size: int, max_bytes: int) -> None:
+    """Raises an UnreadableError where a file is larger than a data set reads."""
     if size > max_bytes:
         raise UnreadableError(f"has {size} bytes, more than max_bytes={max_bytes} of the data set")
-    return data
 
 
 def pillow_size(data: bytes) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.datasets.encoded import EncodedImages, Reading
-from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, UnreadableError, read_bytes
+from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, UnreadableError, check_bytes, read_bytes
 from mvssl.datasets.image_list import numbered
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
@@ -91,11 +91,7 @@ class HuggingFaceImages(EncodedImages):
             if "://" in entry["path"]:  # what a file says reaches no network
                 raise UnreadableError("lies at an address, and not in the data set")
             return read_bytes(entry["path"], self.reading.max_bytes)
-        if len(data) > self.reading.max_bytes:
-            raise UnreadableError(
-                f"has {len(data)} bytes, more than max_bytes={self.reading.max_bytes} of the data "
-                f"set"
-            )
+        check_bytes(len(data), self.reading.max_bytes)
         return data
 
     def path(self, index: int) -> str:

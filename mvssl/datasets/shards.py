@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.datasets.encoded import EncodedImages, Reading
-from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, UnreadableError
+from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, UnreadableError, check_bytes
 from mvssl.datasets.image_list import numbered
 from mvssl.datasets.listing import ENDINGS
 from mvssl.datasets.paths import Paths
@@ -110,10 +110,7 @@ class TarShards(EncodedImages):
 
     def content(self, index: int) -> bytes:
         length = int(self._lengths[index])
-        if length > self.reading.max_bytes:
-            raise UnreadableError(
-                f"has {length} bytes, more than max_bytes={self.reading.max_bytes} of the data set"
-            )
+        check_bytes(length, self.reading.max_bytes)
         with open(self.files[self._shard[index]], "rb", buffering=0) as file:
             data = os.pread(file.fileno(), length, int(self._starts[index]))
         if len(data) < length:

@@ -21,7 +21,7 @@ from mvssl.engine.watch import Watch
 from mvssl.models import MultiView
 from mvssl.models.multiview import Monitor
 
-__all__ = ["Loop", "Run"]
+__all__ = ["Loop", "Run", "is_last_epoch"]
 
 
 class Loop(Protocol):
@@ -143,3 +143,8 @@ class Run(Protocol):
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""
+
+
+def is_last_epoch(run: Run) -> bool:
+    """Whether the run ends with the epoch that runs now."""
+    return run.epoch + 1 == run.max_epochs or run.train_loop.stop_training

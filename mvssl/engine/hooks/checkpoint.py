@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl.arguments import MOST, check_count
-from mvssl.engine.run import Run
+from mvssl.engine.run import Run, is_last_epoch
 from mvssl.errors import UserError
 from mvssl.registry import HOOKS
 from mvssl.run_files import numbered
@@ -104,17 +104,12 @@ class CheckpointHook(Hook):
             for number in old:
                 path.with_name(f"epoch_{number}.pth").unlink(missing_ok=True)
             mid_epoch = _mid_epoch(path.parent, runner.iter)
-            over = _is_last(runner) and len(self.kept) > 1
+            over = is_last_epoch(runner) and len(self.kept) > 1
             for file in mid_epoch if over else mid_epoch[:-1]:
                 file.unlink(missing_ok=True)
 
     def _ends_due_epoch(self, runner: Run) -> bool:
-        return self.every_n_epochs(runner, self.interval) or _is_last(runner)
-
-
-def _is_last(runner: Run) -> bool:
-    """Whether the run ends with this epoch."""
-    return runner.epoch + 1 == runner.max_epochs or runner.train_loop.stop_training
+        return self.every_n_epochs(runner, self.interval) or is_last_epoch(runner)
 
 
 def clear_mid_epoch(folder: Path, steps: int) -> None:

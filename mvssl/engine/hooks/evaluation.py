@@ -12,7 +12,7 @@ from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
 from mvssl.engine.agreement import StopAskedError
 from mvssl.engine.loaders import MOST_WORKERS
-from mvssl.engine.run import Run
+from mvssl.engine.run import Run, is_last_epoch
 from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
 from mvssl.registry import DATASETS, EVALUATORS, HOOKS
 
@@ -106,8 +106,7 @@ class EvaluationHook(Hook):
             self.initial = results
 
     def after_train_epoch(self, runner: Run) -> None:
-        last = runner.epoch + 1 == runner.max_epochs or runner.train_loop.stop_training
-        if last or self.every_n_epochs(runner, self.interval):
+        if is_last_epoch(runner) or self.every_n_epochs(runner, self.interval):
             try:
                 self._measure(runner, self.evaluators, f"epoch {runner.epoch + 1}")
             except StopAskedError as asked:
