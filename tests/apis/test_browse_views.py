@@ -49,7 +49,8 @@ def config(folder: Path, engine: str, more: str = "") -> str:
 def by_run(job: Job, epoch: int) -> dict[int, list[torch.Tensor]]:
     """The views of every image in an epoch, as the run makes them, by index."""
     preprocessor, found = job.model.data_preprocessor, {}
-    job.loader.sampler.set_epoch(epoch - 1)
+    sampler: Any = job.loader.sampler
+    sampler.set_epoch(epoch - 1)
     for batch in job.loader:
         for row, index in enumerate(batch["index"].tolist()):
             found[index] = [view[row] for view in preprocessor.make_views(batch)]
