@@ -14,21 +14,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mvssl.apis.compared import compare_config, compare_data, compare_run
 from mvssl.apis.data_facts import with_facts
 from mvssl.apis.dry_run import dry_run
 from mvssl.apis.ending import told_before, told_while_running
 from mvssl.apis.options import TrainOptions
 from mvssl.apis.prepare import prepare
-from mvssl.apis.resume import (
-    adopt,
-    choose_seed,
-    compare_config,
-    compare_data,
-    compare_run,
-    described,
-    read_adopted,
-    without_sources,
-)
+from mvssl.apis.resume import adopt, choose_seed, described, read_adopted, without_sources
 from mvssl.apis.workdir import WorkDir
 from mvssl.checkpoint import (
     RunCheckpoint,

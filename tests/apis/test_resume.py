@@ -18,7 +18,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from mvssl.apis import TrainOptions
-from mvssl.apis.resume import draws_in_training
+from mvssl.apis.compared import draws_in_training
 from mvssl.apis.train import train
 from mvssl.checkpoint import save_checkpoint
 from mvssl.errors import UserError
