@@ -22,12 +22,16 @@ MOST_PIXELS: Final = 200_000_000
 MOST_BYTES: Final = 2**30
 """Size of a file that is read, unless a data set says otherwise."""
 
+MOST_COLORS: Final = 4
+"""Bands that can be a colour: red, green, blue and alpha. What has more is given whole or not."""
+
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", *(["AVIF"] if features.check("avif") else []))
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN = 0xDA
 _PALETTE, _CMYK = 3, 5  # photometric interpretations of TIFF
+_BANDS_APART = 2  # a planar configuration
 _MOST_PIXELS = 2**30  # as many as OpenCV takes
 
 
@@ -47,6 +51,19 @@ class Kind(NamedTuple):
     bands: int
     deep: bool
     alpha: bool
+
+
+@contextlib.contextmanager
+def pillow_undisturbed() -> Iterator[None]:
+    """Keeps Pillow from warning, and from refusing large images: they are the user's own."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # it refuses from twice as many on
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def kind_of_image(data: bytes) -> Kind | None:
@@ -126,6 +143,7 @@ def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
     return directory
 
 
+@pillow_undisturbed()  # entries are decoded when they are asked for
 def tiff_size(data: bytes) -> tuple[int, int]:
     """Width and height by the first directory of a TIFF file."""
     directory = tiff_directory(data)
@@ -133,6 +151,7 @@ def tiff_size(data: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
+@pillow_undisturbed()
 def tiff_kind(directory: TiffImagePlugin.ImageFileDirectory_v2) -> Kind:
     """What the first image of a TIFF file holds."""
     bits = directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
@@ -143,6 +162,12 @@ def tiff_kind(directory: TiffImagePlugin.ImageFileDirectory_v2) -> Kind:
     if photometric in (_PALETTE, _CMYK):
         return Kind(3, False, False)
     return Kind(bands, max(bits) > 8, bool(extra) and extra[-1] in (1, 2))
+
+
+@pillow_undisturbed()
+def tiff_bands_apart(directory: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether the bands of the first image lie one after the other, not pixel by pixel."""
+    return directory.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _BANDS_APART
 
 
 def is_deep_png(data: bytes) -> bool:
@@ -171,16 +196,3 @@ def mended(data: bytes) -> bytes:
         pieces.append(data[start:end])
         at = end
     return data
-
-
-@contextlib.contextmanager
-def pillow_undisturbed() -> Iterator[None]:
-    """Keeps Pillow from warning, and from refusing large images: they are the user's own."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # it refuses from twice as many on
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before

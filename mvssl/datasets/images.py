@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 
 from mvssl.datasets.headers import (
     MOST_BYTES,
+    MOST_COLORS,
     MOST_PIXELS,
     TIFF_STARTS,
     UnreadableError,
@@ -26,6 +28,7 @@ from mvssl.datasets.headers import (
     pillow_size,
     pillow_undisturbed,
     read_bytes,
+    tiff_bands_apart,
     tiff_directory,
     tiff_kind,
     tiff_size,
@@ -120,9 +123,7 @@ def _decoded(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
     if image.shape[2] == 1 and channels == 3:
         image = np.repeat(image, 3, axis=2)
     if image.shape[2] != channels:
-        raise UnreadableError(
-            f"has {count(image.shape[2], 'channel')}, where the data set has {channels}"
-        )
+        raise UnreadableError(_other_channels(image.shape[2], channels))
     return np.ascontiguousarray(image)
 
 
@@ -167,14 +168,35 @@ def _bare_png(data: bytes) -> bytes:
 
 def _decode_tiff(data: bytes, channels: int) -> Pixels | None:
     """By OpenCV: what libtiff finds wrong, Pillow lets it print on stderr."""
-    bands = tiff_kind(tiff_directory(data)).bands
-    if channels in (1, 3) or channels == bands == 4:
+    directory = tiff_directory(data)
+    bands = tiff_kind(directory).bands
+    if bands <= MOST_COLORS and (channels in (1, 3) or channels == bands == 4):
         return _by_opencv(data, channels)
+    if bands != channels:  # before they take memory
+        raise UnreadableError(_other_channels(bands, channels))
     if find_spec("tifffile") is None:
         raise UnreadableError(f"has {bands} channels: pip install tifffile reads it")
-    image: Pixels = import_module("tifffile").imread(io.BytesIO(data), key=0)
-    # Bands that lie one after the other come first.
-    return np.moveaxis(image, 0, -1) if image.ndim == 3 and image.shape[0] == bands else image
+    image = _by_tifffile(data)
+    return np.moveaxis(image, 0, -1) if tiff_bands_apart(directory) else image
+
+
+def _by_tifffile(data: bytes) -> Pixels:
+    log = logging.getLogger("tifffile")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)  # what it finds wrong is told by the caller
+    try:
+        image: Pixels = import_module("tifffile").imread(io.BytesIO(data), key=0)
+        return image
+    except (KeyError, ValueError) as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise UnreadableError("is compressed so that it takes pip install imagecodecs") from error
+    finally:
+        log.setLevel(before)
+
+
+def _other_channels(found: int, channels: int) -> str:
+    return f"has {count(found, 'channel')}, where the data set has {channels}"
 
 
 def _by_opencv(data: bytes, channels: int) -> Pixels | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
-from mvssl.datasets.headers import MOST_PIXELS, Kind, UnreadableError, kind_of_image
+from mvssl.datasets.headers import MOST_COLORS, MOST_PIXELS, Kind, UnreadableError, kind_of_image
 from mvssl.datasets.images import decode_image
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
@@ -122,7 +122,7 @@ def _usual_bands(kinds: Sequence[Kind]) -> int:
 
 
 def _channel_notes(kinds: Sequence[Kind], number: int, chosen: bool) -> list[str]:
-    beside = [one for one in kinds if one.bands > number]
+    beside = [one for one in kinds if number < one.bands <= MOST_COLORS]
     notes = []
     if beside and number == 3:
         what = "transparency" if all(one.alpha for one in beside) else "channels after the third"

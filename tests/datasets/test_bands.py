@@ -1,0 +1,209 @@
+"""TIFF files of five and more bands, as satellites and microscopes have them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mvssl.datasets import ImageFolder
+from mvssl.datasets.images import decode_image, why_undecodable
+
+tifffile = pytest.importorskip("tifffile", reason="pip install tifffile")
+
+KINDS = ("uint8", "uint16", "float32")
+PLANES = ("contig", "separate")
+
+
+def pixels(bands: int, kind: str, height: int = 9, width: int = 7) -> NDArray[Any]:
+    rng = np.random.default_rng(bands)
+    if kind == "float32":
+        return rng.random((height, width, bands), dtype=np.float32)
+    return rng.integers(0, np.iinfo(kind).max, (height, width, bands), kind, endpoint=True)
+
+
+def tiff(image: NDArray[Any], planar: str = "contig", **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    stored = image if planar == "contig" else np.moveaxis(image, -1, 0)
+    tifffile.imwrite(buffer, stored, photometric="minisblack", planarconfig=planar, **how)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bands", [5, 8, 13])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"compression": "zlib"},
+        {"compression": "zlib", "predictor": True},
+        {"compression": "zlib", "tile": (16, 16)},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+    ],
+    ids=str,
+)
+def test_all_bands_are_read_as_they_are(
+    planar: str, kind: str, bands: int, how: dict[str, Any]
+) -> None:
+    if kind == "float32" and "predictor" in how:
+        pytest.skip("the predictor of fractions takes imagecodecs")
+    # As high, or as wide, as there are bands: what is which follows from no size.
+    for height, width in ((9, 7), (bands, 7), (9, bands), (bands, bands)):
+        image = pixels(bands, kind, height, width)
+        read = decode_image(tiff(image, planar, **how), channels=bands)
+        assert read is not None
+        assert read.dtype == image.dtype
+        np.testing.assert_array_equal(read, image)
+
+
+def lzw_strip(data: bytes) -> bytes:
+    """LZW of TIFF 6.0, section 13, that never refers back: codes of 9 bits, and a clear in time."""
+    codes = [256]
+    for number, byte in enumerate(data, start=1):
+        codes += [byte, 256] if number % 200 == 0 else [byte]
+    bits = "".join(f"{code:09b}" for code in [*codes, 257])
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def by_hand(image: NDArray[np.uint8], planar: str, compression: int) -> bytes:
+    """A TIFF by its specification: a strip for all bands, or for each."""
+    height, width, bands = image.shape
+    planes = [image] if planar == "contig" else list(np.moveaxis(image, -1, 0))
+    strips = [lzw_strip(x.tobytes()) if compression == 5 else x.tobytes() for x in planes]
+    starts = [8 + sum(map(len, strips[:n])) for n in range(len(strips))]
+    more, at = b"", 8 + sum(map(len, strips))
+    entries = b""
+
+    def entry(tag: int, values: list[int], code: str) -> None:
+        nonlocal more, entries
+        packed = struct.pack(f"<{len(values)}{code}", *values)
+        if len(packed) > 4:
+            where = struct.pack("<I", at + len(more))
+            more += packed + b"\0" * (len(packed) % 2)
+            packed = where
+        kind = {"H": 3, "I": 4}[code]
+        entries += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+
+    at += at % 2
+    entry(256, [width], "I")
+    entry(257, [height], "I")
+    entry(258, [8] * bands, "H")
+    entry(259, [compression], "H")
+    entry(262, [1], "H")
+    entry(273, starts, "I")
+    entry(277, [bands], "H")
+    entry(278, [height], "I")
+    entry(279, list(map(len, strips)), "I")
+    entry(284, [1 if planar == "contig" else 2], "H")
+    entry(338, [0] * (bands - 1), "H")
+    body = b"".join(strips)
+    body += b"\0" * (len(body) % 2)
+    directory = struct.pack("<H", 11) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, at + len(more)) + body + more + directory
+
+
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("bands", [5, 8, 13])
+def test_a_file_by_the_specification_is_read(planar: str, bands: int) -> None:
+    image = pixels(bands, "uint8", bands)
+    np.testing.assert_array_equal(
+        decode_image(by_hand(image, planar, compression=1), channels=bands), image
+    )
+
+
+@pytest.mark.parametrize("planar", PLANES)
+def test_lzw_is_read_or_says_what_it_takes(planar: str, tmp_path: Path) -> None:
+    image = pixels(5, "uint8", 40)
+    data = by_hand(image, planar, compression=5)
+    read = decode_image(data, channels=5)
+    try:
+        import imagecodecs  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
+    except ImportError:
+        assert read is None
+        told = why_undecodable(lambda: data, channels=5)
+        assert told == "is compressed so that it takes pip install imagecodecs"
+        (tmp_path / "a.tif").write_bytes(data)
+        assert "takes pip install imagecodecs" in ImageFolder(tmp_path, split="all").fault(0)
+    else:
+        np.testing.assert_array_equal(read, image)
+
+
+def test_without_tifffile_a_sentence_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(pixels(5, "uint8")))
+    monkeypatch.setattr("mvssl.datasets.images.find_spec", lambda name: None)
+    data = ImageFolder(tmp_path, split="all", channels=5)
+    assert data.read(0) is None
+    assert data.fault(0) == "has 5 channels: pip install tifffile reads it"
+
+
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_such_files_is_a_data_set(planar: str, kind: str, tmp_path: Path) -> None:
+    images = [pixels(13, kind, 20 + n, 30) for n in range(3)]
+    for number, image in enumerate(images):
+        (tmp_path / f"{number}.tif").write_bytes(tiff(image, planar, compression="zlib"))
+    data = ImageFolder(tmp_path, split="all")
+    assert data.channels == 13
+    assert data.rgb is None
+    for number, image in enumerate(images):
+        seen = data.pixels(number)
+        assert seen is not None
+        if kind == "uint8":
+            np.testing.assert_array_equal(seen, image)
+        else:
+            assert seen.dtype == np.float32
+            black, white = data.value_range or (0, 0)
+            np.testing.assert_allclose(seen, (image - black) / (white - black), atol=1e-6)
+
+
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_file_that_is_cut_off_is_not_read_in_part(
+    planar: str, compression: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tiff(pixels(5, "uint16", 40, 50), planar, compression=compression)
+    for length in range(0, len(data), len(data) // 60):
+        assert decode_image(data[:length], channels=5) is None
+    assert capfd.readouterr().err == ""
+
+
+def test_damage_is_not_remarked_upon(
+    capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    rng = np.random.default_rng(0)
+    data = np.frombuffer(tiff(pixels(5, "uint8", 40, 50)), np.uint8)
+    for _ in range(100):
+        damaged = data.copy()
+        damaged[rng.integers(4, 300, 3)] = rng.integers(0, 256, 3)
+        decode_image(damaged.tobytes(), channels=5)
+    assert capfd.readouterr().err == ""
+    assert not len(recwarn)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 8])
+def test_another_number_of_bands_is_told_before_they_are_decoded(
+    channels: int, tmp_path: Path
+) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(pixels(5, "uint8")))
+    data = ImageFolder(tmp_path, split="all", channels=channels)
+    assert data.read(0) is None
+    assert data.fault(0) == f"has 5 channels, where the data set has {channels}"
+    assert not any("left out" in note for note in data.notes)
+
+
+def test_of_different_bands_most_files_decide(tmp_path: Path) -> None:
+    for number, bands in enumerate((8, 5, 8)):
+        (tmp_path / f"{number}.tif").write_bytes(tiff(pixels(bands, "uint8")))
+    data = ImageFolder(tmp_path, split="all")
+    assert [data.read(n) is not None for n in range(3)] == [True, False, True]
+    assert data.fault(1) == "has 5 channels, where the data set has 8"
