@@ -35,9 +35,14 @@ def sample_keys(
     return key_b
 
 
-def stream_keys(key_b: NDArray[np.uint64], stream: int) -> NDArray[np.uint64]:
-    """Keys of sequences of numbers, (B,); ``stream`` tells purposes apart: a view's number."""
-    return _mix((key_b ^ np.array([stream]).astype(np.uint64)) + _GOLDEN)
+def stream_keys(
+    key_b: NDArray[np.uint64], stream: int | NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Keys of sequences of numbers, (B,); ``stream`` tells purposes apart: a view's number.
+
+    Of one key and several streams, (S,), one each.
+    """
+    return _mix((key_b ^ np.atleast_1d(stream).astype(np.uint64)) + _GOLDEN)
 
 
 def numbers(key_b: NDArray[np.uint64], places_n: NDArray[np.uint64]) -> NDArray[np.float64]:
