@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from mvssl.datasets.headers import (
     MOST_BYTES,
@@ -33,10 +33,19 @@ from mvssl.datasets.headers import (
 from mvssl.opencv import cv2, mmcv
 from mvssl.words import count
 
+try:
+    import simplejpeg
+except ImportError:  # no wheel for this machine
+    simplejpeg = None
+
 # OpenCV 5 moved the functions of its log.
 _LOGGING = cv2 if int(cv2.__version__.split(".")[0]) < 5 else cv2.utils.logging
 _SILENT = 0
+_DIVISORS = (2, 4, 8)  # at which a JPEG can be decoded
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of EXIF that exchange height and width
 
+Spare = Callable[[int, int], float]
+"""Of an image's height and width: by how much its sides may be divided without a loss."""
 
 Pixels = NDArray[Any]
 """Values of an image as they are in its file, (H, W, C)."""
@@ -72,10 +81,19 @@ def read_image(
     return decode_image(data, max_pixels, channels)
 
 
-def decode_image(data: bytes, max_pixels: int = MOST_PIXELS, channels: int = 3) -> Pixels | None:
-    """`read_image` of a file of these bytes."""
+def decode_image(
+    data: bytes,
+    max_pixels: int = MOST_PIXELS,
+    channels: int = 3,
+    spare: Spare | None = None,
+) -> Pixels | None:
+    """`read_image` of a file of these bytes.
+
+    ``spare`` says of a height and a width by how much the sides may be divided without a loss: a
+    JPEG is then decoded at a half, a quarter or an eighth, which takes a part of the time.
+    """
     try:
-        return _decoded(data, max_pixels, channels)
+        return _decoded(data, max_pixels, channels, spare)
     except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
 
@@ -105,7 +123,12 @@ def why_undecodable(
     return "cannot be read as an image"
 
 
-def _decoded(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
+def _decoded(
+    data: bytes,
+    max_pixels: int,
+    channels: int,
+    spare: Spare | None = None,
+) -> Pixels | None:
     tiff = data.startswith(TIFF_STARTS)
     data = data if tiff else mended(data)
     width, height = tiff_size(data) if tiff else pillow_size(data)
@@ -113,7 +136,7 @@ def _decoded(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
         raise UnreadableError(
             f"has {width} x {height} pixels, more than max_pixels={max_pixels} of the data set"
         )
-    image = _decode_tiff(data, channels) if tiff else _decode(data, channels)
+    image = _decode_tiff(data, channels) if tiff else _decode(data, channels, spare)
     if image is None:
         return None
     image = image[..., None] if image.ndim == 2 else image
@@ -126,10 +149,12 @@ def _decoded(data: bytes, max_pixels: int, channels: int) -> Pixels | None:
     return np.ascontiguousarray(image)
 
 
-def _decode(data: bytes, channels: int) -> Pixels | None:
+def _decode(data: bytes, channels: int, spare: Spare | None) -> Pixels | None:
     """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
     with pillow_undisturbed():
         with open_image(data) as image:
+            if image.format in ("JPEG", "MPO") and channels == 3:
+                return _decode_jpeg(data, image, spare)
             # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
             if image.mode[0] in "IF":
                 return np.asarray(ImageOps.exif_transpose(image))
@@ -145,9 +170,46 @@ def _decode(data: bytes, channels: int) -> Pixels | None:
             return mmcv.imfrombytes(data, "color_ignore_orientation", "rgb", backend="pillow")
 
 
+def _decode_jpeg(data: bytes, image: Image.Image, spare: Spare | None) -> Pixels:
+    """By libjpeg-turbo without Pillow in between, where it can be, which takes two thirds of the
+    time, of large files a quarter; the pixels are the same.
+    """
+    orientation = _orientation(image)
+    width, height = image.size[::-1] if orientation in _ON_ITS_SIDE else image.size
+    divisor = 1 if spare is None else _divisor(spare(height, width))
+    if image.mode in ("L", "RGB") and simplejpeg is not None:
+        with contextlib.suppress(ValueError):  # of a damaged file: Pillow says how bad it is
+            width, height = (-(-side // divisor) for side in image.size)
+            made = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width)
+            return _upright(made, orientation)
+    image.draft(None, (image.width // divisor, image.height // divisor))
+    return _converted(image, 3)
+
+
+def _divisor(spare: float) -> int:
+    """Half of what is spare is left: so less than 1% is lost of the steps between neighbouring
+    pixels.
+    """
+    return max((divisor for divisor in _DIVISORS if divisor <= spare / 2), default=1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF numbers them from 1, upright, to 8; 1 where there is none that can be read."""
+    with contextlib.suppress(Exception):
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """What ``ImageOps.exif_transpose`` does, of pixels."""
+    turned = pixels.swapaxes(0, 1) if orientation in _ON_ITS_SIDE else pixels
+    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    return turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+
+
 def _converted(image: Image.Image, channels: int) -> Pixels:
-    """Grey, or colours with alpha; what has neither so many channels is given as it is."""
-    mode = {1: "L", 4: "RGBA"}.get(channels, image.mode)
+    """Grey, or colours with or without alpha; another number of channels is what the file has."""
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, image.mode)
     image.load()
     with contextlib.suppress(Exception):  # of an EXIF entry that cannot be read
         image = ImageOps.exif_transpose(image)

@@ -35,9 +35,7 @@ def sample_keys(
     return key_b
 
 
-def stream_keys(
-    key_b: NDArray[np.uint64], stream: int | NDArray[np.int64]
-) -> NDArray[np.uint64]:
+def stream_keys(key_b: NDArray[np.uint64], stream: int | NDArray[np.int64]) -> NDArray[np.uint64]:
     """Keys of sequences of numbers, (B,); ``stream`` tells purposes apart: a view's number.
 
     Of one key and several streams, (S,), one each.

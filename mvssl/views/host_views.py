@@ -63,6 +63,23 @@ class HostViews:
             view.check_result(*one.shape[:2])
         return [_channels_first(one) for one in made]
 
+    def spare(self, height: int, width: int, index: int, epoch: int) -> float:
+        """By how much the sides of an image may be divided, and its views are as sharp; 1 and less:
+        by nothing.
+        """
+        first = [step for stage in self._stages[:1] for alike in stage for step in alike]
+        if not first or any(type(one.operation).spare is Operation.spare for one in first):
+            return 1.0
+        # No crop has more than the image, and drawing takes a while.
+        most = min(height, width) / max(view.size for view in self.views)
+        if most < 2:
+            return most
+        u_n = self._random_numbers(index, epoch)
+        return min(
+            one.operation.spare(one.operation.draw(u_n[one.view][None, one.own], height, width))
+            for one in first
+        )
+
     def _random_numbers(self, index: int, epoch: int) -> list[NDArray[np.float64]]:
         """What the operations of each view draw from, V x (N,), as ``View.random_numbers``."""
         key_1 = sample_keys(self.seed, np.array([epoch]), np.array([index]))

@@ -111,6 +111,9 @@ class RandomResizedCrop(Operation):
         resized = interpolate(bchw, size=(side, side), mode="bilinear", antialias=True)[0]
         return resized.permute(1, 2, 0).contiguous().numpy()
 
+    def spare(self, drawn: Drawn) -> float:
+        return float(min(drawn["height"][0], drawn["width"][0]) / self._side())
+
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:
         height, width = images.shape[2:]
         boxes = np.stack([drawn[name] for name in ("top", "height", "left", "width")])
