@@ -23,7 +23,6 @@ from mvssl.datasets.headers import (
     is_deep_png,
     mended,
     open_image,
-    pillow_size,
     pillow_undisturbed,
     read_bytes,
     tiff_directory,
@@ -129,14 +128,14 @@ def _decoded(
     channels: int,
     spare: Spare | None = None,
 ) -> Pixels | None:
-    tiff = data.startswith(TIFF_STARTS)
-    data = data if tiff else mended(data)
-    width, height = tiff_size(data) if tiff else pillow_size(data)
-    if width * height > max_pixels:
-        raise UnreadableError(
-            f"has {width} x {height} pixels, more than max_pixels={max_pixels} of the data set"
-        )
-    image = _decode_tiff(data, channels) if tiff else _decode(data, channels, spare)
+    if data.startswith(TIFF_STARTS):
+        _check_pixels(tiff_size(data), max_pixels)
+        image = _decode_tiff(data, channels)
+    else:
+        data = mended(data)
+        with pillow_undisturbed(), open_image(data) as opened:
+            _check_pixels(opened.size, max_pixels)
+            image = _decode(data, opened, channels, spare)
     if image is None:
         return None
     image = image[..., None] if image.ndim == 2 else image
@@ -149,25 +148,35 @@ def _decoded(
     return np.ascontiguousarray(image)
 
 
-def _decode(data: bytes, channels: int, spare: Spare | None) -> Pixels | None:
-    """By Pillow, which raises for a file that is cut off instead of filling it up with grey."""
-    with pillow_undisturbed():
-        with open_image(data) as image:
-            if image.format in ("JPEG", "MPO") and channels == 3:
-                return _decode_jpeg(data, image, spare)
-            # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
-            if image.mode[0] in "IF":
-                return np.asarray(ImageOps.exif_transpose(image))
-            if is_deep_png(data) and image.mode != "L":
-                image.load()  # which raises where it is damaged
-                return _by_opencv(_bare_png(data), channels)
-            if channels != 3:
-                return _converted(image, channels)
-        try:
-            return mmcv.imfrombytes(data, channel_order="rgb", backend="pillow")
-        except Exception:
-            # It may be the EXIF entry alone that cannot be read; a damaged image raises again.
-            return mmcv.imfrombytes(data, "color_ignore_orientation", "rgb", backend="pillow")
+def _check_pixels(size: tuple[int, int], most: int) -> None:
+    """Raises an UnreadableError where an image has more pixels than a data set decodes."""
+    width, height = size
+    if width * height > most:
+        raise UnreadableError(
+            f"has {width} x {height} pixels, more than max_pixels={most} of the data set"
+        )
+
+
+def _decode(data: bytes, image: Image.Image, channels: int, spare: Spare | None) -> Pixels | None:
+    """By Pillow, which raises for a file that is cut off instead of filling it up with grey.
+
+    ``image`` is what Pillow knows by the header of ``data``.
+    """
+    if image.format in ("JPEG", "MPO") and channels == 3:
+        return _decode_jpeg(data, image, spare)
+    # Of colours of 16 bits Pillow keeps the upper 8; greys keep all, mmcv cuts them at 255.
+    if image.mode[0] in "IF":
+        return np.asarray(ImageOps.exif_transpose(image))
+    if is_deep_png(data) and image.mode != "L":
+        image.load()  # which raises where it is damaged
+        return _by_opencv(_bare_png(data), channels)
+    if channels != 3:
+        return _converted(image, channels)
+    try:
+        return mmcv.imfrombytes(data, channel_order="rgb", backend="pillow")
+    except Exception:
+        # It may be the EXIF entry alone that cannot be read; a damaged image raises again.
+        return mmcv.imfrombytes(data, "color_ignore_orientation", "rgb", backend="pillow")
 
 
 def _decode_jpeg(data: bytes, image: Image.Image, spare: Spare | None) -> Pixels:
@@ -195,6 +204,8 @@ def _divisor(spare: float) -> int:
 
 def _orientation(image: Image.Image) -> int:
     """As EXIF numbers them from 1, upright, to 8; 1 where there is none that can be read."""
+    if "exif" not in image.info:
+        return 1
     with contextlib.suppress(Exception):
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1

@@ -44,7 +44,8 @@ def stream_keys(key_b: NDArray[np.uint64], stream: int | NDArray[np.int64]) -> N
 
 
 def numbers(key_b: NDArray[np.uint64], places_n: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Independent uniform numbers in [0, 1), (B, N): those at these places of each sequence.
+    """Independent uniform numbers in [0, 1), (B, N): those at these places of each sequence, (N,)
+    or, with places of its own, (B, N).
 
     A sequence has 2^64 numbers; each depends on its key and its place alone.
     """

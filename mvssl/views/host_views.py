@@ -37,8 +37,9 @@ class HostViews:
     def __init__(self, views: Sequence[View], seed: int) -> None:
         self.views = tuple(views)
         self.seed = seed
-        # Half of what a draw takes is the calls of NumPy, so that one draws for several views.
-        self._sequences = _equal_places(self.views)
+        # What a draw takes is NumPy's calls for the most part, so that one serves several views.
+        self._streams = np.array([view.stream(n) for n, view in enumerate(self.views)], np.int64)
+        self._places_vn = _padded([view.places for view in self.views])
         self._stages = [_alike(self.views, place) for place in range(_most_steps(self.views))]
 
     def __call__(self, image: Image, index: int, epoch: int) -> list[Tensor]:
@@ -54,11 +55,11 @@ class HostViews:
                 "HostViews takes an image (H, W, C) of uint8 or float32, "
                 f"not {image.dtype} of shape {image.shape}."
             )
-        u_n = self._random_numbers(index, epoch)
+        u_vn = self._random_numbers(index, epoch)
         made = [image] * len(self.views)
         for stage in self._stages:
             for alike in stage:
-                _apply(alike, made, u_n)
+                _apply(alike, made, u_vn)
         for one, view in zip(made, self.views, strict=True):
             view.check_result(*one.shape[:2])
         return [_channels_first(one) for one in made]
@@ -74,32 +75,25 @@ class HostViews:
         most = min(height, width) / max(view.size for view in self.views)
         if most < 2:
             return most
-        u_n = self._random_numbers(index, epoch)
+        u_vn = self._random_numbers(index, epoch)
         return min(
-            one.operation.spare(one.operation.draw(u_n[one.view][None, one.own], height, width))
+            one.operation.spare(
+                one.operation.draw(u_vn[one.view : one.view + 1, one.own], height, width)
+            )
             for one in first
         )
 
-    def _random_numbers(self, index: int, epoch: int) -> list[NDArray[np.float64]]:
-        """What the operations of each view draw from, V x (N,), as ``View.random_numbers``."""
+    def _random_numbers(self, index: int, epoch: int) -> NDArray[np.float64]:
+        """What the operations of each view draw from, (V, N), as ``View.random_numbers``."""
         key_1 = sample_keys(self.seed, np.array([epoch]), np.array([index]))
-        found: dict[int, NDArray[np.float64]] = {}
-        for views, streams, places in self._sequences:
-            found.update(zip(views, numbers(stream_keys(key_1, streams), places), strict=True))
-        return [found[view] for view in range(len(self.views))]
+        return numbers(stream_keys(key_1, self._streams), self._places_vn)
 
 
-def _equal_places(
-    views: Sequence[View],
-) -> list[tuple[list[int], NDArray[np.int64], NDArray[np.uint64]]]:
-    """Views whose numbers stand at the same places of their sequences, and those."""
-    found: dict[bytes, list[int]] = {}
-    for number, view in enumerate(views):
-        found.setdefault(view.places.tobytes(), []).append(number)
-    return [
-        (alike, np.array([views[one].stream(one) for one in alike]), views[alike[0]].places)
-        for alike in found.values()
-    ]
+def _padded(places: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Rows of one length, (V, N), the shorter ones with something at their ends."""
+    longest = max(map(len, places), default=0)
+    rows = [np.concatenate([row, np.zeros(longest - len(row), np.uint64)]) for row in places]
+    return np.array(rows, dtype=np.uint64).reshape(len(places), longest)
 
 
 def _most_steps(views: Iterable[View]) -> int:
@@ -125,13 +119,13 @@ def _identity(operation: Operation) -> Hashable:
     return operation
 
 
-def _apply(alike: Sequence[_Step], made: list[Image], u_n: Sequence[NDArray[np.float64]]) -> None:
+def _apply(alike: Sequence[_Step], made: list[Image], u_vn: NDArray[np.float64]) -> None:
     """Does one operation to several views, of which those of one size are drawn for at once."""
     by_size: dict[tuple[int, ...], list[_Step]] = {}
     for step in alike:
         by_size.setdefault(made[step.view].shape[:2], []).append(step)
     for size, steps in by_size.items():
-        drawn = steps[0].operation.draw(np.stack([u_n[one.view][one.own] for one in steps]), *size)
+        drawn = steps[0].operation.draw(np.stack([u_vn[one.view, one.own] for one in steps]), *size)
         for number, step in enumerate(steps):
             if drawn["on"][number]:
                 row = {name: values[number] for name, values in drawn.items()}

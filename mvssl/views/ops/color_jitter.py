@@ -16,7 +16,7 @@ from mvssl.registry import VIEW_OPS
 from mvssl.views.color import brightness_contrast_, saturate, shift_hue
 from mvssl.views.ops.base import Drawn, Image, Operation, RandomOperation
 from mvssl.views.ops.ranges import check_strength
-from mvssl.views.upload import upload
+from mvssl.views.upload import put, take, upload
 
 CHANGES = ("brightness", "contrast", "saturation", "hue")
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -119,9 +119,7 @@ class ColorJitter(RandomOperation):
                 rows = np.flatnonzero(turn_b == change)
                 if rows.size:
                     strength = upload(drawn[CHANGES[change]][rows], images.device)
-                    where = upload(rows, images.device)
-                    changed = turn(images.index_select(0, where), strength)
-                    images = images.index_copy_(0, where, changed)
+                    images = put(images, rows, turn(take(images, rows), strength))
         return images
 
     def describe(self) -> str:
