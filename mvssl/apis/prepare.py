@@ -42,7 +42,7 @@ from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
 from mvssl.registry import DATASETS, HEADS, MODELS
 
-__all__ = ["prepare"]
+__all__ = ["build_dataset", "prepare"]
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class _Parts:
 
 def _data(parts: _Parts, seed: int) -> tuple[ImageDataset | None, DataLoader[Any] | None]:
     where = "train_dataloader"
-    dataset = parts.build(where, lambda: _build_dataset(parts.plain[where]))
+    dataset = parts.build(where, lambda: build_dataset(parts.plain[where]))
     if dataset is None:
         return None, None
     cfg = {**parts.plain[where], "dataset": dataset, "seed": seed}
@@ -221,7 +221,8 @@ def _built(part: T | None) -> T:
     return part
 
 
-def _build_dataset(cfg: dict[str, Any]) -> ImageDataset:
+def build_dataset(cfg: dict[str, Any]) -> ImageDataset:
+    """The data set of a loader's config."""
     dataset: ImageDataset = DATASETS.build(cfg["dataset"])
     return dataset
 

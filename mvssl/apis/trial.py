@@ -19,7 +19,7 @@ from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
 from mvssl.words import in_words, shown
 
-__all__ = ["check_views", "try_sample"]
+__all__ = ["called", "check_views", "try_sample"]
 
 
 def check_views(model: MultiView, evaluated: bool) -> None:
@@ -111,24 +111,24 @@ def try_sample(model: MultiView, dataset: ImageDataset, batch_size: int) -> None
     with _undisturbed(model):
         kind = type(dataset).__name__
         samples = [
-            _called(f"train_dataloader.dataset: {kind}", dataset.__getitem__, (i, 0))
+            called(f"train_dataloader.dataset: {kind}", dataset.__getitem__, (i, 0))
             for i in (0, min(1, len(dataset) - 1))
         ]
         preprocessor = model.data_preprocessor
         kind = f"model.data_preprocessor: {type(preprocessor).__name__}"
-        made = _called(kind, preprocessor, default_collate(samples), True)
-        features = _called(_named("backbone", model), model.backbone, made["inputs"][0])
+        made = called(kind, preprocessor, default_collate(samples), True)
+        features = called(_named("backbone", model), model.backbone, made["inputs"][0])
         _check(_named("backbone", model), features, model.backbone.num_features, "num_features")
-        z = _called(_named("neck", model), model.neck, features)
+        z = called(_named("neck", model), model.neck, features)
         _check(_named("neck", model), z, model.neck.out_channels, "out_channels")
         if model.predictor is not None:
-            p = _called(_named("predictor", model), model.predictor, z)
+            p = called(_named("predictor", model), model.predictor, z)
             _check(_named("predictor", model), p, model.neck.out_channels, "in_channels")
         if world_size() == 1:  # heads gather over processes, which may not all come here
             record = model.embed(made["inputs"], made["index"])
             rows = torch.arange(batch_size) % 2
             repeated = record.map(lambda tensor: tensor[rows])
-            outputs = _called(_named("head", model), model.loss, repeated)
+            outputs = called(_named("head", model), model.loss, repeated)
             total_loss(outputs, type(model.head).__name__)
 
 
@@ -136,14 +136,14 @@ def _named(part: str, model: MultiView) -> str:
     return f"model.{part}: {type(getattr(model, part)).__name__}"
 
 
-def _called(where: str, part: Any, *arguments: Any) -> Any:
+def called(where: str, part: Any, *arguments: Any) -> Any:
     """What a part makes; what it raises as a sentence that says where."""
     try:
         return part(*arguments)
     except UserError:
         raise
     except Exception as error:  # a component raises what it likes
-        raise UserError(f"{where} fails on two images: {in_words(error)}") from error
+        raise UserError(f"{where} fails on images of the data set: {in_words(error)}") from error
 
 
 def _check(where: str, output: Any, width: int, name: str) -> None:

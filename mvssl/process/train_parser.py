@@ -7,7 +7,34 @@ from collections.abc import Sequence
 
 from mvssl.process.parser import Parser, whole_number
 
-__all__ = ["parse_train"]
+__all__ = ["add_config_options", "parse_train"]
+
+
+def add_config_options(parser: Parser) -> None:
+    """A config, its data and its values: what every command line about a run takes."""
+    parser.add_argument("config", metavar="CONFIG", help="path of a config file")
+    parser.add_argument("--data", metavar="FOLDER", help="train on the images in this folder")
+    parser.add_argument(
+        "--labels",
+        action="store_true",
+        help="sub-folders of FOLDER are classes (for evaluation alone)",
+    )
+    parser.add_argument(
+        "--image-size", type=whole_number, metavar="N", help="side of the views in pixels"
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="default: 0, or that of the run which is resumed",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="K=V",
+        help="config values by path, e.g. train_cfg.max_epochs=10",
+    )
 
 
 def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -17,18 +44,9 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,  # half a name may be another option's
         epilog="Example: python tools/train.py configs/photos/byol_er_vit.py --data ~/Pictures",
     )
-    parser.add_argument("config", metavar="CONFIG", help="path of a config file")
+    add_config_options(parser)
     parser.add_argument(
         "--work-dir", metavar="DIR", help="outputs (default: work_dirs/<config>/<timestamp>)"
-    )
-    parser.add_argument("--data", metavar="FOLDER", help="train on the images in this folder")
-    parser.add_argument(
-        "--labels",
-        action="store_true",
-        help="sub-folders of FOLDER are classes (for evaluation alone)",
-    )
-    parser.add_argument(
-        "--image-size", type=whole_number, metavar="N", help="side of the views in pixels"
     )
     parser.add_argument("--backbone", metavar="NAME", help="any model of timm")
     parser.add_argument(
@@ -55,22 +73,9 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on with the newest run of this config (or of --work-dir), or from a file",
     )
-    parser.add_argument(
-        "--seed",
-        type=whole_number,
-        metavar="N",
-        help="default: 0, or that of the run which is resumed",
-    )
     parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16)")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would run, try one batch, write nothing"
     )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="K=V",
-        help="config values by path, e.g. train_cfg.max_epochs=10",
-    )
     return parser.parse_args(argv)

@@ -61,6 +61,9 @@ class _OnSome(Operation):
     def describe(self) -> str:
         return f"{self.inner.describe()} on channels {', '.join(map(str, self.channels))}"
 
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return self.inner.told(drawn, height, width)
+
 
 def check_rgb(owner: str, rgb: Any, channels: int) -> tuple[int, int, int] | None:
     """Three different channels, or None; by default the first three of three or four.

@@ -127,7 +127,11 @@ def _registered() -> Iterator[None]:
             r"where 8 is its num_features\. Average feature maps",
         ),
         ("model.backbone", "Narrow", r"Narrow gives a tensor \(2, 5\) of two images, not \(2, 8\)"),
-        ("model.neck", "Fails", r"model\.neck: Fails fails on two images: RuntimeError: mat1 and"),
+        (
+            "model.neck",
+            "Fails",
+            r"model\.neck: Fails fails on images of the data set: RuntimeError: mat1 and",
+        ),
         ("model.neck", "Two", r"model\.neck: Two gives a tuple, not a tensor \(N, 4\)"),
         (
             "train_dataloader.dataset",
@@ -171,7 +175,7 @@ def test_what_a_head_raises_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("mvssl.models.heads.PairHead.compare", five_nearest)
     with pytest.raises(
-        UserError, match=r"model\.head: PairHead fails on two images: .*size mismatch"
+        UserError, match=r"model\.head: PairHead fails on images of the data set: .*size mismatch"
     ):
         prepared(TrainOptions(str(write_config(tmp_path, "byol_vit.py"))))
 

@@ -132,6 +132,15 @@ class Operation(ABC):
     def describe(self) -> str:
         """A few words for the plan of a run: ``blur p 0.5``."""
 
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        """A few words for what is done to one image: ``blur sigma 1.2``; by default its name.
+
+        Args:
+            drawn: The image's row of what was drawn, ``on`` being true.
+            height, width: Of the image as it is when the operation's turn comes.
+        """
+        return self.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class RandomOperation(Operation):

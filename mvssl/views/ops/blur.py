@@ -89,3 +89,6 @@ class GaussianBlur(RandomOperation):
 
     def describe(self) -> str:
         return f"blur p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return f"blur sigma {drawn['sigma']:.1f}"

@@ -127,6 +127,9 @@ class ColorJitter(RandomOperation):
         told = " ".join(f"{name} {strength:g}" for name, strength in made if strength)
         return f"{told} p {self.prob:g}"
 
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return ", ".join(_told(change, drawn) for change in drawn["order"])
+
 
 @VIEW_OPS.register_module()
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +194,16 @@ class BrightnessContrast(RandomOperation):
         made = {"brightness": self.brightness, "contrast": self.contrast}
         told = " ".join(f"{name} {strength:g}" for name, strength in made.items() if strength)
         return f"{told} p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        order = (CONTRAST, BRIGHTNESS) if drawn["contrast_first"] else (BRIGHTNESS, CONTRAST)
+        used = [change for change in order if getattr(self, CHANGES[change])]
+        return ", ".join(_told(change, drawn) for change in used)
+
+
+def _told(change: int, drawn: Mapping[str, Any]) -> str:
+    name = CHANGES[change]
+    return f"{name} {drawn[name]:+.2f}" if change == HUE else f"{name} ×{drawn[name]:.2f}"
 
 
 def _change(image: Image, change: int, strength: float) -> Image:

@@ -126,3 +126,7 @@ class RandomResizedCrop(Operation):
 
     def describe(self) -> str:
         return f"crop {self.scale[0]:g}-{self.scale[1]:g} of the area"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        share = int(drawn["height"]) * int(drawn["width"]) / (height * width)
+        return f"crop {share:.{0 if share >= 0.1 else 1}%}"

@@ -33,3 +33,6 @@ class HorizontalFlip(RandomOperation):
 
     def describe(self) -> str:
         return f"flip p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return "flipped"

@@ -106,3 +106,6 @@ class ForeignOperation(RandomOperation):
 
     def describe(self) -> str:
         return f"{self.transform['type']} p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return str(self.transform["type"])

@@ -32,3 +32,6 @@ class Grayscale(RandomOperation):
 
     def describe(self) -> str:
         return f"grey p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return "grey"

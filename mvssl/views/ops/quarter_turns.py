@@ -63,3 +63,6 @@ class QuarterTurns(RandomOperation):
 
     def describe(self) -> str:
         return f"quarter turns p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return f"turned {90 * int(drawn['turns'])}° left"

@@ -37,3 +37,6 @@ class Solarize(RandomOperation):
 
     def describe(self) -> str:
         return f"solarise p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return "solarised"

@@ -29,3 +29,6 @@ class VerticalFlip(RandomOperation):
 
     def describe(self) -> str:
         return f"vertical flip p {self.prob:g}"
+
+    def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
+        return "upside down"

@@ -1,0 +1,227 @@
+"""What is shown is what training sees: the same pixels, bit for bit, and what was drawn."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from mvssl.apis import TrainOptions
+from mvssl.apis.browse_views import BrowsedViews, browse_views, draw
+from mvssl.engine import Job
+from mvssl.errors import UserError
+from mvssl.views import Preprocessor
+from tests.mini import ROOT, prepared, write_config
+
+SEED, EPOCH = 5, 3
+VIEWS = "model.data_preprocessor.views"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve colour images, higher than wide."""
+    return images(tmp_path / "photos", 3)
+
+
+def images(folder: Path, channels: int, deep: bool = False) -> Path:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(12):
+        pixels = rng.integers(0, 65536 if deep else 256, (70 + number, 50, channels))
+        path, kind = folder / f"{number:02}.png", np.uint16 if deep else np.uint8
+        assert cv2.imwrite(str(path), pixels.astype(kind))
+    return folder
+
+
+def config(folder: Path, engine: str, more: str = "") -> str:
+    text = f"\nmodel['data_preprocessor'] = dict(engine={engine!r}, {more})\n"
+    text += "model['backbone']['model_args'].update(dynamic_img_size=True, dynamic_img_pad=True)\n"
+    text += "train_dataloader['batch_size'] = 6\n"
+    return str(write_config(folder / "configs", "photos/byol_small.py", text))
+
+
+def by_run(job: Job, epoch: int) -> dict[int, list[torch.Tensor]]:
+    """The views of every image in an epoch, as the run makes them, by index."""
+    preprocessor, found = job.model.data_preprocessor, {}
+    sampler: Any = job.loader.sampler
+    sampler.set_epoch(epoch - 1)
+    for batch in job.loader:
+        for row, index in enumerate(batch["index"].tolist()):
+            found[index] = [view[row] for view in preprocessor.make_views(batch)]
+    return found
+
+
+def assert_as_in_training(browsed: BrowsedViews, options: TrainOptions) -> None:
+    made = by_run(prepared(options), browsed.epoch)
+    for row, index in enumerate(browsed.batch["index"].tolist()):
+        for shown, seen in zip(browsed.views, made[index], strict=True):
+            assert torch.equal(shown[row], seen)
+
+
+@pytest.mark.parametrize("engine", ["host", "device"])
+@pytest.mark.parametrize("views", ["'byol'", "dict(_delete_=True, type='dino', num_local=3)"])
+def test_views_are_those_of_training(tmp_path: Path, photos: Path, engine: str, views: str) -> None:
+    given: dict[str, Any] = dict(data=str(photos), seed=SEED)
+    more = f"views={views}, size=32" if "byol" in views else f"views={views}, size=48"
+    options = TrainOptions(config(tmp_path, engine, more), **given)
+    browsed = browse_views(options, 12, EPOCH)
+    assert browsed.batch["index"].tolist() == list(range(12))
+    assert_as_in_training(browsed, options)
+    others = [
+        browse_views(options, 12, EPOCH + 1),
+        browse_views(TrainOptions(options.config, **(given | {"seed": SEED + 1})), 12, EPOCH),
+    ]
+    for other in others:
+        assert not torch.equal(other.views[0], browsed.views[0])
+
+
+def test_workers_make_the_same(tmp_path: Path, photos: Path) -> None:
+    """Also what draws from the global generators, which workers seed for each sample."""
+    other = "dict(type='TorchvisionOp', transform=dict(type='ElasticTransform'))"
+    operations = f"[dict(type='RandomResizedCrop'), {other}]"
+    more = f"views=[dict(operations={operations})] * 2, size=32"
+    options = TrainOptions(
+        config(tmp_path, "host", more),
+        data=str(photos),
+        cfg_options={"train_dataloader.num_workers": 2},
+    )
+    assert_as_in_training(browse_views(options, 12, EPOCH), options)
+
+
+def test_the_generators_of_a_notebook_stay(tmp_path: Path, photos: Path) -> None:
+    path = config(tmp_path, "host", "size=32")
+    before = torch.random.get_rng_state(), random.getstate(), str(np.random.get_state())
+    browse_views(TrainOptions(path, data=str(photos)), 2)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert (random.getstate(), str(np.random.get_state())) == before[1:]
+
+
+def test_originals_are_upright_and_words_are_of_the_views(tmp_path: Path, photos: Path) -> None:
+    path = config(tmp_path, "host", "views=[dict(flip=0.5), dict(flip=0, solarize=0.5)], size=32")
+    browsed = browse_views(TrainOptions(path, data=str(photos)), 12)
+    for row in range(12):
+        read = cv2.imread(str(photos / f"{row:02}.png"))
+        assert read is not None
+        np.testing.assert_array_equal(browsed.original(row), read[..., ::-1])
+        told = browsed.told(row)
+        assert told is not None
+        box = told[1].box
+        assert box is not None
+        piece = read[box.top : box.top + box.height, box.left : box.left + box.width, ::-1]
+        wanted = torch.nn.functional.interpolate(
+            torch.from_numpy(piece.copy()).permute(2, 0, 1)[None].float(),
+            size=(32, 32),
+            mode="bilinear",
+            antialias=True,
+        )[0]
+        if "solarised" in told[1].words:
+            wanted = torch.where(wanted.round() >= 128, 255 - wanted, wanted)
+        assert (browsed.views[1][row] * 255 - wanted).abs().max() < 1.01
+
+
+@pytest.mark.parametrize(
+    ("channels", "deep", "more", "told"),
+    [
+        (1, False, "train_dataloader['dataset'] = dict(channels=1)", "one channel, shown in grey"),
+        (4, False, "train_dataloader['dataset'] = dict(channels=4)", "0, 1, 2 of 4 are shown"),
+        (3, True, "", "epoch 1"),
+        (3, False, "model['data_preprocessor'].update(color_space='lab')", "turned into lab"),
+        (3, False, "model['data_preprocessor'].update(color_space='sobel')", "turned into sobel"),
+        (3, False, "train_dataloader['dataset'] = dict(rgb=(2, 0, 1))", "2, 0, 1 of 3 are shown"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["host", "device"])
+def test_any_channels_depth_and_colour_space(
+    tmp_path: Path, engine: str, channels: int, deep: bool, more: str, told: str
+) -> None:
+    folder = images(tmp_path / "images", channels, deep)
+    path = Path(config(tmp_path, engine, "size=32"))
+    text = f"{path.read_text()}{more}\n"
+    if channels == 4:
+        text = text.replace("dict(channels=4)", "dict(channels=4, rgb=(2, 1, 0))")
+        told = told.replace("0, 1, 2", "2, 1, 0")
+    path.write_text(text)
+    options = TrainOptions(str(path), data=str(folder))
+    browsed = browse_views(options, 3)
+    assert any(told in line for line in browsed.lines()), browsed.lines()
+    assert all(view.shape == (3, channels, 32, 32) for view in browsed.views)
+    draw(browsed, tmp_path / "views.png")
+    assert imread(tmp_path / "views.png").shape[2] == 4
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, photos: Path) -> None:
+    (photos / "00.png").write_bytes(b"no image")
+    browsed = browse_views(TrainOptions(config(tmp_path, "host", "size=32"), data=str(photos)), 1)
+    assert browsed.batch["replaced"].tolist() == [0]
+    assert "in place of 00.png, which cannot be read" in browsed.name(0)
+
+
+def test_a_preprocessor_of_ones_own_shows_views_without_words(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "halves_of_images.py").write_text(HALVES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = Path(config(tmp_path, "device"))
+    text = path.read_text() + (
+        "custom_imports = dict(imports=['halves_of_images'])\n"
+        "model['data_preprocessor'] = dict(_delete_=True, type='Halves', size=32)\n"
+    )
+    path.write_text(text)
+    options = TrainOptions(
+        str(path), data=str(photos), cfg_options={"train_dataloader.dataset.size": 64}
+    )
+    browsed = browse_views(options, 2)
+    assert isinstance(browsed.preprocessor, Preprocessor)
+    assert browsed.told(0) is None
+    draw(browsed, tmp_path / "views.png")
+    assert torch.equal(browsed.views[0], browsed.batch["image"][..., :32, :32] / 255)
+
+
+HALVES = """
+from mvssl.registry import MODELS
+from mvssl.views import Preprocessor
+
+@MODELS.register_module()
+class Halves(Preprocessor):
+    def make_views(self, data):
+        images = self.cast_data(data["image"]).float() / 255
+        return [images[..., :32, :32], images[..., -32:, -32:]]
+"""
+
+
+def test_many_views_stand_on_several_lines(tmp_path: Path, photos: Path) -> None:
+    more = "size=32, views=dict(_delete_=True, type='dino', num_local=10)"
+    options = TrainOptions(config(tmp_path, "host", more), data=str(photos))
+    sizes = []
+    for local in (8, 10):
+        browsed = browse_views(
+            TrainOptions(
+                options.config, data=str(photos), cfg_options={f"{VIEWS}.num_local": local}
+            ),
+            2,
+        )
+        draw(browsed, tmp_path / "views.png")
+        sizes.append(imread(tmp_path / "views.png").shape)
+    assert sizes[0][1] == sizes[1][1] < 2200
+    assert sizes[1][0] > 1.6 * sizes[0][0]
+
+
+def test_a_picture_that_would_be_too_high_is_refused(tmp_path: Path, photos: Path) -> None:
+    more = "size=32, views=dict(_delete_=True, type='dino', num_local=1000)"
+    options = TrainOptions(config(tmp_path, "host", more), data=str(photos))
+    browsed = browse_views(options, 12)
+    with pytest.raises(UserError, match="pixels high: show fewer images"):
+        draw(browsed, tmp_path / "views.png")
+
+
+@pytest.mark.parametrize(("num", "epoch"), [(0, 1), (65, 1), (1, 0), (1, 2**40)])
+def test_numbers_out_of_range_are_refused(num: int, epoch: int) -> None:
+    options = TrainOptions(str(ROOT / "configs" / "byol_vit.py"))
+    with pytest.raises(UserError, match="browse_views"):
+        browse_views(options, num, epoch)
