@@ -196,8 +196,8 @@ def _decode_jpeg(data: bytes, image: Image.Image, spare: Spare | None) -> Pixels
 
 
 def _divisor(spare: float) -> int:
-    """Half of what is spare is left: so less than 1% is lost of the steps between neighbouring
-    pixels.
+    """Half of what is spare is left, with which crops are as sharp as those of the whole image,
+    by the steps between neighbouring pixels, but for less than 1%.
     """
     return max((divisor for divisor in _DIVISORS if divisor <= spare / 2), default=1)
 
