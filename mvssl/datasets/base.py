@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mvssl.arguments import check_count, is_integer, is_number
+from mvssl.datasets.images import Spare
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, to_unit
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
@@ -115,13 +117,22 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def read(self, index: int) -> NDArray[Any] | None:
         """Image ``index``, (H, W, C), of any kind of number; None where it cannot be read."""
 
-    def pixels(self, index: int) -> NDArray[Any] | None:
+    def read_for(self, index: int, spare: Spare) -> NDArray[Any] | None:
+        """As ``read``; sides may be divided by what ``spare`` says of a height and a width, where
+        reading takes less time so. Unless a subclass does that, images are whole.
+        """
+        return self.read(index)
+
+    def pixels(self, index: int, spare: Spare | None = None) -> NDArray[Any] | None:
         """Image ``index`` as it is trained on, but whole: uint8, or float32 in [0, 1], (H, W, C).
+
+        Args:
+            spare: as of ``read_for``; None: sides are those of the image.
 
         Raises:
             UserError: ``read`` gives something else than the data set says.
         """
-        image = self._read(index)
+        image = self._read(index, spare)
         return None if image is None else self._prepared(image)
 
     def fault(self, index: int) -> str:
@@ -158,7 +169,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
             )
         if self.sample_seed is not None:
             _seed_generators(self.sample_seed, asked, epoch)
-        image, index, replaced = self._read_or_replace(asked)
+        image, index, replaced = self._read_or_replace(asked, epoch)
         self._check_side(image)
         sample: dict[str, Any] = {
             "index": index,
@@ -172,22 +183,27 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
             sample["views"] = self.view_transform(image, index, epoch)
         return sample
 
-    def _read_or_replace(self, asked: int) -> tuple[NDArray[Any], int, int]:
+    def _read_or_replace(self, asked: int, epoch: int) -> tuple[NDArray[Any], int, int]:
         """The image that is shown for sample ``asked``, its index, and the sample it replaces."""
-        image = self.pixels(asked)
+        image = self.pixels(asked, self._spare(asked, epoch))
         if image is not None:
             return image, asked, -1
         zero = np.zeros(1, dtype=np.int64)
         draws = uniforms(_REPLACEMENT_SEED, zero, zero + asked, 0, _REPLACEMENT_TRIES)[0]
         for candidate in (draws * len(self)).astype(np.int64).tolist():
-            image = self.pixels(candidate)
+            image = self.pixels(candidate, self._spare(candidate, epoch))
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
 
-    def _read(self, index: int) -> NDArray[Any] | None:
+    def _spare(self, index: int, epoch: int) -> Spare | None:
+        """What the views of a sample leave unused of an image's resolution."""
+        spare = getattr(self.view_transform, "spare", None)
+        return None if spare is None else partial(spare, index=index, epoch=epoch)
+
+    def _read(self, index: int, spare: Spare | None) -> NDArray[Any] | None:
         try:
-            return self.read(index)
+            return self.read(index) if spare is None else self.read_for(index, spare)
         except UserError:
             raise
         except Exception as error:

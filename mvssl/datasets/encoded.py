@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mvssl.arguments import check_count, is_number
 from mvssl.datasets.base import ImageDataset, check_size
 from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS
-from mvssl.datasets.images import decode_image, why_undecodable
+from mvssl.datasets.images import Spare, decode_image, why_undecodable
 from mvssl.datasets.survey import spread, survey
 from mvssl.errors import UserError
 
@@ -113,11 +113,22 @@ class EncodedImages(ImageDataset):
         """
 
     def read(self, index: int) -> NDArray[Any] | None:
+        return self._decoded(index, None if self.size is None else self._spare_of_square)
+
+    def read_for(self, index: int, spare: Spare) -> NDArray[Any] | None:
+        return self.read(index) if self.size is not None else self._decoded(index, spare)
+
+    def _spare_of_square(self, height: int, width: int) -> float:
+        """What a square of the data set's size leaves unused."""
+        # Half of it: an average of pixels keeps more of fine structures than a crop's filter.
+        return min(height, width) * self.reading.crop_pct / (self.size or 1) / 2
+
+    def _decoded(self, index: int, spare: Spare | None) -> NDArray[Any] | None:
         try:
             data = self.content(index)
         except Exception:  # whatever a file system or a backend raises
             return None
-        image = decode_image(data, self.reading.max_pixels, self.channels)
+        image = decode_image(data, self.reading.max_pixels, self.channels, spare)
         if image is None:
             return None
         return self._values.fitted(image, self.size, self.reading.crop_pct)

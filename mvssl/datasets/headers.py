@@ -104,32 +104,27 @@ def check_bytes(size: int, max_bytes: int) -> None:
         raise UnreadableError(f"has {size} bytes, more than max_bytes={max_bytes} of the data set")
 
 
-def pillow_size(data: bytes) -> tuple[int, int]:
-    """Width and height by the header.
+def open_image(data: bytes) -> Image.Image:
+    """The header of an image, by Pillow.
 
     Raises:
         UnreadableError: Of what is none of the kinds that are read. Pillow knows more of them, and
             runs other programs for some.
     """
-    try:
-        with pillow_undisturbed(), open_image(data) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        raise UnreadableError("has more pixels than any decoder takes") from None
-    except UnidentifiedImageError:
-        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and find_spec("pillow_heif") is None:
-            raise UnreadableError("is HEIC: pip install pillow-heif reads it") from None
-        raise UnreadableError("cannot be read as an image of any kind that is known") from None
-
-
-def open_image(data: bytes) -> Image.Image:
-    """The header of an image of a kind that is read, by Pillow."""
     heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+    formats = _FORMATS
     if heif and find_spec("pillow_heif") is not None:
         # Registered where it is needed: the package takes a while to load.
         import_module("pillow_heif").register_heif_opener()
-        return Image.open(io.BytesIO(data), formats=("HEIF", *_FORMATS))
-    return Image.open(io.BytesIO(data), formats=_FORMATS)
+        formats = ("HEIF", *_FORMATS)
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError:
+        raise UnreadableError("has more pixels than any decoder takes") from None
+    except UnidentifiedImageError:
+        if heif and formats is _FORMATS:
+            raise UnreadableError("is HEIC: pip install pillow-heif reads it") from None
+        raise UnreadableError("cannot be read as an image of any kind that is known") from None
 
 
 def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.views.draws import sample_keys
 from mvssl.views.ops.base import Drawn, Operation
-from mvssl.views.upload import upload
+from mvssl.views.upload import put, take
 from mvssl.views.view import View
 
 __all__ = ["DeviceViews"]
@@ -99,13 +99,12 @@ def _apply(operation: Operation, images: Tensor, drawn: Drawn) -> Tensor:
         return images
     if rows.size == len(images):
         return operation.device(images, drawn)
-    where = upload(rows, images.device)
     touched = {name: values[rows] for name, values in drawn.items()}
-    changed = operation.device(images.index_select(0, where), touched)
+    changed = operation.device(take(images, rows), touched)
     if changed.shape[1:] != images.shape[1:]:
         raise UserError(
             f"{operation.name} makes {tuple(changed.shape[1:])} of images of shape (C, H, W) = "
             f"{tuple(images.shape[1:])}, and of some samples alone: what changes the size is done "
             f"to all."
         )
-    return images.index_copy_(0, where, changed)
+    return put(images, rows, changed)

@@ -35,13 +35,17 @@ def sample_keys(
     return key_b
 
 
-def stream_keys(key_b: NDArray[np.uint64], stream: int) -> NDArray[np.uint64]:
-    """Keys of sequences of numbers, (B,); ``stream`` tells purposes apart: a view's number."""
-    return _mix((key_b ^ np.array([stream]).astype(np.uint64)) + _GOLDEN)
+def stream_keys(key_b: NDArray[np.uint64], stream: int | NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Keys of sequences of numbers, (B,); ``stream`` tells purposes apart: a view's number.
+
+    Of one key and several streams, (S,), one each.
+    """
+    return _mix((key_b ^ np.atleast_1d(stream).astype(np.uint64)) + _GOLDEN)
 
 
 def numbers(key_b: NDArray[np.uint64], places_n: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Independent uniform numbers in [0, 1), (B, N): those at these places of each sequence.
+    """Independent uniform numbers in [0, 1), (B, N): those at these places of each sequence, (N,)
+    or, with places of its own, (B, N).
 
     A sequence has 2^64 numbers; each depends on its key and its place alone.
     """

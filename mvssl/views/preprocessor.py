@@ -23,7 +23,9 @@ __all__ = ["Preprocessor", "ViewTransform", "unit"]
 
 ViewTransform = Callable[[Image, int, int], list[Tensor]]
 """What a data set applies in the loader's workers: an image uint8 (H, W, 3), its index and its
-epoch to uint8 (3, s, s), one per view; or float32 in [0, 1], with any number of channels."""
+epoch to uint8 (3, s, s), one per view; or float32 in [0, 1], with any number of channels. One that
+has a method ``spare``, as ``HostViews``, is given large photographs decoded at a part of their
+size."""
 
 
 def unit(images: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class View:
         )
 
     @functools.cached_property
-    def _places(self) -> NDArray[np.uint64]:
+    def places(self) -> NDArray[np.uint64]:
         """Where the numbers of all operations stand in the view's sequences, one after the other.
 
         They follow from what an operation is and not from what surrounds it: adding another leaves
@@ -134,13 +134,16 @@ class View:
             found.append(places(first, operation.numbers))
         return np.concatenate(found)
 
+    def stream(self, number: int) -> int:
+        """Which of a sample's sequences is its own; ``number``: its place in the list of views."""
+        return number if self.draw_as is None else self.draw_as
+
     def random_numbers(self, key_b: NDArray[np.uint64], number: int) -> NDArray[np.float64]:
         """All that the operations draw from, (B, N), for samples of these keys.
 
         ``number`` is the place of this view in the list of views.
         """
-        stream = number if self.draw_as is None else self.draw_as
-        return numbers(stream_keys(key_b, stream), self._places)
+        return numbers(stream_keys(key_b, self.stream(number)), self.places)
 
     def check_result(self, height: int, width: int) -> None:
         """Raises a UserError unless that is the size of the view."""

@@ -18,8 +18,8 @@ from mmengine import fileio
 from PIL import Image, ImageOps, features
 from sklearn.datasets import load_sample_image
 
-from mvssl.datasets import headers
-from mvssl.datasets.images import read_image, why_unreadable
+from mvssl.datasets import headers, images
+from mvssl.datasets.images import decode_image, read_image, why_unreadable
 from mvssl.datasets.listing import find_images
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -195,6 +195,91 @@ def test_an_exif_entry_that_cannot_be_read_costs_no_image(
     assert wanted is not None
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), wanted)
     assert read_image(tmp_path / "cut.jpg") is None
+
+
+JPEGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "4:4:4": ("RGB", {"subsampling": 0}),
+    "4:2:2": ("RGB", {"subsampling": 1}),
+    "4:2:0": ("RGB", {"subsampling": 2, "quality": 50}),
+    "progressive": ("RGB", {"progressive": True}),
+    "grey": ("L", {}),
+    "four inks": ("CMYK", {}),
+    "no transform": ("RGB", {"keep_rgb": True}),
+}
+
+
+def _jpeg(kind: str, orientation: int | None = None) -> bytes:
+    mode, options = JPEGS[kind]
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    picture = Image.fromarray(load_sample_image("china.jpg")).convert(mode)
+    picture.save(buffer, "JPEG", exif=exif, **options)
+    return buffer.getvalue()
+
+
+def _by_pillow(data: bytes, divisor: int) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft(None, (picture.width // divisor, picture.height // divisor))
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("divisor", [1, 2, 4, 8])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_is_what_pillow_makes_of_it(
+    kind: str, divisor: int, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole and at a part of its size, with and without the faster decoder."""
+    if not fast:
+        monkeypatch.setattr(images, "simplejpeg", None)
+    data = _jpeg(kind)
+    made = decode_image(data, spare=lambda height, width: 2.0 * divisor)
+    assert made is not None
+    assert made.shape == (-(-427 // divisor), -(-640 // divisor), 3)
+    np.testing.assert_array_equal(made, _by_pillow(data, divisor))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_jpeg_is_decoded_upright_at_a_part_of_its_size(
+    orientation: int, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        monkeypatch.setattr(images, "simplejpeg", None)
+    data = _jpeg("4:2:0", orientation)
+    asked = []
+
+    def spare(height: int, width: int) -> float:
+        asked.append((height, width))
+        return 5.0
+
+    made = decode_image(data, spare=spare)
+    assert made is not None
+    assert asked == [(640, 427) if 5 <= orientation <= 8 else (427, 640)]
+    np.testing.assert_array_equal(made, _by_pillow(data, 2))
+
+
+def test_a_picture_of_several_is_its_first(tmp_path: Path) -> None:
+    """As cameras write them: a JPEG with smaller ones behind it."""
+    photo = _photo()
+    photo.save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=[photo.rotate(180)])
+    data = (tmp_path / "a.mpo").read_bytes()
+    made = decode_image(data)
+    assert made is not None
+    np.testing.assert_array_equal(made, _by_pillow(data, 1))
+    with Image.open(tmp_path / "a.mpo") as picture:
+        assert picture.format == "MPO"
+
+
+@pytest.mark.parametrize(
+    ("spare", "divisor"), [(0.2, 1), (3.99, 1), (4.0, 2), (7.9, 2), (8.0, 4), (15.9, 4), (99.0, 8)]
+)
+def test_half_of_what_is_spare_is_left(spare: float, divisor: int) -> None:
+    made = decode_image(_jpeg("grey"), spare=lambda height, width: spare)
+    assert made is not None
+    assert made.shape == (-(-427 // divisor), -(-640 // divisor), 3)
 
 
 def test_any_backend_of_mmengine_may_hold_the_file(tmp_path: Path) -> None:

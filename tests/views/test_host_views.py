@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from mvssl.views import DeviceViews, HostViews, View, build_views
+from mvssl.errors import UserError
+from mvssl.views import DeviceViews, Drawn, HostViews, Image, RandomOperation, View, build_views
+from mvssl.views.draws import sample_keys
+from mvssl.views.ops import RandomResizedCrop
 
 PHOTOS = ("china.jpg", "flower.jpg")
 
@@ -80,3 +84,74 @@ def test_output_is_plain_and_the_image_untouched() -> None:
 def test_wrong_images_are_refused(shape: tuple[int, ...], dtype: str) -> None:
     with pytest.raises(ValueError, match="HostViews takes"):
         HostViews([View.flat(8)], 0)(np.zeros(shape, dtype=dtype), 0, 0)
+
+
+@pytest.mark.parametrize("views", [{"size": 24}, {"size": 24, "crop_ratio": (2.0, 3.0)}])
+def test_what_crops_leave_spare_is_the_shortest_side_of_all(views: dict[str, Any]) -> None:
+    made = [View.flat(**views), View.flat(20, crop_scale=(0.3, 0.5))]
+    transform = HostViews(made, 4)
+    for index in range(20):
+        key = sample_keys(4, np.array([1]), np.array([index]))
+        wanted = []
+        for number, view in enumerate(made):
+            step = view.steps[0]
+            drawn = step.operation.draw(view.random_numbers(key, number)[:, step.own], 400, 300)
+            wanted.append(min(drawn["height"][0], drawn["width"][0]) / view.size)
+        assert transform.spare(400, 300, index, 1) == min(wanted)
+        assert transform.spare(30, 45, index, 1) <= 30 / 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refuses(RandomOperation):
+    """Stands first and draws for no image."""
+
+    def draw(self, u_bn: Any, height: int, width: int) -> Drawn:
+        raise UserError("not of such an image")
+
+    def host(self, image: Image, drawn: Any) -> Image:
+        return image
+
+    def describe(self) -> str:
+        return "refuses"
+
+
+def test_nothing_is_spare_where_no_crop_comes_first() -> None:
+    crop = RandomResizedCrop()
+    for views in (
+        [],
+        [View(24, [])],
+        [View(24, [Refuses(prob=1.0), crop])],
+        [View(24, [crop]), View(24, [Refuses(prob=1.0), crop])],
+    ):
+        assert HostViews(views, 0).spare(4000, 3000, 0, 0) == 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lists(RandomOperation):
+    """Holds a list, so that it has no hash."""
+
+    values: list[int]
+
+    def host(self, image: Image, drawn: Any) -> Image:
+        return np.full_like(image, sum(self.values))
+
+    def describe(self) -> str:
+        return "lists"
+
+
+def test_operations_without_a_hash_are_each_applied() -> None:
+    views = [View(24, [Lists(prob=1.0, values=[one])]) for one in (3, 5)]
+    first, second = HostViews(views, 0)(np.zeros((24, 24, 3), np.uint8), 0, 0)
+    assert first.unique().tolist() == [3]
+    assert second.unique().tolist() == [5]
+
+
+@pytest.mark.parametrize("name", ["byol", "dino", "cmc", "gentle_multicrop"])
+def test_views_that_draw_together_are_as_each_by_itself(name: str) -> None:
+    image = load_sample_image("china.jpg")
+    views = build_views(name, 48)
+    together = HostViews(views, 2)(image, 9, 4)
+    for number, view in enumerate(views):
+        stream = view.stream(number)
+        alone = HostViews([replace(view, draw_as=None)] * (stream + 1), 2)(image, 9, 4)[stream]
+        assert torch.equal(together[number], alone)

@@ -99,6 +99,12 @@ class Operation(ABC):
         ``drawn`` holds the image's row of what was drawn. Called where ``on`` is true.
         """
 
+    def spare(self, drawn: Drawn) -> float:
+        """By how much the sides of an image, the only one of ``drawn``, may be divided before it,
+        so that what it makes is as sharp: of a crop, its side by that of the view. 1: by nothing.
+        """
+        return 1.0
+
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:
         """Changes images, float32 (B, C, H, W) in [0, 1], which it may write into.
 

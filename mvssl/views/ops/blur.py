@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,10 +18,27 @@ from mvssl.views.ops.ranges import positive_interval
 from mvssl.views.resample import apply_separable, blur_matrices
 from mvssl.views.upload import upload
 
+_FAR = 4  # standard deviations, beyond which lies less than 1e-4 of a Gaussian
+
 
 def num_taps(side: int) -> int:
     """Taps of the blur: about a tenth of the image's side, odd, at least 3 (SimCLR, BYOL)."""
     return max(3, side // 10 | 1)
+
+
+def _taps(sigma: float, reach: int, whole: bool) -> NDArray[np.float32]:
+    """A Gaussian's weights at most ``reach`` from its centre, without those that are next to none.
+
+    ``whole``: in whole 256ths that add up to 1, as OpenCV rounds them for images of uint8.
+    """
+    reach = min(reach, math.ceil(_FAR * sigma))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    if whole:
+        parts = np.rint(256 * weights)
+        parts[reach] += 256 - parts.sum()
+        weights = parts[parts > 0] / 256
+    return weights.astype(np.float32)
 
 
 @VIEW_OPS.register_module()
@@ -55,10 +73,12 @@ class GaussianBlur(RandomOperation):
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         height, width = image.shape[:2]
-        kernel = (num_taps(width), num_taps(height))
-        return cv2.GaussianBlur(
-            image, kernel, float(drawn["sigma"]), borderType=cv2.BORDER_REFLECT_101
+        across, down = (
+            _taps(float(drawn["sigma"]), num_taps(side) // 2, image.dtype == np.uint8)
+            for side in (width, height)
         )
+        # Half the time of cv2.GaussianBlur.
+        return cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REFLECT_101)
 
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:
         sigma_b = upload(drawn["sigma"], images.device)

@@ -16,13 +16,15 @@ from mvssl.registry import VIEW_OPS
 from mvssl.views.color import brightness_contrast_, saturate, shift_hue
 from mvssl.views.ops.base import Drawn, Image, Operation, RandomOperation
 from mvssl.views.ops.ranges import check_strength
-from mvssl.views.upload import upload
+from mvssl.views.upload import put, take, upload
 
 CHANGES = ("brightness", "contrast", "saturation", "hue")
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 _ORDERS = np.array(list(itertools.permutations(range(4))), dtype=np.int64)
-_LEVELS = np.arange(256, dtype=np.float64)
+_TURN = np.float32(360.0)
+_SAME = np.eye(3)
+_GRAY = np.array([(0.2989, 0.587, 0.114)] * 3)
 
 
 @VIEW_OPS.register_module()
@@ -117,9 +119,7 @@ class ColorJitter(RandomOperation):
                 rows = np.flatnonzero(turn_b == change)
                 if rows.size:
                     strength = upload(drawn[CHANGES[change]][rows], images.device)
-                    where = upload(rows, images.device)
-                    changed = turn(images.index_select(0, where), strength)
-                    images = images.index_copy_(0, where, changed)
+                    images = put(images, rows, turn(take(images, rows), strength))
         return images
 
     def describe(self) -> str:
@@ -210,30 +210,29 @@ def _change(image: Image, change: int, strength: float) -> Image:
     if change == BRIGHTNESS:
         return _blend(image, strength, 0.0)
     if change == CONTRAST:
-        return _blend(image, strength, float(np.dot(cv2.mean(image)[:3], (0.2989, 0.587, 0.114))))
+        return _blend(image, strength, float(np.dot(cv2.mean(image)[:3], _GRAY[0])))
     if change == SATURATION:
-        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        made = cv2.addWeighted(image, strength, gray, 1.0 - strength, 0.0)
-        return made if image.dtype == np.uint8 else made.clip(0.0, 1.0)
+        return _in_range(cv2.transform(image, strength * _SAME + (1.0 - strength) * _GRAY))
     return _turn_hue(image, strength)
 
 
 def _blend(image: Image, strength: float, gray: float) -> Image:
     """``strength * image + (1 - strength) * gray``, of the image's own range."""
-    if image.dtype == np.uint8:
-        return cv2.LUT(image, _table(strength * _LEVELS + (1.0 - strength) * gray))
-    return (np.float32(strength) * image + np.float32((1.0 - strength) * gray)).clip(0.0, 1.0)
+    # Twice as fast as a table of the 256 levels, and the fastest of OpenCV's that do it.
+    return _in_range(cv2.addWeighted(image, strength, image, 0.0, (1.0 - strength) * gray))
 
 
-def _table(levels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.rint(levels.clip(0, 255)).astype(np.uint8)
+def _in_range(image: Image) -> Image:
+    """OpenCV cuts off what bytes cannot hold, and leaves floats as they are."""
+    return image if image.dtype == np.uint8 else image.clip(0.0, 1.0)
 
 
 def _turn_hue(image: Image, turns: float) -> Image:
     """Turns the hue; of uint8 the "full" conversion has 256 hues instead of 180."""
     if image.dtype != np.uint8:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # in degrees
-        hsv[..., 0] = (hsv[..., 0] + np.float32(360.0 * turns)) % np.float32(360.0)
+        hue = hsv[..., 0] + np.float32(360.0 * (turns % 1.0))
+        hsv[..., 0] = hue - _TURN * (hue >= _TURN)  # several times faster than %
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).clip(0.0, 1.0)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     # uint8 addition wraps around as the circle does.

@@ -15,7 +15,7 @@ from mvssl.errors import UserError
 from mvssl.opencv import cv2
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
-from mvssl.views.upload import upload
+from mvssl.views.upload import put, take
 
 MOST_ROTATED = 4  # channels, by OpenCV
 _ROTATIONS = {
@@ -57,8 +57,8 @@ class QuarterTurns(RandomOperation):
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:
         turned = torch.empty_like(images)
         for turns in (1, 2, 3):
-            rows = upload(np.flatnonzero(drawn["turns"] == turns), images.device)
-            turned.index_copy_(0, rows, images.index_select(0, rows).rot90(turns, (2, 3)))
+            rows = np.flatnonzero(drawn["turns"] == turns)
+            put(turned, rows, take(images, rows).rot90(turns, (2, 3)))
         return turned
 
     def describe(self) -> str:
