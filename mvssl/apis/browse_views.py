@@ -27,7 +27,7 @@ from mvssl.registry import MODELS
 from mvssl.report.view_sheet import ShownSample, ShownView, plot_view_sheet
 from mvssl.views import MultiViewPreprocessor, Preprocessor
 from mvssl.views.ops.foreign import seeded_generators
-from mvssl.views.told import Told, tell_views
+from mvssl.views.told import Box, Told, tell_views
 from mvssl.words import printable
 
 __all__ = ["BrowsedViews", "browse_views", "draw"]
@@ -75,8 +75,13 @@ class BrowsedViews:
         if not isinstance(self.preprocessor, MultiViewPreprocessor):
             return None
         index, epoch = (int(self.batch[name][row]) for name in ("index", "epoch"))
-        image = self.original(row)
-        return tell_views(self.preprocessor.views, self.seed, image, index, epoch)
+        # Drawn for the image as it is decoded, which may be smaller.
+        image = self.dataset.pixels(index, self.dataset.spare(index, epoch))
+        whole = self.original(row)
+        if image is None:
+            return None
+        told = tell_views(self.preprocessor.views, self.seed, image, index, epoch)
+        return [_enlarged(one, image.shape, whole.shape) for one in told]
 
     def original(self, row: int) -> NDArray[Any]:
         """Image ``row`` of the batch, whole and upright, (H, W, C)."""
@@ -173,6 +178,16 @@ def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:
     assert dataset is not None
     assert made is not None
     return dataset, made, int(loader.get("num_workers") or 0)
+
+
+def _enlarged(told: Told, found: tuple[int, ...], whole: tuple[int, ...]) -> Told:
+    """With its box in pixels of the whole image."""
+    if told.box is None or found[:2] == whole[:2]:
+        return told
+    down, across = whole[0] / found[0], whole[1] / found[1]
+    top, left, height, width = told.box
+    scaled = top * down, left * across, height * down, width * across
+    return told._replace(box=Box(*map(round, scaled)))
 
 
 def _headings(browsed: BrowsedViews) -> list[list[str]]:

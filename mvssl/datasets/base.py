@@ -185,19 +185,21 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
 
     def _read_or_replace(self, asked: int, epoch: int) -> tuple[NDArray[Any], int, int]:
         """The image that is shown for sample ``asked``, its index, and the sample it replaces."""
-        image = self.pixels(asked, self._spare(asked, epoch))
+        image = self.pixels(asked, self.spare(asked, epoch))
         if image is not None:
             return image, asked, -1
         zero = np.zeros(1, dtype=np.int64)
         draws = uniforms(_REPLACEMENT_SEED, zero, zero + asked, 0, _REPLACEMENT_TRIES)[0]
         for candidate in (draws * len(self)).astype(np.int64).tolist():
-            image = self.pixels(candidate, self._spare(candidate, epoch))
+            image = self.pixels(candidate, self.spare(candidate, epoch))
             if image is not None:
                 return image, candidate, asked
         return self._stand_in(), asked, asked
 
-    def _spare(self, index: int, epoch: int) -> Spare | None:
-        """What the views of a sample leave unused of an image's resolution."""
+    def spare(self, index: int, epoch: int) -> Spare | None:
+        """What the views of a sample leave unused of an image's resolution, for ``pixels``; None:
+        nothing.
+        """
         spare = getattr(self.view_transform, "spare", None)
         return None if spare is None else partial(spare, index=index, epoch=epoch)
 

@@ -125,6 +125,35 @@ def test_originals_are_upright_and_words_are_of_the_views(tmp_path: Path, photos
         assert (browsed.views[1][row] * 255 - wanted).abs().max() < 1.01
 
 
+def test_boxes_are_of_whole_images_where_less_is_decoded(tmp_path: Path) -> None:
+    """A JPEG is decoded at half its sides or less where views are small."""
+    rough = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    photo = cv2.resize(rough, (901, 603), interpolation=cv2.INTER_CUBIC)
+    (tmp_path / "photos").mkdir()
+    assert cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    path = config(tmp_path, "host", "views=[dict(flip=0)] * 4, size=32")
+    options = TrainOptions(path, data=str(tmp_path / "photos"))
+    spared = 0
+    for epoch in range(1, 9):
+        browsed = browse_views(options, 1, epoch)
+        spare = browsed.dataset.spare(0, epoch - 1)
+        decoded = browsed.dataset.pixels(0, spare)
+        assert decoded is not None
+        spared += decoded.shape[0] < 603
+        told = browsed.told(0)
+        assert told is not None
+        for number, one in enumerate(told):
+            assert one.box is not None
+            top, left, height, width = one.box
+            assert 0 <= top <= 603 - height
+            assert 0 <= left <= 901 - width
+            piece = browsed.original(0)[top : top + height, left : left + width]
+            wanted = cv2.resize(piece, (32, 32), interpolation=cv2.INTER_AREA)
+            seen = browsed.views[number][0].permute(1, 2, 0).numpy()
+            assert np.abs(seen - wanted / 255).mean() < 0.03
+    assert spared
+
+
 @pytest.mark.parametrize(
     ("channels", "deep", "more", "told"),
     [
