@@ -37,6 +37,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     # Images are compared by their names, so a folder may have moved.
     (r"train_dataloader\.dataset\.root", Rule.SILENT),
     (r"train_dataloader\.dataset\.(type|size|crop_pct|channels|value_range|rgb)", Rule.AGREES),
+    (r"train_dataloader\.shuffle_window", Rule.AGREES),  # of which an epoch under way is made
     (r"train_cfg\.type", Rule.AGREES),
     (rf"optim_wrapper\.optimizer\.({OPTIONS})", Rule.CHANGES),
     (r"optim_wrapper\.(optimizer|constructor|paramwise_cfg)", Rule.AGREES),

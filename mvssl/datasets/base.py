@@ -105,6 +105,13 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         return {"classes": self._classes}
 
     @property
+    def shard_starts(self) -> NDArray[np.int64] | None:
+        """Number of the first sample of each piece that is quickest read in order, ascending from
+        0; None where samples lie each for itself.
+        """
+        return None
+
+    @property
     def shown_channels(self) -> tuple[int, int, int]:
         """Which channels stand for red, green and blue in a picture of an image."""
         return self.rgb or ((0, 1, 2) if self.channels >= 3 else (0, 0, 0))

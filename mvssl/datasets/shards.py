@@ -46,7 +46,8 @@ class TarShards(EncodedImages):
     """Images in tar files; a sample is all files of one name up to its first dot.
 
     The tar files are gone through once, header by header, when the data set is built; then any
-    image is read where it lies. So shuffling is exact, without a buffer, and ids, the length,
+    image is read where it lies. So shuffling is exact, without a buffer (``shuffle_window`` of the
+    loader has one where disks want to be read in order), and ids, the length,
     resuming, and the split by process and worker are those of any other data set. A sample's id
     stands for its shard and its position in that.
 
@@ -102,6 +103,10 @@ class TarShards(EncodedImages):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @property
+    def shard_starts(self) -> NDArray[np.int64]:
+        return np.unique(self._first[self._first < len(self)])  # without tar files that hold none
 
     def place(self, index: int) -> tuple[int, int]:
         """Number of the shard that holds sample ``index``, and its position among the samples."""

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
 
@@ -37,14 +39,26 @@ class EpochSampler(Sampler[tuple[int, int]]):
         num_samples: size of the data set.
         batch_size: images of a step over all processes.
         seed: of the shuffle.
+        window: None: any order is as likely as any other. A number: shards come in random order,
+            and of the samples in this order each stands less than so many places from its own.
+        shards: number of the first sample of each, ascending from 0; for ``window``.
 
     Attributes:
         skip: images at the start of the epoch, over all processes, that are left out, since a run
             that is resumed has seen them.
     """
 
-    def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        seed: int,
+        window: int | None = None,
+        shards: NDArray[np.int64] | None = None,
+    ) -> None:
         self.num_samples = num_samples
+        self.window = window
+        self.shards = shards
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -77,12 +91,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """Whole batches after those that are left out."""
         return max(self.num_samples - self.skip, 0) // self.batch_size
 
+    def _order(self, generator: torch.Generator) -> Tensor:
+        if self.window is None or self.shards is None:
+            return torch.randperm(self.num_samples, generator=generator)
+        shards = torch.from_numpy(self.shards)
+        return _in_windows(shards, self.num_samples, self.window, generator)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         steps = self.steps_left
         total = self.skip + steps * self.batch_size
         if self._members is None:
-            order = torch.randperm(self.num_samples, generator=generator)[:total]
+            order = self._order(generator)[:total]
             repeats = torch.zeros_like(order)
         else:
             order, repeats = _balanced(self._members, total, generator)
@@ -91,6 +111,20 @@ class EpochSampler(Sampler[tuple[int, int]]):
         own = keys.view(steps, world_size(), share, 2)[:, rank()].flatten(0, 1)
         for index, epoch in own.tolist():  # noqa: UP028  # a data set takes tuples for keys
             yield index, epoch
+
+
+def _in_windows(shards: Tensor, number: int, window: int, generator: torch.Generator) -> Tensor:
+    """Shards one after the other in random order, then shuffled within windows of that, (number,).
+
+    Windows begin elsewhere in each epoch, or some samples would never meet.
+    """
+    pieces = torch.arange(number).tensor_split(shards[1:])
+    turns = torch.randperm(len(pieces), generator=generator).tolist()
+    order = torch.cat([pieces[one] for one in turns])
+    before = torch.randint(window, (1,), generator=generator)
+    windows = (torch.arange(number) + before) // window
+    within = torch.rand(number, generator=generator, dtype=torch.float64)
+    return order[(windows + within).argsort(stable=True)]
 
 
 def _balanced(
@@ -116,6 +150,7 @@ def build_loader(
     seed: int,
     num_workers: int = 0,
     timeout: float = TIMEOUT,
+    shuffle_window: int | None = None,
 ) -> DataLoader[Any]:
     """The training loader.
 
@@ -126,14 +161,24 @@ def build_loader(
         seed: of the shuffle.
         num_workers: of each process.
         timeout: seconds without a batch from a worker, after which the run ends; 0: it waits.
+        shuffle_window: samples among which is shuffled, so that a data set in shards is read nearly
+            in order; None: among all.
 
     Raises:
-        UserError: the batch does not divide among the processes, or exceeds the data set.
+        UserError: the batch does not divide among the processes, or exceeds the data set; or this
+            has no shards, and a window is given.
     """
     if not is_integer(batch_size) or batch_size < 1:
         raise UserError(f"train_dataloader.batch_size is a positive number, got {batch_size!r}.")
     check_count("train_dataloader", 0, MOST_WORKERS, num_workers=num_workers)
     check_not_negative("train_dataloader", timeout=timeout)
+    if shuffle_window is not None:
+        check_count("train_dataloader", shuffle_window=shuffle_window)
+        if dataset.shard_starts is None:
+            raise UserError(
+                f"train_dataloader.shuffle_window is for data sets in shards, whose order is "
+                f"shuffled too, such as TarShards; {type(dataset).__name__} has none: leave it out."
+            )
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
@@ -148,7 +193,7 @@ def build_loader(
     return WatchedLoader(
         dataset,
         batch_size=batch_size // world_size(),
-        sampler=EpochSampler(len(dataset), batch_size, seed),
+        sampler=EpochSampler(len(dataset), batch_size, seed, shuffle_window, dataset.shard_starts),
         num_workers=num_workers,
         timeout=timeout if num_workers else 0,
         collate_fn=default_collate,

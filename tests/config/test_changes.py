@@ -58,6 +58,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("train_dataloader.dataset.root", "b", Rule.SILENT),
         ("train_dataloader.dataset.size", 32, Rule.AGREES),
         ("train_dataloader.num_workers", 2, Rule.CHANGES),
+        ("train_dataloader.shuffle_window", 100, Rule.AGREES),
         ("optim_wrapper.type", "AutocastOptimWrapper", Rule.CHANGES),
         ("optim_wrapper.clip_grad", {"max_norm": 1.0}, Rule.CHANGES),
         ("optim_wrapper.paramwise_cfg", {"bias_decay_mult": 0.0}, Rule.AGREES),

@@ -295,6 +295,46 @@ def test_shards_are_the_same_with_workers_and_after_a_resume(tmp_path: Path) -> 
     assert [b["index"].tolist() for b in loader] == [b["index"].tolist() for b in batches[0][1:]]
 
 
+def test_shards_can_be_read_nearly_in_order(tmp_path: Path) -> None:
+    """One without images in between."""
+    _shards(tmp_path)
+    (tmp_path / "s-001.tar").rename(tmp_path / "s-002.tar")
+    with tarfile.open(tmp_path / "s-001.tar", "w"):
+        pass
+    data = TarShards(str(tmp_path / "s-{000..002}.tar"), label="cls", size=8)
+    assert data.shard_starts.tolist() == [0, 3]
+    orders = set()
+    for epoch in range(30):
+        loader = build_loader(data, batch_size=1, seed=3, shuffle_window=1)
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        orders.add(tuple(torch.cat([batch["index"] for batch in loader]).tolist()))
+    assert orders == {(0, 1, 2, 3, 4, 5), (3, 4, 5, 0, 1, 2)}
+    for window in (0, -1, 1.5):
+        with pytest.raises(UserError, match="shuffle_window"):
+            build_loader(data, batch_size=1, seed=3, shuffle_window=window)  # type: ignore[arg-type]
+
+
+def test_braces_say_what_they_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = _shards(tmp_path)
+    assert [Path(file).name for file in TarShards(pattern).files] == ["s-000.tar", "s-001.tar"]
+    mixed = str(tmp_path / "{s,t}-00[01].tar")
+    with pytest.raises(UserError, match=r"There is no file .*t-00\[01\].tar of the shards"):
+        TarShards(mixed)
+    with pytest.raises(UserError, match=r"There is no file .*s-002.tar of the shards"):
+        TarShards(pattern.replace("001", "002"))
+    monkeypatch.setattr("mvssl.datasets.shards.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="braces take the package braceexpand: pip install"):
+        TarShards(pattern)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://x/y.tar", "https://x/y-{0..3}.tar", "s3://x/y.tar", "gs://x/y-*.tar"]
+)
+def test_shards_elsewhere_are_refused_without_a_look(address: str) -> None:
+    with pytest.raises(UserError, match="copy or mount them"):
+        TarShards(address)
+
+
 def test_bad_shards_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("no tar file" * 100)
     with tarfile.open(tmp_path / "packed.tar.gz", "w:gz"):

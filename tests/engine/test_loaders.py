@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import default_collate
 
 from mvssl.datasets import Digits
+from mvssl.distributed import world_size
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch
 from mvssl.errors import UserError
@@ -170,3 +174,94 @@ def test_an_image_that_comes_up_again_shows_other_views(engine: str) -> None:
     assert torch.equal(views[0], views[3])
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert not torch.allclose(views[a], views[b], atol=0.05)
+
+
+# Shards that are read nearly in order.
+
+SHARDS = np.array([0, 30, 37, 100, 101])
+SAMPLES = 150
+
+
+def _windowed(window: int, epoch: int = 2, seed: int = 5, skip: int = 0, batch: int = 8) -> Keys:
+    """What this rank sees at every step."""
+    sampler = EpochSampler(SAMPLES, batch, seed, window, SHARDS)
+    sampler.set_epoch(epoch)
+    sampler.skip = skip
+    keys, share = list(sampler), batch // world_size()
+    return [keys[n : n + share] for n in range(0, len(keys), share)]
+
+
+def _indices(steps: Keys) -> list[int]:
+    return [index for step in steps for index, _ in step]
+
+
+def _in_shards(indices: list[int]) -> list[int]:
+    return (np.searchsorted(SHARDS, indices, side="right") - 1).tolist()
+
+
+@pytest.mark.parametrize("window", [1, 2, 10, 64, 149, 150, 10_000])
+def test_a_window_gives_every_sample_once_and_near_its_place(window: int) -> None:
+    for epoch in range(20):
+        order = _indices(_windowed(window, epoch, batch=1))
+        assert sorted(order) == list(range(SAMPLES))
+        # The shards' order, by where their samples are on average.
+        in_shards = np.array(_in_shards(order))
+        if window < 3:
+            means = [np.flatnonzero(in_shards == one).mean() for one in range(len(SHARDS))]
+            turns = np.argsort(means)
+            pieces = np.split(np.arange(SAMPLES), SHARDS[1:])
+            places = np.argsort(np.concatenate([pieces[one] for one in turns]))
+            assert np.abs(places[order] - np.arange(SAMPLES)).max() < window
+        # No shard is left for longer than a window and come back to.
+        for one in range(len(SHARDS)):
+            found = np.flatnonzero(in_shards == one)
+            assert found[-1] - found[0] < len(found) + 2 * window
+
+
+def test_a_window_of_one_reads_shards_in_order() -> None:
+    order = _indices(_windowed(1, batch=1))
+    pieces = [order[n : n + 1] for n in range(SAMPLES)]
+    runs = 1 + sum(after[0] != before[0] + 1 for before, after in itertools.pairwise(pieces))
+    assert runs <= len(SHARDS)
+    assert order != list(range(SAMPLES))
+
+
+def test_windows_shuffle_and_every_shard_may_come_first() -> None:
+    orders = [_indices(_windowed(10, epoch, batch=1)) for epoch in range(60)]
+    assert {_in_shards(order[:1])[0] for order in orders} == set(range(len(SHARDS)))
+    assert len({tuple(order) for order in orders}) == 60
+    # Neighbours of a shard are as often one way round as the other.
+    first = sum(order.index(60) < order.index(61) for order in orders)
+    assert 15 <= first <= 45
+    # Any two that are less than a window apart may be exchanged, in one epoch or another.
+    assert any(order.index(68) < order.index(60) for order in orders)
+
+
+def test_the_order_in_windows_depends_on_seed_and_epoch_alone() -> None:
+    torch.manual_seed(1)
+    first = _windowed(16)
+    torch.manual_seed(2)
+    assert _windowed(16) == first
+    assert _indices(_windowed(16, epoch=3)) != _indices(first)
+    assert _windowed(16, seed=6) != first
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_windows_are_split_among_ranks_as_any_order(run_distributed: GlooPool, world: int) -> None:
+    alone = _windowed(16)
+    ranks = run_distributed(_windowed, world, 16)
+    for step, batch in enumerate(alone):
+        assert [key for steps in ranks for key in steps[step]] == batch
+
+
+@pytest.mark.parametrize("batch", [8, 4])
+def test_a_resumed_epoch_goes_on_in_its_windows(batch: int) -> None:
+    """Also with another batch."""
+    whole = _indices(_windowed(16, batch=8))
+    rest = _indices(_windowed(16, skip=48, batch=batch))
+    assert rest[: len(whole) - 48] == whole[48:]
+
+
+def test_windows_are_for_shards() -> None:
+    with pytest.raises(UserError, match=r"shuffle_window is for data sets in shards.*Digits has"):
+        build_loader(Digits("test", 8), 8, seed=0, shuffle_window=100)
