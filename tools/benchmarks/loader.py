@@ -1,10 +1,11 @@
 """How fast the loader's workers are, and whether their memory stays.
 
     python tools/benchmarks/loader.py --json docs/results/loader.json
+    python tools/benchmarks/loader.py --json docs/results/loader.json --files 1000000
 
 Photographs of 500 x 375 are read from JPEG files and two views of 224 pixels are drawn of each, in
 this process and by workers, alternating in one run; and small files are read so many times that a
-leak would show.
+leak would show. With --files, only how a data set of so many files begins: its time, its memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ from torch.utils.data import DataLoader
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
+from mvssl.datasets import ImageFolder
 from mvssl.files import write_bytes_atomically
 
 CONFIG = Path(__file__).parents[2] / "configs" / "photos" / "byol_er_vit_96.py"
 BATCH = 32
+IN_A_FOLDER = 1000
 
 
 def parse() -> argparse.Namespace:
@@ -41,6 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=512, help="of a round")
     parser.add_argument("--rounds", type=int, default=5, help="whose medians are told")
     parser.add_argument("--samples", type=int, default=200_000, help="during which memory is seen")
+    parser.add_argument("--files", type=int, help="of a folder that is listed, and nothing else")
     return parser.parse_args()
 
 
@@ -55,6 +60,44 @@ def write_images(folder: Path, count: int, width: int, height: int) -> None:
             cut.resize((width, height)).save(file, quality=90)
         else:
             os.link(folder / f"{number % 16}.jpg", file)
+
+
+def write_folders(folder: Path, count: int) -> None:
+    """Small files, a thousand in each folder: links to a few."""
+    for first in range(0, count, IN_A_FOLDER):
+        (folder / f"{first // IN_A_FOLDER:05}").mkdir()
+    few = folder / "00000"
+    write_images(few, min(count, 32), 40, 30)
+    for number in range(32, count):
+        below = folder / f"{number // IN_A_FOLDER:05}"
+        os.link(few / f"{number % 32}.jpg", below / f"{number}.jpg")
+
+
+def begin(folder: Path) -> dict[str, Any]:
+    """Seconds until a data set of a folder is there, and what it adds to the memory, in between and
+    afterwards, in a process of its own.
+    """
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_begin, (folder,))
+
+
+def _begin(folder: Path) -> dict[str, Any]:
+    before = _mib("VmRSS")
+    start = time.perf_counter()
+    dataset = ImageFolder(folder)
+    seconds = time.perf_counter() - start
+    return {
+        "files": len(dataset),
+        "listing_s": seconds,
+        "listing_mib": _mib("VmRSS") - before,
+        "listing_peak_mib": _mib("VmHWM") - before,
+    }
+
+
+def _mib(name: str) -> float:
+    """Of this process, by what Linux says."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def loader_of(folder: Path, size: int, workers: int) -> DataLoader[Any]:
@@ -134,27 +177,40 @@ def memory(folder: Path, workers: int, samples: int) -> dict[str, Any]:
 
 
 def table(row: dict[str, Any]) -> str:
-    """Line by line."""
-    workers = row["workers"]
-    lines = {
-        "images/s in one process": f"{row['images_per_second_alone']:.0f}",
-        f"images/s by {workers} workers": f"{row['images_per_second']:.0f}",
-        f"share of {workers} times one process": f"{row['of_so_many_times']:.0%}",
-        "seconds to the first batch": f"{row['first_batch_s']:.2f}",
-        f"MiB after {row['samples'] // 10:,} samples": f"{row['mib_after_a_tenth']:.0f}",
-        f"MiB after {row['samples']:,} samples": f"{row['mib_in_the_end']:.0f}",
-    }
+    """Line by line, of what has been measured."""
+    lines: dict[str, str] = {}
+    if "workers" in row:
+        workers = row["workers"]
+        lines = {
+            "images/s in one process": f"{row['images_per_second_alone']:.0f}",
+            f"images/s by {workers} workers": f"{row['images_per_second']:.0f}",
+            f"share of {workers} times one process": f"{row['of_so_many_times']:.0%}",
+            "seconds to the first batch": f"{row['first_batch_s']:.2f}",
+            f"MiB after {row['samples'] // 10:,} samples": f"{row['mib_after_a_tenth']:.0f}",
+            f"MiB after {row['samples']:,} samples": f"{row['mib_in_the_end']:.0f}",
+        }
+    if "files" in row:
+        lines |= {
+            f"seconds to list a folder of {row['files']:,} files": f"{row['listing_s']:.1f}",
+            "MiB of the list": f"{row['listing_mib']:.0f}",
+            "MiB while it is made": f"{row['listing_peak_mib']:.0f}",
+        }
     return "\n".join(["| | |", "|---|---:|", *(f"| {k} | {v} |" for k, v in lines.items())])
 
 
 def main() -> None:
     args = parse()
+    row: dict[str, Any] = next(iter(store.read(args.json)), {})
     with tempfile.TemporaryDirectory() as photographs, tempfile.TemporaryDirectory() as small:
-        write_images(Path(photographs), args.images, 500, 375)
-        row = compare_rates(Path(photographs), args.workers, args.rounds)
-        # One pass: a worker that copied its list of files would grow with it.
-        write_images(Path(small), args.samples, 40, 30)
-        row |= memory(Path(small), args.workers, args.samples)
+        if args.files is not None:
+            write_folders(Path(small), args.files)
+            row |= begin(Path(small))
+        else:
+            write_images(Path(photographs), args.images, 500, 375)
+            row |= compare_rates(Path(photographs), args.workers, args.rounds)
+            # One pass: a worker that copied its list of files would grow with it.
+            write_images(Path(small), args.samples, 40, 30)
+            row |= memory(Path(small), args.workers, args.samples)
     store.write(args.json, [row])
     print(table(row))
     if args.docs:
