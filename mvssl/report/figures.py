@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -94,5 +95,8 @@ def canvas(path: str | os.PathLike[str]) -> Iterator[Figure]:
         figure = Figure(dpi=DPI, facecolor="white")
         yield figure
         buffer = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(buffer)
+        with warnings.catch_warnings():
+            # The names of files and classes may be written in any script.
+            warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+            FigureCanvasAgg(figure).print_png(buffer)
     write_bytes_atomically(path, buffer.getvalue())

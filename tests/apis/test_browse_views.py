@@ -184,6 +184,19 @@ def test_any_channels_depth_and_colour_space(
     assert imread(tmp_path / "views.png").shape[2] == 4
 
 
+def test_names_and_shapes_of_any_kind_are_drawn(tmp_path: Path, photos: Path) -> None:
+    shapes = {"写真 $x_1$.png": (3, 400), "tall.png": (400, 3), "a\nb.png": (1, 1)}
+    for name, shape in shapes.items():
+        pixels = np.full((*shape, 3), 99, np.uint8)
+        assert cv2.imwrite(str(photos / "new.png"), pixels)
+        (photos / "new.png").rename(photos / name)
+    browsed = browse_views(TrainOptions(config(tmp_path, "host", "size=32"), data=str(photos)), 15)
+    names = {browsed.name(row)[0]: browsed.name(row)[1] for row in range(15)}
+    assert names["写真 $x_1$.png"] == "400 × 3"
+    assert names["a\\nb.png"] == "1 × 1"
+    draw(browsed, tmp_path / "views.png")
+
+
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, photos: Path) -> None:
     (photos / "00.png").write_bytes(b"no image")
     browsed = browse_views(TrainOptions(config(tmp_path, "host", "size=32"), data=str(photos)), 1)
