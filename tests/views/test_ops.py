@@ -88,7 +88,10 @@ def test_a_turn_of_an_image_that_is_not_square_is_refused() -> None:
 # Which random numbers are whose.
 
 
-@pytest.mark.parametrize("added", ["vertical_flip", "quarter_turns", "solarize"])
+MORE = ["affine", "perspective", "noise", "channel_dropout", "erasing", "gamma_prob"]
+
+
+@pytest.mark.parametrize("added", ["vertical_flip", "quarter_turns", "solarize", *MORE])
 def test_another_operation_leaves_the_draws_of_the_others_as_they_were(added: str) -> None:
     named: dict[str, Any] = {added: 0.5}
     plain, more = build_views("byol", 24)[0], build_views("byol", 24)[0].but(**named)
