@@ -110,6 +110,11 @@ FINE: dict[str, dict[str, tuple[float, ...]]] = {
     "ColorJitter": {
         name: (0, 1e-30) for name in ("prob", "brightness", "contrast", "saturation", "hue")
     },
+    # Black; no turn, shift, shear and distortion.
+    "ChannelDropout": {"fill": (0, 1e-30)},
+    "RandomErasing": {"fill": (0, 1e-30)},
+    "RandomAffine": {name: (0, 1e-30) for name in ("fill", "degrees", "translate", "shear")},
+    "RandomPerspective": {name: (0, 1e-30) for name in ("fill", "distortion")},
     "BrightnessContrast": {name: (0, 1e-30) for name in ("prob", "brightness", "contrast")},
     # Which attribute it is set on decides; see tests/engine/test_schedule.py.
     "ScheduleHook": {"end": (-1, 0, 1e-30, 1e30), "start": (-1, 0, 1e-30, 1e30)},
