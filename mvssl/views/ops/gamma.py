@@ -32,7 +32,7 @@ class RandomGamma(RandomOperation):
     """
 
     numbers: ClassVar[int] = 2
-    flat: ClassVar[Mapping[str, str]] = {"gamma_prob": "prob", "gamma": "gamma"}
+    flat: ClassVar[Mapping[str, str]] = {"gamma": "gamma", "gamma_prob": "prob"}
     place: ClassVar[int] = 22
 
     prob: float = 1.0
