@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,21 +138,35 @@ def config_text(method: str, network: str) -> str:
     )
 
 
-def prepared(method: str, network: str, folder: Path) -> Any:
+def prepared(method: str, network: str, folder: Path, changes: Mapping[str, Any]) -> Any:
     file = folder / f"{method}.py"
     file.write_text(config_text(method, network))
-    return prepare(TrainOptions(str(file)).read(), str(file), seed=0)
+    options = TrainOptions(str(file), cfg_options=dict(changes))
+    return prepare(options.read(), str(file), seed=0)
 
 
-def our_steps(method: str, network: str, steps: int, folder: Path) -> tuple[list[float], Any]:
-    """Seconds of steps, and the float views of a batch."""
-    job, watch = prepared(method, network, folder), Stopwatch()
+def our_steps(
+    method: str,
+    network: str,
+    steps: int,
+    folder: Path,
+    changes: Mapping[str, Any] | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> tuple[list[float], Any]:
+    """Seconds of steps, and the float views of a batch.
+
+    Args:
+        changes: of the config, as --cfg-options takes them.
+        memory_format: of the weights, which what they are applied to follows.
+    """
+    job, watch = prepared(method, network, folder, changes or {}), Stopwatch()
     batch = next(iter(job.loader))
     job.custom_hooks.append(watch)
     with contextlib.redirect_stdout(sys.stderr):
         runner = Runner(job, folder / "run")
         views = runner.model.data_preprocessor(batch, True)["inputs"]
         loop = runner.train_loop
+        runner.model.to(memory_format=memory_format)
         runner.make_ready()
         runner.call_hook("before_run")
         runner.call_hook("before_train")
