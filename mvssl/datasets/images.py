@@ -32,6 +32,7 @@ from mvssl.datasets.headers import (
     tiff_kind,
     tiff_size,
 )
+from mvssl.errors import UserError
 from mvssl.opencv import cv2, mmcv
 from mvssl.words import count
 
@@ -96,6 +97,8 @@ def decode_image(
     """
     try:
         return _decoded(data, max_pixels, channels, spare)
+    except UserError:  # of ``spare``: it is not the image that is wrong
+        raise
     except Exception:  # OSError, SyntaxError, struct.error: damaged bytes raise nearly anything
         return None
 

@@ -16,7 +16,7 @@ from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
 from mvssl.views.ops.ranges import positive_interval
-from mvssl.views.ops.scatter import seeds, uniform, uniforms_of
+from mvssl.views.ops.scatter import seeds, uniforms
 from mvssl.views.upload import upload
 
 _TRIES = 10  # as in torchvision's RandomErasing
@@ -95,8 +95,8 @@ class RandomErasing(RandomOperation):
         value: Any = self.fill
         if self.fill == _NOISE:
             height, width, channels = image.shape
-            noise = uniform(int(drawn["seed"]), image.size).reshape(channels, height, width)
-            value = noise.transpose(1, 2, 0)[box]
+            noise = uniforms(torch.tensor([drawn["seed"]]), image.size)
+            value = noise.view(channels, height, width).permute(1, 2, 0).numpy()[box]
         made = image.copy()
         made[box] = np.rint(255.0 * value) if image.dtype == np.uint8 else value
         return made
@@ -105,7 +105,7 @@ class RandomErasing(RandomOperation):
         value: Any = self.fill
         if self.fill == _NOISE:
             seed_b = upload(drawn["seed"], images.device)
-            value = uniforms_of(seed_b, images[0].numel()).view_as(images)
+            value = uniforms(seed_b, images[0].numel()).view_as(images)
         down = _within(drawn["top"], drawn["height"], images.shape[2], images.device)
         across = _within(drawn["left"], drawn["width"], images.shape[3], images.device)
         inside = (down[:, :, None] & across[:, None])[:, None]
@@ -163,23 +163,24 @@ class ChannelDropout(RandomOperation):
         drawn = super().draw(u_bn, height, width)
         return {**drawn, "share": u_bn[:, 1], "seed": seeds(u_bn[:, 2])}
 
-    def lost(self, drawn: Mapping[str, Any], channels: int) -> NDArray[np.int64]:
-        """Which of an image's channels are, by the row that was drawn for it."""
+    def lost(self, drawn: Drawn, channels: int) -> NDArray[np.bool_]:
+        """Which channels of each of B images are, (B, channels)."""
         most = min(self.most, channels - 1)
-        number = 0 if most == 0 else 1 + int(drawn["share"] * most)
-        return np.sort(np.argsort(uniform(int(drawn["seed"]), channels), kind="stable")[:number])
+        number_b = (1 + (drawn["share"] * most).astype(np.int64)) * (most > 0)
+        order_bc = uniforms(torch.from_numpy(drawn["seed"]), channels).argsort(dim=1, stable=True)
+        places_bc = order_bc.argsort(dim=1).numpy()
+        return places_bc < number_b[:, None]
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         made = image.copy()
         value = np.rint(255.0 * self.fill) if image.dtype == np.uint8 else self.fill
-        made[..., self.lost(drawn, image.shape[2])] = value
+        alone = {name: np.array([drawn[name]]) for name in ("share", "seed")}
+        made[..., self.lost(alone, image.shape[2])[0]] = value
         return made
 
     def device(self, images: Tensor, drawn: Drawn) -> Tensor:
-        lost = np.zeros(images.shape[:2], dtype=np.bool_)
-        for number, row in enumerate(lost):
-            row[self.lost({name: one[number] for name, one in drawn.items()}, len(row))] = True
-        return images.masked_fill_(upload(lost, images.device)[..., None, None], self.fill)
+        lost = upload(self.lost(drawn, images.shape[1]), images.device)
+        return images.masked_fill_(lost[..., None, None], self.fill)
 
     def describe(self) -> str:
         channels = "1 channel" if self.most == 1 else f"1-{self.most} channels"

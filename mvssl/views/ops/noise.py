@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
 from mvssl.views.ops.ranges import positive_interval
-from mvssl.views.ops.scatter import normal, normals, seeds
+from mvssl.views.ops.scatter import normals, seeds
 from mvssl.views.upload import upload
 
 
@@ -48,8 +49,8 @@ class GaussianNoise(RandomOperation):
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         height, width, channels = image.shape
         white = 255.0 if image.dtype == np.uint8 else 1.0
-        noise = normal(int(drawn["seed"]), image.size).reshape(channels, height, width)
-        made = image + np.float32(white * drawn["std"]) * noise.transpose(1, 2, 0)
+        noise = normals(torch.tensor([drawn["seed"]]), image.size).view(channels, height, width)
+        made = image + np.float32(white * drawn["std"]) * noise.permute(1, 2, 0).numpy()
         made = made.clip(0.0, white)
         return (made + 0.5).astype(np.uint8) if image.dtype == np.uint8 else made
 
