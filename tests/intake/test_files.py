@@ -9,6 +9,7 @@ import socket
 import tracemalloc
 import zipfile
 from collections import OrderedDict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -242,13 +243,16 @@ def test_a_short_pickle_takes_neither_memory_nor_time(
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("size", [b"K\1\x85", b"ctorch\nSize\nK\1\x85\x85R"])
-def test_a_tensor_as_large_as_its_memory_is_let_through(
+@pytest.mark.parametrize("size", [b"K%s\x85", b"ctorch\nSize\nK%s\x85\x85R"])
+def test_a_tensor_may_be_as_large_as_its_memory_and_no_larger(
     size: bytes, zipped: bool, tmp_path: Path
 ) -> None:
-    _write(tmp_path / "a.pth", TENSOR + b"K\0" + size + b"K\1\x85tR.", zipped)
-    with open(tmp_path / "a.pth", "rb") as given:
-        check_torch_file(tmp_path / "a.pth", given)
+    file = tmp_path / "a.pth"
+    for elements, refused in ((b"\1", False), (b"\2", True)):
+        _write(file, TENSOR + b"K\0" + size % elements + b"K\1\x85tR.", zipped)
+        told = pytest.raises(UserError, match=r"refused|damaged") if refused else nullcontext()
+        with open(file, "rb") as given, told:
+            check_torch_file(file, given)
 
 
 def test_a_member_is_unpacked_no_further_than_it_says(tmp_path: Path) -> None:

@@ -16,11 +16,10 @@ from mvssl.arguments import check_count
 from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, Operation
+from mvssl.views.ops.boxes import TRIES, drawn_sides, first_that_fits
 from mvssl.views.ops.ranges import positive_interval
 from mvssl.views.resample import apply_separable, resize_matrices
 from mvssl.views.upload import upload
-
-_TRIES = 10  # as in torchvision's RandomResizedCrop
 
 
 @VIEW_OPS.register_module()
@@ -37,7 +36,7 @@ class RandomResizedCrop(Operation):
         UserError: A value is outside its range.
     """
 
-    numbers: ClassVar[int] = 2 * _TRIES + 2
+    numbers: ClassVar[int] = 2 * TRIES + 2
     first_number: ClassVar[int | None] = 0
     flat: ClassVar[Mapping[str, str]] = {"crop_scale": "scale", "crop_ratio": "ratio"}
     place: ClassVar[int] = 0
@@ -61,20 +60,14 @@ class RandomResizedCrop(Operation):
 
     def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
         """The box ``top``, ``left``, ``height``, ``width`` in pixels of the image, int64 (B,)."""
-        low, high = self.scale
-        area_bt = height * width * (low + (high - low) * u_bn[:, :_TRIES])
-        low, high = np.log(self.ratio)
-        ratio_bt = np.exp(low + (high - low) * u_bn[:, _TRIES : 2 * _TRIES])
-        height_bt = np.rint(np.sqrt(area_bt / ratio_bt)).astype(np.int64)
-        width_bt = np.rint(np.sqrt(area_bt * ratio_bt)).astype(np.int64)
+        sides = drawn_sides(u_bn[:, : 2 * TRIES], height * width, self.scale, self.ratio)
+        height_bt, width_bt = sides
         fits_bt = (height_bt > 0) & (height_bt <= height) & (width_bt > 0) & (width_bt <= width)
-
-        first_b = fits_bt.argmax(axis=1)
         some_b = fits_bt.any(axis=1)
-        rows_b = np.arange(len(first_b))
+        height_b, width_b = first_that_fits(fits_bt, height_bt, width_bt)
         central_height, central_width = self._central(height, width)
-        height_b = np.where(some_b, height_bt[rows_b, first_b], central_height)
-        width_b = np.where(some_b, width_bt[rows_b, first_b], central_width)
+        height_b = np.where(some_b, height_b, central_height)
+        width_b = np.where(some_b, width_b, central_width)
 
         top_b = np.floor(u_bn[:, -2] * (height - height_b + 1)).astype(np.int64)
         left_b = np.floor(u_bn[:, -1] * (width - width_b + 1)).astype(np.int64)

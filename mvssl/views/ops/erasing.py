@@ -15,11 +15,11 @@ from mvssl.arguments import check_count, check_number
 from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
+from mvssl.views.ops.boxes import TRIES, drawn_sides, first_that_fits
 from mvssl.views.ops.ranges import positive_interval
 from mvssl.views.ops.scatter import seeds, uniforms
 from mvssl.views.upload import upload
 
-_TRIES = 10  # as in torchvision's RandomErasing
 _NOISE = "noise"
 
 
@@ -40,7 +40,7 @@ class RandomErasing(RandomOperation):
         UserError: A value is outside its range.
     """
 
-    numbers: ClassVar[int] = 2 * _TRIES + 4
+    numbers: ClassVar[int] = 2 * TRIES + 4
     flat: ClassVar[Mapping[str, str]] = {
         "erasing": "prob",
         "erasing_scale": "scale",
@@ -70,15 +70,11 @@ class RandomErasing(RandomOperation):
         """The rectangle ``top``, ``left``, ``height``, ``width`` in pixels, and ``seed`` of its
         noise, int64 (B,).
         """
-        low, high = self.scale
-        area_bt = height * width * (low + (high - low) * u_bn[:, 1 : _TRIES + 1])
-        low, high = np.log(self.ratio)
-        ratio_bt = np.exp(low + (high - low) * u_bn[:, _TRIES + 1 : 2 * _TRIES + 1])
-        height_bt = np.rint(np.sqrt(area_bt * ratio_bt)).astype(np.int64)
-        width_bt = np.rint(np.sqrt(area_bt / ratio_bt)).astype(np.int64)
+        # The ratio is that of the height to the width here, as in torchvision.
+        sides = drawn_sides(u_bn[:, 1 : 2 * TRIES + 1], height * width, self.scale, self.ratio)
+        width_bt, height_bt = sides
         fits_bt = (height_bt > 0) & (height_bt < height) & (width_bt > 0) & (width_bt < width)
-        first = np.arange(len(u_bn)), fits_bt.argmax(axis=1)
-        height_b, width_b = height_bt[first], width_bt[first]
+        height_b, width_b = first_that_fits(fits_bt, height_bt, width_bt)
         drawn = super().draw(u_bn, height, width)
         return {
             "on": drawn["on"] & fits_bt.any(axis=1),
