@@ -51,6 +51,19 @@ class Embedder(nn.Module):
         return self._model[0].embed(views, index, targets)
 
 
+def lay_channels_last(model: nn.Module) -> None:
+    """Lay the weights of convolutions so that channels lie side by side, and with them what they
+    are applied to: the layout in which processors of all kinds compute them fastest.
+
+    The embedding of patches, which do not overlap, is a matrix product and gains nothing.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and any(
+            kernel > step for kernel, step in zip(module.kernel_size, module.stride, strict=True)
+        ):
+            module.to(memory_format=torch.channels_last)
+
+
 def distribute(model: MultiView, find_unused_parameters: bool = False) -> nn.Module:
     """The network of a model, wrapped in DDP where there are several processes."""
     network = Embedder(model)

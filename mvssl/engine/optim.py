@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper, _ParamScheduler  # the base of all schedulers, exported
 from timm.optim import Lars, param_groups_layer_decay
 from torch import nn
@@ -40,6 +41,9 @@ __all__ = [
     "build_schedulers",
 ]
 
+FUSED = ("cpu", "cuda")
+"""Devices on which torch has had fused kernels since the oldest version that is served."""
+
 # You et al. 2017; under the name that OpenMMLab's users know.
 OPTIMIZERS.register_module(name="LARS", module=Lars)
 
@@ -51,7 +55,8 @@ class DecayGroups:
     With LARS they are not adapted either, and all other parameters are, whatever their weight
     decay (You et al. 2017, with the exclusions of SimCLR and BYOL); ``always_adapt`` in the
     config has it otherwise. Parameters without gradient (the teacher's) are left out. Two groups
-    and not one for each parameter, so that the optimiser's multi-tensor path is used.
+    and not one for each parameter, so that the optimiser's multi-tensor path is used; Adam and
+    AdamW take torch's fused kernel unless the config says ``fused`` or ``foreach`` itself.
 
     With ``paramwise_cfg=dict(layer_decay=d)`` each layer of a timm backbone learns at d times the
     rate of the layer above it (Bao et al. 2022, BEiT; the layers are timm's), two groups a layer;
@@ -91,6 +96,8 @@ class DecayGroups:
                 group["always_adapt"] = adapt
             for group in layers:
                 group["always_adapt"] = group["params"][0].ndim > 1
+        if _can_be_fused(optimizer_cfg):
+            optimizer_cfg["fused"] = True
         # The rest first, whose rate is the one that is shown.
         optimizer_cfg["params"] = [group for group in (*groups, *layers) if group["params"]]
         optimizer = OPTIMIZERS.build(optimizer_cfg)
@@ -122,6 +129,13 @@ class DecayGroups:
                 part.model, weight_decay, layer_decay=self.layer_decay
             )
         ]
+
+
+def _can_be_fused(cfg: Mapping[str, Any]) -> bool:
+    """Whether torch has one kernel for the whole step, and the config has not chosen another."""
+    kind = OPTIMIZERS.find(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
+    chosen = {"fused", "foreach", "capturable", "differentiable"} & cfg.keys()
+    return kind in (torch.optim.Adam, torch.optim.AdamW) and not chosen and get_device() in FUSED
 
 
 def _is_lars(kind: str | type[Optimizer]) -> bool:

@@ -26,7 +26,7 @@ from mvssl.engine.history import History
 from mvssl.engine.hooks import ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.log import Forgiving, PrintableRecords, own_files
-from mvssl.engine.loop import TrainLoop, distribute
+from mvssl.engine.loop import TrainLoop, distribute, lay_channels_last
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.resume import content_of_run, resume_run, shares_of_run, take_weights
 from mvssl.engine.scalars import RunScalars
@@ -166,6 +166,7 @@ class Runner(MMRunner):
         if self.distributed:
             synchronize_batch_norm(model)
         model = model.to(get_device())
+        lay_channels_last(model)
         with warnings.catch_warnings():
             # torch renames broadcast_buffers, which the call needs as long as torch 2.4 is served.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mvssl.datasets import Digits
 from mvssl.engine.loaders import build_loader
-from mvssl.engine.loop import TrainLoop, total_loss
+from mvssl.engine.loop import TrainLoop, lay_channels_last, total_loss
 from mvssl.engine.run import Run
 from mvssl.errors import UserError
 from tests.mini import train_cli, write_config
@@ -60,6 +60,22 @@ def test_a_step_is_embed_loss_backward_step() -> None:
             expected = parameter - 0.3 * parameter.grad  # type: ignore[operator]
             torch.testing.assert_close(model.get_parameter(name), expected)
     assert all(not isinstance(x, Tensor) or not x.requires_grad for x in outputs.values())
+
+
+def test_convolutions_lie_channels_last_and_give_the_same() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 2, stride=2)
+    )
+    laid: Any = copy.deepcopy(plain)
+    lay_channels_last(laid)
+    images = torch.randn(5, 3, 8, 8)
+    torch.testing.assert_close(laid(images), plain(images))
+    convolved = laid[0](images)
+    assert convolved.is_contiguous(memory_format=torch.channels_last)
+    # Patches that do not overlap are a matrix product.
+    assert laid[3].weight.is_contiguous()
+    assert not laid[0].weight.is_contiguous()
 
 
 class Diary(Hook):

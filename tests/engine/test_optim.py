@@ -38,6 +38,26 @@ def test_decay_groups_leave_out_the_teacher_and_spare_biases_and_norms() -> None
     assert {id(p) for p in by_decay[0.0]} == {id(p) for p in others}
 
 
+def test_adamw_is_fused_to_the_same_weights_and_what_a_config_chooses_stays() -> None:
+    nets = [Net(), Net()]
+    nets[1].load_state_dict(nets[0].state_dict())
+    fused, plain = (
+        DecayGroups({"optimizer": {**ADAMW, **more}})(net).optimizer
+        for net, more in zip(nets, ({}, {"foreach": False}), strict=True)
+    )
+    assert [group["fused"] for group in fused.param_groups] == [True, True]
+    assert [group["fused"] for group in plain.param_groups] == [None, None]
+    for _ in range(5):
+        x_nd = torch.randn(8, 4)
+        for net, optimizer in zip(nets, (fused, plain), strict=True):
+            optimizer.zero_grad()
+            net.body(x_nd).square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(nets[0].state_dict(), nets[1].state_dict())
+    other = DecayGroups({"optimizer": {"type": "SGD", "lr": 0.1}})(Net()).optimizer
+    assert not other.param_groups[0]["fused"]
+
+
 def test_decay_groups_pass_the_wrappers_arguments_on() -> None:
     wrapper = DecayGroups(
         {"type": "AutocastOptimWrapper", "optimizer": ADAMW, "accumulative_counts": 4}

@@ -3,9 +3,9 @@
     pip install -r requirements/benchmarks.txt
     python tools/benchmarks/step.py --json docs/results/step.json
 
-Both train on the same views, which lie ready, at the same batch, optimiser and precision, in turn
-in one run; what is timed is everything between two batches: the step, the teacher, hooks and
-callbacks.
+Both train on the same views, which lie ready, at the same batch, optimiser and precision, a step of
+the one after a step of the other; what is timed is everything between two batches: the step, the
+teacher, hooks and callbacks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ import rows as store
 import timm
 import torch
 from methods import split_page
-from mmengine.hooks import Hook
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mvssl.apis import TrainOptions
@@ -68,31 +67,16 @@ visualizer = dict(vis_backends=[])
 """
 
 
-class Stopwatch(Hook):
-    """Seconds of every step of ours, from its batch to the end of all hooks."""
+class Stopwatch(pl.Callback):
+    """Seconds of every step of Lightning's; before each, ours makes one of its own."""
 
-    priority = "LOWEST"
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._since = time.perf_counter()
-
-    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        self._since = time.perf_counter()
-
-    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        _wait()
-        self.seconds.append(time.perf_counter() - self._since)
-
-
-class LightningStopwatch(pl.Callback):
-    """The same of Lightning's."""
-
-    def __init__(self) -> None:
+    def __init__(self, other: Steps) -> None:
+        self.other = other
         self.seconds: list[float] = []
         self._since = time.perf_counter()
 
     def on_train_batch_start(self, *_: Any, **__: Any) -> None:
+        self.other.step()
         self._since = time.perf_counter()
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
@@ -145,47 +129,55 @@ def prepared(method: str, network: str, folder: Path, changes: Mapping[str, Any]
     return prepare(options.read(), str(file), seed=0)
 
 
-def our_steps(
-    method: str,
-    network: str,
-    steps: int,
-    folder: Path,
-    changes: Mapping[str, Any] | None = None,
-    memory_format: torch.memory_format = torch.contiguous_format,
-) -> tuple[list[float], Any]:
-    """Seconds of steps, and the float views of a batch.
+class Steps:
+    """A run of ours that makes a step when it is told to, always with the same batch.
 
     Args:
         changes: of the config, as --cfg-options takes them.
         memory_format: of the weights, which what they are applied to follows.
+
+    Attributes:
+        views: the float views of the batch.
+        seconds: of every step, from its batch to the end of all hooks.
     """
-    job, watch = prepared(method, network, folder, changes or {}), Stopwatch()
-    batch = next(iter(job.loader))
-    job.custom_hooks.append(watch)
-    with contextlib.redirect_stdout(sys.stderr):
-        runner = Runner(job, folder / "run")
-        views = runner.model.data_preprocessor(batch, True)["inputs"]
-        loop = runner.train_loop
-        runner.model.to(memory_format=memory_format)
-        runner.make_ready()
-        runner.call_hook("before_run")
-        runner.call_hook("before_train")
-        runner.call_hook("before_train_epoch")
-        runner.model.train()
-        for number in range(steps + WARM_UP):
-            runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
-            outputs = loop.step(batch)
-            runner.call_hook(
+
+    def __init__(
+        self,
+        method: str,
+        network: str,
+        folder: Path,
+        changes: Mapping[str, Any] | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        job = prepared(method, network, folder, changes or {})
+        self.batch = next(iter(job.loader))
+        self.seconds: list[float] = []
+        with contextlib.redirect_stdout(sys.stderr):
+            self.runner = runner = Runner(job, folder / "run")
+            views = runner.model.data_preprocessor(self.batch, True)["inputs"]
+            self.views = [view.cpu() for view in views]
+            runner.model.to(memory_format=memory_format)
+            self.loop = runner.train_loop
+            runner.make_ready()
+            for moment in ("before_run", "before_train", "before_train_epoch"):
+                runner.call_hook(moment)
+            runner.model.train()
+
+    def step(self) -> None:
+        number, batch, since = len(self.seconds), self.batch, time.perf_counter()
+        with contextlib.redirect_stdout(sys.stderr):
+            self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
+            outputs = self.loop.step(batch)
+            self.runner.call_hook(
                 "after_train_iter", batch_idx=number, data_batch=batch, outputs=outputs
             )
-            loop.iter += 1
-    return watch.seconds[WARM_UP:], [view.cpu() for view in views]
+        _wait()
+        self.loop.iter += 1
+        self.seconds.append(time.perf_counter() - since)
 
 
-def lightning_steps(
-    method: str, network: str, steps: int, views: Sequence[Tensor], folder: Path
-) -> list[float]:
-    """Seconds of lightly's steps on the same views."""
+def in_turn(ours: Steps, method: str, network: str, steps: int, folder: Path) -> list[float]:
+    """Seconds of lightly's steps on the views of ours, which makes a step before each."""
     _, _, arguments = NETWORKS[network]
 
     def make() -> nn.Module:
@@ -193,7 +185,7 @@ def lightning_steps(
         return network
 
     torch.manual_seed(0)
-    watch = LightningStopwatch()
+    watch = Stopwatch(ours)
     trainer = pl.Trainer(
         max_epochs=1,
         logger=False,
@@ -203,29 +195,25 @@ def lightning_steps(
         callbacks=[watch],
         default_root_dir=folder,
     )
-    data = DataLoader(Repeated((list(views), None), steps + WARM_UP), batch_size=None)
+    data = DataLoader(Repeated((ours.views, None), steps), batch_size=None)
     trainer.fit(lightly_methods.METHODS[method](make), data)
-    return watch.seconds[WARM_UP:]
+    return watch.seconds
 
 
-def compare(method: str, network: str, steps: int, rounds: int) -> dict[str, Any]:
-    """Medians over steps of all rounds, which alternate."""
-    ours, theirs = list[float](), list[float]()
+def compare(method: str, network: str, steps: int) -> dict[str, Any]:
+    """Medians over steps; those of ours and of lightly's alternate."""
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds):
-            seconds, views = our_steps(method, network, steps, Path(folder))
-            ours += seconds
-            theirs += lightning_steps(method, network, steps, views, Path(folder))
-    batch = NETWORKS[network][1]
-    own, other = statistics.median(ours), statistics.median(theirs)
+        ours = Steps(method, network, Path(folder))
+        theirs = in_turn(ours, method, network, steps + WARM_UP, Path(folder))[WARM_UP:]
+    batch, mine = NETWORKS[network][1], ours.seconds[WARM_UP:]
     return {
         "method": method,
         "network": network,
         "batch": batch,
-        "images_per_second": batch / own,
-        "lightly_images_per_second": batch / other,
-        "ratio": other / own,
-        "steps": len(ours),
+        "images_per_second": batch / statistics.median(mine),
+        "lightly_images_per_second": batch / statistics.median(theirs),
+        "ratio": statistics.median(b / a for a, b in zip(mine, theirs, strict=True)),
+        "steps": steps,
         "threads": torch.get_num_threads(),
         "device": device(),
     }
@@ -260,15 +248,14 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--methods", nargs="+", default=list(lightly_methods.METHODS))
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--steps", type=int, default=8, help="of a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning")
     parts = split_page(args.docs.read_text(), "step") if args.docs else None
     found = store.read(args.json)
     for network in args.networks:
         for method in args.methods:
-            row = compare(method, network, args.steps, args.rounds)
+            row = compare(method, network, args.steps)
             found = [r for r in found if (r["method"], r["network"]) != (method, network)] + [row]
             store.write(args.json, found)
     print(table(found))

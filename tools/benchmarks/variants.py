@@ -3,7 +3,7 @@
     pip install -r requirements/benchmarks.txt
     python tools/benchmarks/variants.py --json docs/results/variants.json
 
-In every round all settings take turns with the step as it is by default.
+The settings take turns, step by step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import rows as store
 import torch
 from methods import split_page
-from step import NETWORKS, device, our_steps
+from step import NETWORKS, WARM_UP, Steps, device
 
 from mvssl.files import write_bytes_atomically
 
@@ -31,25 +31,28 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "`optimizer.foreach=True`": {"changes": {f"{OPTIMIZER}.foreach": True}},
     "`optimizer.fused=True`": {"changes": {f"{OPTIMIZER}.fused": True}},
 }
-"""Name to arguments of ``our_steps``."""
+"""Name to arguments of ``Steps``."""
 
 
-def compare(network: str, steps: int, rounds: int) -> list[dict[str, Any]]:
-    """Ratios to the plain step: medians over rounds."""
-    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for _ in range(rounds):
-        for name, given in VARIANTS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                seconds, _ = our_steps("byol", network, steps, Path(folder), **given)
-            found[name].append(statistics.median(seconds))
-    plain = found[PLAIN]
+def compare(network: str, steps: int) -> list[dict[str, Any]]:
+    """Medians over steps, and of ratios to the plain step before; the settings take turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {}
+        for number, (name, given) in enumerate(VARIANTS.items()):
+            own = Path(folder, str(number))
+            own.mkdir()
+            runs[name] = Steps("byol", network, own, **given)
+        for _ in range(steps + WARM_UP):
+            for run in runs.values():
+                run.step()
+    found = {name: run.seconds[WARM_UP:] for name, run in runs.items()}
     return [
         {
             "network": network,
             "setting": name,
             "ms": 1e3 * statistics.median(each),
-            "speed": statistics.median(p / one for one, p in zip(each, plain, strict=True)),
-            "rounds": rounds,
+            "speed": statistics.median(p / one for one, p in zip(each, found[PLAIN], strict=True)),
+            "steps": steps,
             "threads": torch.get_num_threads(),
             "device": device(),
         }
@@ -72,10 +75,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    parser.add_argument("--steps", type=int, default=6, help="of a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
-    found = [row for one in args.networks for row in compare(one, args.steps, args.rounds)]
+    found = [row for one in args.networks for row in compare(one, args.steps)]
     store.write(args.json, found)
     print(table(found))
     if args.docs:
