@@ -20,7 +20,7 @@ from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, read_bytes
 from mvssl.datasets.paths import Paths
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.words import either, in_words
+from mvssl.words import either, in_words, shown
 
 __all__ = ["ImageList", "numbered"]
 
@@ -98,19 +98,32 @@ class ImageList(EncodedImages):
 def numbered(owner: str, values: Iterable[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Labels as numbers from 0 on, and the names of the classes, in order.
 
+    A number below 0 stands for no label, as in the data sets of others; a text such as '-1' is a
+    name.
+
     Raises:
-        UserError: One is missing.
+        UserError: One is missing, or is several values.
     """
     listed = list(values)
-    missing = [number for number, value in enumerate(listed, 1) if value is None or value == ""]
-    if missing:
-        raise UserError(f"{owner}: row {missing[0]} has no label: add it, or leave the row out.")
+    for row, value in enumerate(listed, 1):
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            raise UserError(
+                f"{owner}: the label of row {row} is {shown(value)}: give one number or name."
+            )
+        if _is_missing(value):
+            said = "" if value is None or value == "" else f" ({value} stands for none)"
+            raise UserError(f"{owner}: row {row} has no label{said}: add it, or leave the row out.")
     texts = [str(value) for value in listed]
     # In the order of numbers where all are numbers.
-    plain = all(text.lstrip("-").isdecimal() for text in texts)
+    plain = all(text.removeprefix("-").isdecimal() for text in texts)
     classes = sorted(set(texts), key=(lambda text: (int(text), text)) if plain else None)
     number_of = {name: number for number, name in enumerate(classes)}
     return np.array([number_of[text] for text in texts], np.int64), classes
+
+
+def _is_missing(value: Any) -> bool:
+    """Of a float, too, that is no number."""
+    return value is None or value == "" or (isinstance(value, int | float) and not value >= 0)
 
 
 def _rows(file: str, labelled: bool) -> Rows:
