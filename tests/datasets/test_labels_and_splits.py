@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvssl.datasets import HuggingFaceImages, ImageList
+from mvssl.datasets import HuggingFaceImages, ImageList, TarShards
 from mvssl.datasets.image_list import numbered
 from mvssl.errors import UserError
 
@@ -106,6 +107,22 @@ def test_a_list_of_objects_may_hold_no_number(tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.raises(UserError, match="row 2 has no label"):
         ImageList(tmp_path / "list.jsonl", label="kind")
+
+
+@pytest.mark.parametrize("given", ["cls", ".cls", "CLS", ".Cls"])
+@pytest.mark.parametrize("stored", ["cls", "CLS"])
+def test_the_ending_of_a_label_is_taken_in_any_spelling(
+    given: str, stored: str, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(2):
+            for ending, data in (("png", _image(number)["bytes"]), (stored, b"ab"[number:][:1])):
+                member = tarfile.TarInfo(f"{number}.{ending}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    assert TarShards(str(tmp_path / "a.tar"), label=given).classes == ["a", "b"]
+    with pytest.raises(UserError, match=r"has no label beside it, \.txt:"):
+        TarShards(str(tmp_path / "a.tar"), label=".TXT")
 
 
 LAYOUTS: dict[str, tuple[list[str], dict[str, list[int]], str]] = {
