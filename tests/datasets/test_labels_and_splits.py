@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvssl.datasets import HuggingFaceImages, ImageList, TarShards
+from mvssl.datasets import ArrayImages, HuggingFaceImages, ImageList, TarShards
 from mvssl.datasets.image_list import numbered
 from mvssl.errors import UserError
 
@@ -107,6 +107,59 @@ def test_a_list_of_objects_may_hold_no_number(tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.raises(UserError, match="row 2 has no label"):
         ImageList(tmp_path / "list.jsonl", label="kind")
+
+
+IMAGES = np.arange(3 * 6 * 6 * 3, dtype=np.uint8).reshape(3, 6, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.eye(3), r"labels are an array \(3, 3\).*labels.argmax\(axis=1\)"),
+        (np.zeros((3, 1), int), r"labels are an array \(3, 1\)"),
+        (np.array([0, 1, np.nan]), "row 3 has no label"),
+        (np.array([0, -1, 1]), "row 2 has no label"),
+        (np.array(["a", None, "b"], object), "row 2 has no label"),
+        ([0, 1, 2], r"labels is an array of NumPy or a file, got list: give np.asarray"),
+    ],
+)
+def test_arrays_of_labels_that_are_none_are_refused(labels: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ArrayImages(IMAGES, labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "message"),
+    [
+        ((5, 3, 32, 32), False, r"as it seems \(N, C, H, W\): give channels_first=True"),
+        ((5, 1, 28, 28), False, r"as it seems \(N, C, H, W\)"),
+        ((5, 32, 32, 3), True, r"as it seems \(N, H, W, C\): give channels_first=False"),
+        ((5, 32, 32), True, "without channels: leave out channels_first"),
+        ((5, 32, 24, 13), False, None),
+        ((5, 13, 32, 24), True, None),
+        ((5, 3, 4, 4), False, None),  # as well three rows of four pixels
+    ],
+)
+def test_axes_are_those_that_are_said(
+    shape: tuple[int, ...], first: bool, message: str | None
+) -> None:
+    images = np.zeros(shape, np.uint8)
+    if message is None:
+        assert ArrayImages(images, channels_first=first).channels == shape[1 if first else 3]
+        return
+    with pytest.raises(UserError, match=message):
+        ArrayImages(images, channels_first=first)
+
+
+def test_what_an_array_does_not_use_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    np.savez(tmp_path / "x.npz", x=IMAGES, y=np.arange(3))
+    assert len(ArrayImages(tmp_path / "x.npz", "y", key="x")) == 3
+    for images in (IMAGES, tmp_path / "x.npy"):
+        with pytest.raises(UserError, match=r"key='x' names an array of an \.npz"):
+            ArrayImages(images, key="x")
+    with pytest.raises(UserError, match="images is an array of NumPy or a file, got list"):
+        ArrayImages(IMAGES.tolist())
 
 
 @pytest.mark.parametrize("given", ["cls", ".cls", "CLS", ".Cls"])
