@@ -109,6 +109,43 @@ def test_a_list_of_objects_may_hold_no_number(tmp_path: Path) -> None:
         ImageList(tmp_path / "list.jsonl", label="kind")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list.jsonl", '{"image": "a.png"}\n{"kind": 1}', "row 2 names no image: give its path"),
+        ("list.jsonl", '{"image": null}', "row 1 names no image:"),
+        ("list.jsonl", '{"image": 7}', r"row 1 names no image \(image: 7\)"),
+        ("list.jsonl", '{"image": {"bytes": null}}', "row 1 names no image"),
+        ("list.csv", "image,kind\na.png,1\n,2\n", "row 2 names no image:"),
+        ("list.csv", "image,kind\n  ,2\n", "row 1 names no image"),
+        ("list.csv", "kind,image\n2\n", "row 1 names no image:"),
+    ],
+)
+def test_a_row_without_an_image_is_refused(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        ImageList(tmp_path / name)
+
+
+def test_a_list_its_root_and_its_paths_may_lie_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "a.png").write_bytes(_image(7)["bytes"])
+    (tmp_path / "list.txt").write_text("a.png\n~/pics/a.png\n")
+    for root in ("~/pics", Path("~/pics")):
+        data = ImageList("~/list.txt", root)
+        for number in range(2):
+            image = data.read(number)
+            assert image is not None
+            assert (image == 7).all()
+        assert data.names() == ["a.png", "~/pics/a.png"]
+    assert ImageList("~/list.txt", "s3://a/b").path(0) == "s3://a/b/a.png"
+
+
 IMAGES = np.arange(3 * 6 * 6 * 3, dtype=np.uint8).reshape(3, 6, 6, 3)
 
 
