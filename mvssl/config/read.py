@@ -146,7 +146,8 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     """Put a folder of images in the place of the config's data sets.
 
     Images are kept whole where views are drawn in the loader's workers, and are cut to the size of
-    the views where those are drawn on the device, in batches of one size.
+    the views where those are drawn on the device, in batches of one size. What the config says of a
+    folder of its own, which part of it is trained on among it, holds for this one.
     """
     preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
     on_device = preprocessor.get("engine", "device") == "device"
@@ -156,7 +157,7 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     own = _mapping(cfg.train_dataloader.get("dataset"))
     kept = dict(own) if own.get("type") == "ImageFolder" else {}
     folder = {**kept, "type": "ImageFolder", "root": str(root), "labels": labels}
-    whole = {**folder, "size": size if on_device else None, "split": "train"}
+    whole = {"split": "train", **folder, "size": size if on_device else None}
     cfg.train_dataloader["dataset"] = whole
     still = {**folder, "size": size, "crop_pct": 1.0 if on_device else 0.875}
     evaluate_folder(cfg, still, labels)
