@@ -209,8 +209,8 @@ def _fact_notes(facts: Mapping[str, Any], model: MultiView) -> list[str]:
     left_out = getattr(model.data_preprocessor, "left_out", [])
     if left_out:
         notes.append(
-            f"note: {' and '.join(left_out)} mean colours, and no channels of the images are red, "
-            f"green and blue: they are left out, but for brightness and contrast."
+            f"note: no channels of the images are red, green and blue, so what means colours is "
+            f"left out: {', '.join(left_out)}."
         )
     return notes
 

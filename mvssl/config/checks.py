@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mmengine.runner import IterBasedTrainLoop
 
 from mvssl.config.components import takes_anything, target_of
-from mvssl.config.search import elsewhere
+from mvssl.config.search import meant
 from mvssl.config.slots import KINDS, REQUIRED, TOP_LEVEL, Slot, slot_of
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
@@ -46,10 +46,9 @@ def check_config(cfg: Mapping[str, Any]) -> list[Problem]:
     for name, value in cfg.items():
         kind, told = KINDS.get(name, (object, ""))
         if name not in TOP_LEVEL and not name.startswith("_"):
-            near = near_names(name, TOP_LEVEL, "") or elsewhere(cfg, name) or "."
             text = (
                 f"'{name}' is no name that a config knows (a helper of your own starts with '_')"
-                f"{near}"
+                f"{meant(cfg, name, TOP_LEVEL)}"
             )
             if name.startswith(("val_", "test_")):
                 text = (

@@ -19,10 +19,9 @@ from mvssl.config.checks import Problem, complain
 from mvssl.config.components import accepted_arguments, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.scale import BATCH, scale_rate
-from mvssl.config.search import elsewhere
+from mvssl.config.search import meant
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.errors import UserError
-from mvssl.words import near_names
 
 __all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
 
@@ -244,10 +243,7 @@ def _refusal(
     if after is None:
         if known is None or key in known:
             return None
-        # A slip of the pen, or the name of something elsewhere.
-        near = near_names(key, sorted(known), "")
-        near = near or elsewhere(cfg, key, where) or "."
-        return f"{where or 'the config'} has no '{key}'{near}"
+        return f"{where or 'the config'} has no '{key}'{meant(cfg, key, known, where)}"
     # No place of a list can be made, and no component that has no type.
     if known is None:
         possible = after == "type" or not needs_type(inner)
@@ -255,7 +251,7 @@ def _refusal(
         possible = key in known
     if possible and not after.isdigit():
         return None
-    return f"there is no '{inner}'{near_names(key, {*node, *(known or ())})}"
+    return f"there is no '{inner}'{meant(cfg, key, {*node, *(known or ())}, where)}"
 
 
 def _make_room(cfg: Config, path: str) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mvssl.config.components import accepted_arguments
-from mvssl.words import either
+from mvssl.views.flat import flat_names
+from mvssl.words import either, near_names
 
-__all__ = ["elsewhere"]
+__all__ = ["meant"]
 
 COMMAND_LINE = {
     "amp": "--amp",
     "data": "--data FOLDER",
     "dry_run": "--dry-run",
+    "image_size": "--image-size PIXELS",
     "labels": "--labels",
     "launcher": "--launcher",
     "load_from": "model.backbone.checkpoint, or --resume for a run that goes on,",
@@ -26,24 +28,33 @@ COMMAND_LINE = {
 }
 """What other software has in its configs, and is said elsewhere here."""
 
+MOST_PLACES = 3
+
 FIRST = ("train", "optim_wrapper", "model", "param_scheduler")
 
 
-def elsewhere(cfg: Mapping[str, Any], name: str, where: str = "") -> str | None:
-    """End of a sentence about a name in a wrong place: of the command line, at top level, or the
-    full paths of that name or of one much like it; None where there is none.
+def meant(cfg: Mapping[str, Any], name: str, known: Iterable[str], where: str = "") -> str:
+    """End of a sentence about a name that path ``where`` does not know (empty: the top level).
+
+    Where the same name stands elsewhere, else what is much like it: here, by the names that are
+    ``known``, and then anywhere.
     """
     if name in COMMAND_LINE and not where:
         return f": give {COMMAND_LINE[name]} instead."
     places = [path for path in dict.fromkeys(_paths(cfg)) if "." in path]
     ends = {path: path.rpartition(".")[2] for path in places}
+    if name not in ends.values():
+        near = near_names(name, sorted(one for one in known if not one.startswith("_")), "")
+        if near:
+            return near
     # epochs may mean max_epochs.
     found = [path for path in places if name in (ends[path], *ends[path].split("_"))]
     if not found:
-        near = difflib.get_close_matches(name, set(ends.values()), n=1, cutoff=0.8)
-        found = [path for path in places if ends[path] in near]
-    found.sort(key=lambda path: (_rank(path), ends[path] != name, path.count(".")))
-    return f"; did you mean {either(found[:3])}?" if found else None
+        close = difflib.get_close_matches(name, set(ends.values()), n=1, cutoff=0.8)
+        found = [path for path in places if ends[path] in close]
+    ranks = {path: _rank(path) for path in found}
+    found.sort(key=lambda x: (ranks[x] == len(FIRST), ends[x] != name, ranks[x], x.count(".")))
+    return f"; did you mean {either(found[:MOST_PLACES])}?" if found else "."
 
 
 def _rank(path: str) -> int:
@@ -63,6 +74,8 @@ def _paths(node: Any, where: str = "") -> Iterator[str]:
     else:
         return
     for key, inner in items:
+        if key == "view_options" and (inner is None or isinstance(inner, Mapping)):
+            inner = dict.fromkeys(flat_names()) | dict(inner or {})
         if key.startswith("_") or (not where and key == "er_head"):
             continue
         path = f"{where}.{key}" if where else key

@@ -49,10 +49,11 @@ class MultiViewPreprocessor(Preprocessor):
             a view: ``dict(flip=0, crop_scale=(0.2, 1))``.
         in_channels: of the images; filled in by the data set.
         rgb: which of them are red, green and blue; operations that mean colour act on those alone,
-            and where there are none such, are left out. Filled in by the data set.
+            and where there are none such, are left out, but for brightness and contrast. Filled in
+            by the data set.
 
     Attributes:
-        left_out: names of the operations that are left out, or do less, for want of colours.
+        left_out: operations, and parts of them, that are left out for want of colours, in words.
 
     Raises:
         UserError: an unknown view set, option, engine or colour space, ``mean`` or ``std`` for

@@ -88,7 +88,7 @@ def check_rgb(owner: str, rgb: Any, channels: int) -> tuple[int, int, int] | Non
 def fit_to_channels(
     views: Sequence[View], in_channels: int, rgb: tuple[int, ...]
 ) -> tuple[list[View], list[str]]:
-    """The views as they act on images of ``in_channels``, and what is left out, by name.
+    """The views as they act on images of ``in_channels``, and what is left out, in words.
 
     Args:
         rgb: which channels are red, green and blue; empty: none.
@@ -113,7 +113,8 @@ def fit_to_channels(
             elif rgb:
                 operations.append(_OnSome(inner=one, channels=rgb))
             else:
-                left_out[one.name] = None
+                lost = one.lost_without_color()
+                left_out |= {lost: None} if lost else {}
                 less = one.without_color()
                 operations += [] if less is None else [less]
         fitted.append(replace(view, operations=operations))

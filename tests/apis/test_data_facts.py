@@ -76,7 +76,10 @@ def test_a_run_follows_its_images(channels: int, kind: str, engine: str, tmp_pat
     torch.testing.assert_close(
         preprocessor.std, torch.full_like(preprocessor.std, 12**-0.5), atol=0.01, rtol=0
     )
-    assert any("ColorJitter and Grayscale mean colours" in note for note in job.notes)
+    assert any(
+        "hue of ColorJitter (brightness and contrast stay), Grayscale." in note
+        for note in job.notes
+    )
     summary = train(options)
     assert summary is not None
     assert summary["image_values"]["channels"] == channels

@@ -359,6 +359,40 @@ def test_several_paths_that_are_not_there_are_told_at_once() -> None:
     assert "did you mean 'optimizer'?" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        ("view_options", {"flip": 0}, "model.data_preprocessor.view_options"),
+        ("view_options.flip", 0, "model.data_preprocessor.view_options"),
+        ("view_option.flip", 0, "model.data_preprocessor.view_options"),
+        ("model.view_options.flip", 0, "model.data_preprocessor.view_options"),
+        ("flip", 0, "model.data_preprocessor.view_options.flip"),
+        ("crop_scale", (0.1, 1), "model.data_preprocessor.view_options.crop_scale"),
+        ("views", "dino", "model.data_preprocessor.views"),
+        ("backbone.name", "resnet18", "model.backbone"),
+        ("num_heads", 2, "model.backbone.model_args.num_heads"),
+        ("optimizer", {}, "optim_wrapper.optimizer"),
+        ("lr", 1, "optim_wrapper.optimizer.lr"),
+        ("model.lr", 1, "optim_wrapper.optimizer.lr"),
+        ("size", 32, "model.data_preprocessor.size"),
+        ("epochs", 3, "train_cfg.max_epochs"),
+    ],
+)
+def test_a_name_in_a_wrong_place_is_told_its_own(path: str, value: Any, place: str) -> None:
+    with pytest.raises(UserError, match=f"^--cfg-options: {path}: .*; did you mean .*'{place}'"):
+        load_config(DIGITS, options={path: value})
+    own = place + path.partition(place.rpartition(".")[2])[2]  # what follows upon the name
+    if place != "train_cfg.max_epochs":
+        load_config(DIGITS, options={own: value})  # where it is told to stand, it does
+
+
+def test_what_the_command_line_has_and_what_nothing_has_are_told_apart() -> None:
+    with pytest.raises(UserError, match="image_size': give --image-size PIXELS instead"):
+        load_config(DIGITS, options={"image_size": 64})
+    with pytest.raises(UserError, match=r"there is no 'qqq'\.$"):
+        load_config(DIGITS, options={"qqq.flip": 64})
+
+
 def test_a_place_in_a_list_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"visualizer\.vis_backends\.4\.type: there is no"):
         load_config(DIGITS, options={"visualizer.vis_backends.4.type": "X"})

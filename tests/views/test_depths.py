@@ -98,7 +98,7 @@ def test_contrast_without_colours_is_about_the_mean_of_all_channels() -> None:
     image = 0.3 + 0.4 * _image(5).astype(np.float32) / 255  # so that nothing is cut off
     view = {"flip": 0.0, "contrast": 0.3, "crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0)}
     (fitted,), left_out = fit_to_channels(build_views([view], 36), 5, ())
-    assert left_out == ["ColorJitter"]
+    assert left_out == []  # contrast is all that was asked for
     (made,) = HostViews([fitted], seed=0)(image, 1, 0)
     plain = torch.from_numpy(image.transpose(2, 0, 1))
     factors = (made - plain.mean()) / (plain - plain.mean())
@@ -109,7 +109,30 @@ def test_contrast_without_colours_is_about_the_mean_of_all_channels() -> None:
 
 def test_what_means_colour_is_left_out_by_name() -> None:
     made = MultiViewPreprocessor("byol", 32, mean=(0.5,) * 2, std=(0.2,) * 2, in_channels=2)
-    assert made.left_out == ["ColorJitter", "Grayscale"]
-    assert "ColorJitter, Grayscale" in made.describe()["  left out"]
+    kept = "saturation and hue of ColorJitter (brightness and contrast stay)"
+    assert made.left_out == [kept, "Grayscale"]
+    assert f"{kept}, Grayscale" in made.describe()["  left out"]
     assert made.shapes() == [(2, 32)] * 2
     assert MultiViewPreprocessor("byol", 32).left_out == []
+
+
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [
+        ({"saturation": 0.4, "contrast": 0.4}, ["saturation of ColorJitter (contrast stays)"]),
+        ({"hue": 0.1, "saturation": 0.2}, ["ColorJitter"]),
+        ({"brightness": 0.4, "gray": 0.2}, ["Grayscale"]),
+        ({"blur": 0.5}, []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_what_is_left_out_is_what_the_views_no_longer_do(
+    options: dict[str, Any], left_out: list[str], channels: int
+) -> None:
+    (fitted,), told = fit_to_channels(build_views([options], 36), channels, ())
+    assert told == left_out
+    done = fitted.describe()
+    # By the view's own words: what is kept is done, and what is left out is not.
+    assert all((name in done) == (name in options) for name in ("brightness", "contrast", "blur"))
+    assert not any(name in done for name in ("saturation", "hue", "grey"))

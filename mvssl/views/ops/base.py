@@ -117,6 +117,12 @@ class Operation(ABC):
         """What is left of it where no channels are red, green and blue; None: nothing."""
         return None if self.means_color else self
 
+    def lost_without_color(self) -> str:
+        """What ``without_color`` takes away, in words, of an operation that means colour; empty
+        where that is nothing.
+        """
+        return self.name
+
     @property
     def has_device_form(self) -> bool:
         return type(self).device is not Operation.device

@@ -101,6 +101,14 @@ class ColorJitter(RandomOperation):
         )
         return None if left.idle else left
 
+    def lost_without_color(self) -> str:
+        lost = [CHANGES[n] for n in (SATURATION, HUE) if self.strengths[n]]
+        kept = [CHANGES[n] for n in (BRIGHTNESS, CONTRAST) if self.strengths[n]]
+        if not lost or not kept:
+            return self.name if lost else ""
+        stay = "stays" if len(kept) == 1 else "stay"
+        return f"{' and '.join(lost)} of {self.name} ({' and '.join(kept)} {stay})"
+
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
         for change in drawn["order"]:
             image = _change(image, change, float(drawn[CHANGES[change]]))
