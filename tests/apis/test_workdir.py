@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,10 +129,11 @@ def test_a_path_is_what_its_text_is() -> None:
     save("work_dirs/byol_er_vit/newer/epoch_2.pth", 2)
     options = TrainOptions(Path("configs/byol_er_vit.py"), resume=first)  # type: ignore[arg-type]
     assert begin(options) == (first, Path("one"))
-    paths = {name: Path(name) for name in ("work_dir", "data", "init_from")}
-    assert Options(**paths) == Options(**{name: name for name in paths})
+    paths: dict[str, Any] = {name: Path(name) for name in ("work_dir", "data", "init_from")}
+    texts: dict[str, Any] = {name: name for name in paths}
+    assert Options(**paths) == Options(**texts)
     with pytest.raises(UserError, match=r"seed is a whole number.*got PosixPath"):
-        Options(seed=Path("4"))
+        Options(seed=Path("4"))  # type: ignore[arg-type]
 
 
 def test_a_folder_with_another_run_is_not_gone_on_in() -> None:
