@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,6 +14,7 @@ from mvssl.checkpoint import load_weights_strictly, open_safetensors, write_safe
 from mvssl.errors import UserError
 from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.timm_backbone import TimmBackbone
+from mvssl.registry import BACKBONES
 
 __all__ = ["load_backbone", "save_backbone"]
 
@@ -38,27 +39,46 @@ def save_backbone(
         metadata holds them as JSON.
     """
     timm_args = backbone.create_model_args() if isinstance(backbone, TimmBackbone) else None
-    build = without_origin(config)
+    build = _registered(without_origin(config))
     description = {"create_model": timm_args, "build": build, "preprocessing": preprocessing}
-    metadata = {key: json.dumps(value) for key, value in description.items()}
+    # An argument that no file can hold (a class, say) stands there as its text, which is refused
+    # when the file is loaded: weights are not lost for want of it.
+    metadata = {key: json.dumps(value, default=str) for key, value in description.items()}
     weights = _exported(backbone).state_dict()
     # Copies, since safetensors refuses tensors that share memory.
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in weights.items()}
     write_safetensors(path, tensors, metadata)
-    return description
+    return {key: json.loads(text) for key, text in metadata.items()}
 
 
 def without_origin(config: Mapping[str, Any]) -> dict[str, Any]:
     """A component's config without where its weights, and those of its parts, came from."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [clean(item) for item in value]
-        is_component = isinstance(value, Mapping) and "type" in value
-        return without_origin(value) if is_component else value
-
     sources = ("pretrained", "checkpoint")
-    return {key: clean(value) for key, value in config.items() if key not in sources}
+    kept = {key: value for key, value in config.items() if key not in sources}
+    return _parts_changed(kept, without_origin)
+
+
+def _registered(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's config with its type, and those of its parts, as ``BACKBONES`` calls them: a
+    config may name them otherwise (``mvssl.TimmBackbone``), or hold the classes themselves.
+    """
+    kind = config["type"]
+    kind = BACKBONES.get(kind) if isinstance(kind, str) else kind
+    name = next((name for name, one in BACKBONES.module_dict.items() if one is kind), None)
+    return _parts_changed({**config, "type": name or config["type"]}, _registered)
+
+
+def _parts_changed(
+    config: Mapping[str, Any], change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """A component's config with ``change`` applied to each component that it holds."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [changed(item) for item in value]
+        return change(value) if isinstance(value, Mapping) and "type" in value else value
+
+    return {key: changed(value) for key, value in config.items()}
 
 
 def load_backbone(path: str | os.PathLike[str], img_size: int | None = None) -> nn.Module:
