@@ -16,11 +16,12 @@ from mmengine.utils import import_modules_from_strings
 from mvssl.config.adapt import begin_from, fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
 from mvssl.config.checks import Problem, complain
-from mvssl.config.components import accepted_arguments, needs_type, takes_text
+from mvssl.config.components import accepted_arguments, component_at, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.scale import BATCH, scale_rate
 from mvssl.config.search import meant
 from mvssl.config.slots import TOP_LEVEL
+from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 
 __all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
@@ -154,7 +155,7 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     if not isinstance(cfg.get("train_dataloader"), Mapping):
         cfg.train_dataloader = {}
     own = _mapping(cfg.train_dataloader.get("dataset"))
-    kept = dict(own) if own.get("type") == "ImageFolder" else {}
+    kept = dict(own) if component_at("train_dataloader.dataset", own) is ImageFolder else {}
     folder = {**kept, "type": "ImageFolder", "root": str(root), "labels": labels}
     whole = {"split": "train", **folder, "size": size if on_device else None}
     cfg.train_dataloader["dataset"] = whole
