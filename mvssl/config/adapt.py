@@ -14,8 +14,7 @@ from mvssl.config.components import component_at
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
 from mvssl.models.backbones.timm_backbone import TimmBackbone, arguments_of, patch_of
-from mvssl.registry import VIEW_SETS
-from mvssl.views.build import build_views
+from mvssl.views.build import build_views, find_set
 from mvssl.words import near_names
 
 __all__ = ["begin_from", "fit_crops", "is_timm", "is_timm_name", "use_backbone", "use_image_size"]
@@ -156,10 +155,10 @@ def fit_crops(cfg: Config) -> list[str]:
     """
     preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
     views, size = preprocessor.get("views"), _size(cfg)
-    named: Any = {"type": views} if isinstance(views, str) else views
-    make = VIEW_SETS.get(named.get("type")) if isinstance(named, Mapping) else None
+    make = find_set(views)
     if make is None or "local_size" not in inspect.signature(make).parameters:
         return []
+    named = {"type": views} if isinstance(views, str) else views
     sides = _sides(cfg)
     if "local_size" in named or len(sides) < 2 or not isinstance(size, int):
         return []
