@@ -125,11 +125,11 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
         check_optimizer(job.optim_wrapper.optimizer, checkpoint)
     notes += [f"note: {text}." for text in followed]
-    remarks, why = remarks(options, cfg)
+    told, why = remarks(options, cfg)
     return replace(
         job,
         objective=options.objective or "native",
-        notes=[*notes, *job.notes, *remarks],
+        notes=[*notes, *job.notes, *told],
         evaluation_note=why,
         stored=described(options, job),
         changed=changed,
