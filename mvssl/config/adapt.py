@@ -202,8 +202,9 @@ def is_timm(node: Any) -> bool:
     model's arguments as it does.
     """
     kind = component_at("model.backbone", _mapping(node))
-    derived = isinstance(kind, type) and issubclass(kind, TimmBackbone)
-    return derived and {"name", "model_args"} <= parameters_of(kind).keys()
+    if not (isinstance(kind, type) and issubclass(kind, TimmBackbone)):
+        return False
+    return {"name", "model_args"} <= parameters_of(kind).keys()
 
 
 def _mapping(node: Any) -> Any:
