@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from mmengine.config import Config
 
+from mvssl.config.adapt import is_timm
 from mvssl.datasets import ImageDataset
 from mvssl.datasets.values import mean_and_std, moments
 from mvssl.errors import UserError
@@ -65,7 +66,7 @@ def with_facts(cfg: Config, facts: Mapping[str, Any]) -> Config:
         if "mean" in facts:
             preprocessor.update(mean=list(facts["mean"]), std=list(facts["std"]))  # type: ignore[attr-defined]
     channels = facts.get("channels", NUM_CHANNELS)
-    if channels != NUM_CHANNELS and _is_timm(backbone):
+    if channels != NUM_CHANNELS and is_timm(backbone):
         backbone["model_args"] = {"in_chans": channels, **(backbone.get("model_args") or {})}
     for dataset in _datasets(cfg):
         taken = _parameters(DATASETS, dataset)
@@ -90,10 +91,6 @@ def _measures(preprocessor: Mapping[str, Any], channels: int) -> bool:
     )
 
 
-def _is_timm(backbone: Any) -> bool:
-    return isinstance(backbone, Mapping) and backbone.get("type") == "TimmBackbone"
-
-
 def _datasets(cfg: Config) -> list[Any]:
     evaluation = cfg.get("evaluation") or {}
     found = [(cfg.get("train_dataloader") or {}).get("dataset")]
@@ -104,7 +101,7 @@ def _datasets(cfg: Config) -> list[Any]:
 def _parameters(registry: Any, node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments of the component that a node describes; none where there is no such component."""
     try:
-        kind = registry.find(node["type"]) if isinstance(node["type"], str) else node["type"]
+        kind = registry.find(node["type"])
     except (UserError, KeyError):
         return {}
     return parameters_of(kind) if isinstance(kind, type) else {}
