@@ -27,7 +27,7 @@ from mvssl.files import WriteError
 from mvssl.models.backbones import Which
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
-from mvssl.report.outputs import versions
+from mvssl.report.standing import versions
 from mvssl.report.tables import write_summary
 from mvssl.words import near_names, some
 
