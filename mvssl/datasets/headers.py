@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mmengine import fileio
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, features
 
 from mvssl.intake import kind_of_file
 
@@ -30,7 +30,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", *(["AVIF"] if features.check("a
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN = 0xDA
-_PALETTE, _CMYK = 3, 5  # photometric interpretations of TIFF
+_GREYS, _PALETTE, _CMYK = (0, 1), 3, 5  # photometric interpretations of TIFF
 _BANDS_APART = 2  # a planar configuration
 _MOST_PIXELS = 2**30  # as many as OpenCV takes
 
@@ -163,6 +163,29 @@ def tiff_kind(directory: TiffImagePlugin.ImageFileDirectory_v2) -> Kind:
 def tiff_bands_apart(directory: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
     """Whether the bands of the first image lie one after the other, not pixel by pixel."""
     return directory.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _BANDS_APART
+
+
+@pillow_undisturbed()
+def tiff_orientation(directory: TiffImagePlugin.ImageFileDirectory_v2) -> int:
+    """How the first image of a TIFF file lies, as EXIF numbers it from 1, upright, to 8."""
+    return int(directory.get(ExifTags.Base.Orientation, 1))
+
+
+@pillow_undisturbed()
+def opencv_misreads(directory: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether OpenCV makes something else of the first image of a TIFF file, or nothing.
+
+    Of deep bands that lie one after the other it takes neighbouring pixels for colours; of three or
+    four bands of 8 bits that are not said to be colours, the first for all; four such of 16 bits it
+    refuses.
+    """
+    bits = max(directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    bands = int(directory.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
+    if bands not in (3, 4):
+        return False
+    plain = directory.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) in _GREYS
+    apart = tiff_bands_apart(directory)
+    return (apart and bits > 8) or (plain and bits <= (16 if bands == 4 else 8))
 
 
 def is_deep_png(data: bytes) -> bool:

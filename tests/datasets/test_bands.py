@@ -63,6 +63,54 @@ def test_all_bands_are_read_as_they_are(
         np.testing.assert_array_equal(read, image)
 
 
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("kind", [*KINDS, "int16"])
+@pytest.mark.parametrize("bands", [1, 3, 4, 5])
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_every_orientation_is_turned_upright(
+    planar: str, kind: str, bands: int, photometric: str
+) -> None:
+    """By the definition of each in TIFF 6.0: which corner of the image row 0 and column 0 are."""
+    if photometric == "rgb" and bands not in (3, 4):
+        pytest.skip("three bands are colours, with a fourth beside")
+    image = pixels(bands, "uint8").astype(kind) if kind == "int16" else pixels(bands, kind)
+    how: dict[str, Any] = {"photometric": photometric}
+    how |= {} if bands == 1 else {"planarconfig": planar}
+    how |= {"extrasamples": [0]} if photometric == "rgb" and bands == 4 else {}
+    stored = np.moveaxis(image, -1, 0) if planar == "separate" and bands > 1 else image
+    upright = [
+        image,
+        image[:, ::-1],
+        image[::-1, ::-1],
+        image[::-1],
+        image.swapaxes(0, 1),
+        np.rot90(image, -1),
+        np.rot90(image, 2).swapaxes(0, 1),
+        np.rot90(image),
+    ]
+    for number, wanted in enumerate(upright, start=1):
+        buffer = io.BytesIO()
+        tag = (274, "H", 1, number, True)
+        tifffile.imwrite(buffer, stored[..., 0] if bands == 1 else stored, extratags=[tag], **how)
+        read = decode_image(buffer.getvalue(), channels=bands)
+        np.testing.assert_array_equal(read, wanted)
+
+
+@pytest.mark.parametrize("planar", PLANES)
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_bands_that_are_not_said_to_be_colours_become_three_or_grey(
+    planar: str, kind: str, bands: int
+) -> None:
+    image = pixels(bands, kind)
+    data = tiff(image, planar)
+    np.testing.assert_array_equal(decode_image(data, channels=3), image[..., :3])
+    grey = decode_image(data, channels=1)
+    assert grey is not None
+    wanted = image[..., :3] @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - wanted).max() < (1.5 if kind == "uint8" else 8)
+
+
 def lzw_strip(data: bytes) -> bytes:
     """LZW of TIFF 6.0, section 13, that never refers back: codes of 9 bits, and a clear in time."""
     codes = [256]
@@ -140,7 +188,7 @@ def test_without_tifffile_a_sentence_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.tif").write_bytes(tiff(pixels(5, "uint8")))
-    monkeypatch.setattr("mvssl.datasets.images.find_spec", lambda name: None)
+    monkeypatch.setattr("mvssl.datasets.tiff.find_spec", lambda name: None)
     data = ImageFolder(tmp_path, split="all", channels=5)
     assert data.read(0) is None
     assert data.fault(0) == "has 5 channels: pip install tifffile reads it"
