@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mmengine import fileio
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, features
@@ -25,6 +25,9 @@ MOST_BYTES: Final = 2**30
 MOST_COLORS: Final = 4
 """Bands that can be a colour: red, green, blue and alpha. What has more is given whole or not."""
 
+MOST_PAGES: Final = 512
+"""Pages of a TIFF that are read as channels: as many as OpenCV takes."""
+
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", *(["AVIF"] if features.check("avif") else []))
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -32,6 +35,16 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN = 0xDA
 _GREYS, _PALETTE, _CMYK = (0, 1), 3, 5  # photometric interpretations of TIFF
 _BANDS_APART = 2  # a planar configuration
+_NEW_SUBFILE_TYPE = 254
+_NO_PAGE = 1 | 4  # kinds of images within a TIFF: a reduced copy, a mask
+_PAGE_TAGS = {  # in which the pages of a stack are alike, and their defaults
+    TiffImagePlugin.IMAGEWIDTH: None,
+    TiffImagePlugin.IMAGELENGTH: None,
+    TiffImagePlugin.SAMPLEFORMAT: (1,),
+    TiffImagePlugin.BITSPERSAMPLE: (1,),
+    TiffImagePlugin.SAMPLESPERPIXEL: 1,
+    TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: 1,
+}
 _MOST_PIXELS = 2**30  # as many as OpenCV takes
 
 
@@ -46,11 +59,13 @@ class Kind(NamedTuple):
         bands: channels in the file; of a palette, those of its colours.
         deep: whether they have more than 8 bits.
         alpha: whether the last of them is said to be transparency.
+        pages: of a TIFF with one band a page, those that `tiff_stack` finds, at least 1.
     """
 
     bands: int
     deep: bool
     alpha: bool
+    pages: int = 1
 
 
 @contextlib.contextmanager
@@ -70,7 +85,8 @@ def kind_of_image(data: bytes) -> Kind | None:
     """What a file of these bytes holds, by its header; None where it cannot be read."""
     try:
         if data.startswith(TIFF_STARTS):
-            return tiff_kind(tiff_directory(data))
+            kind = tiff_kind(tiff_directory(data))
+            return kind._replace(pages=max(1, len(tiff_stack(data))))
         with pillow_undisturbed(), open_image(mended(data)) as image:
             deep = image.mode[0] in "IF" or is_deep_png(data)
             alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA")
@@ -129,13 +145,44 @@ def open_image(data: bytes) -> Image.Image:
 
 def tiff_directory(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
     """The first directory of a TIFF file."""
+    return next(_tiff_directories(data))
+
+
+def _tiff_directories(data: bytes) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
     start = data[: 16 if data[2:3] == b"+" or data[3:4] == b"+" else 8]
-    directory = TiffImagePlugin.ImageFileDirectory_v2(start)
-    file = io.BytesIO(data)
-    file.seek(directory.next)
-    with pillow_undisturbed():
-        directory.load(file)
-    return directory
+    file, seen = io.BytesIO(data), {0}
+    following = TiffImagePlugin.ImageFileDirectory_v2(start).next
+    while following not in seen:
+        seen.add(following)
+        file.seek(following)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(start)
+        with pillow_undisturbed():
+            directory.load(file)
+        yield directory
+        following = directory.next
+
+
+@pillow_undisturbed()
+def tiff_stack(data: bytes) -> list[int]:
+    """Numbers of the pages of a TIFF with one band of 8 bits or more a page, as microscopes write
+    them; empty where it has one page, pages that are not alike, or one that cannot be read.
+
+    Reduced copies and masks are no pages; more than `MOST_PAGES` are not looked for.
+    """
+    kinds, pages = set[tuple[Any, ...]](), list[int]()
+    try:
+        for number, directory in enumerate(_tiff_directories(data)):
+            if number and directory.get(_NEW_SUBFILE_TYPE, 0) & _NO_PAGE:
+                continue
+            kinds.add(tuple(directory.get(tag, usual) for tag, usual in _PAGE_TAGS.items()))
+            *_, bits, bands, photometric = next(iter(kinds))
+            plain = bands == 1 and max(bits) >= 8 and photometric in _GREYS
+            if not plain or len(kinds) > 1 or number > MOST_PAGES:
+                return []
+            pages.append(number)
+    except Exception:  # of what follows the first page, which is read by itself
+        return []
+    return pages if len(pages) > 1 else []
 
 
 @pillow_undisturbed()  # entries are decoded when they are asked for

@@ -17,6 +17,7 @@ from mvssl.datasets.headers import (
     tiff_directory,
     tiff_kind,
     tiff_orientation,
+    tiff_stack,
 )
 from mvssl.datasets.pixels import Pixels, by_opencv, other_channels, upright
 from mvssl.opencv import cv2
@@ -25,26 +26,31 @@ __all__ = ["decode_tiff"]
 
 
 def decode_tiff(data: bytes, channels: int) -> Pixels | None:
-    """The first image of a TIFF file, upright, (H, W) or (H, W, C).
+    """The first image of a TIFF file, upright, (H, W) or (H, W, C), or all pages of a stack.
 
     Args:
         data: The file.
-        channels: 1 and 3 turn greys and colours into each other; else those of the file.
+        channels: Those of the file, or one a page where it has as many. 1 and 3 turn greys and
+            colours into each other.
 
     Raises:
         UnreadableError: It has another number of channels, or takes a package that is missing.
     """
     directory = tiff_directory(data)
     bands = tiff_kind(directory).bands
-    colors = bands <= MOST_COLORS and (channels in (1, 3) or channels == bands == 4)
+    stack = tiff_stack(data) if bands == 1 and channels > 1 else []
+    if channels == 3 != len(stack):
+        stack = []  # the first page is a grey image
+    bands = len(stack) or bands
+    colors = bands <= MOST_COLORS and (channels in (1, 3) or channels == bands == 4) and not stack
     if colors and not opencv_misreads(directory):
         return by_opencv(data, channels)  # what libtiff finds wrong, Pillow lets it print on stderr
     if bands != channels and not colors:  # before they take memory
         raise UnreadableError(other_channels(bands, channels))
     if find_spec("tifffile") is None:
         raise UnreadableError(f"has {bands} channels: pip install tifffile reads it")
-    image = _by_tifffile(data)
-    image = np.moveaxis(image, 0, -1) if tiff_bands_apart(directory) else image
+    image = _by_tifffile(data, stack or 0)
+    image = np.moveaxis(image, 0, -1) if stack or tiff_bands_apart(directory) else image
     image = upright(image, tiff_orientation(directory))
     if channels == bands:
         return image
@@ -52,12 +58,12 @@ def decode_tiff(data: bytes, channels: int) -> Pixels | None:
     return image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-def _by_tifffile(data: bytes) -> Pixels:
+def _by_tifffile(data: bytes, pages: int | list[int]) -> Pixels:
     log = logging.getLogger("tifffile")
     before = log.level
     log.setLevel(logging.CRITICAL + 1)  # what it finds wrong is told by the caller
     try:
-        image: Pixels = import_module("tifffile").imread(io.BytesIO(data), key=0)
+        image: Pixels = import_module("tifffile").imread(io.BytesIO(data), key=pages)
         return image
     except (KeyError, ValueError) as error:
         if "imagecodecs" not in str(error):
