@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["BACKBONE", "CURVES", "LATEST", "LOG", "PICTURES", "SUMMARY", "Kind", "numbered"]
+__all__ = [
+    "BACKBONE",
+    "CURVES",
+    "LATEST",
+    "LOG",
+    "PICTURES",
+    "SUMMARY",
+    "TEACHER",
+    "Kind",
+    "numbered",
+]
 
 LATEST: Final = "last_checkpoint"
 """Holds the name of the checkpoint that was written last."""
@@ -15,6 +25,8 @@ CURVES: Final = "vis_data"
 """The folder into which visualizers write."""
 SUMMARY: Final = "summary.json"
 BACKBONE: Final = "backbone.safetensors"
+TEACHER: Final = "teacher.safetensors"
+"""The teacher's backbone, of methods that have one."""
 PICTURES: Final = frozenset({"views.png", "curves.png"})
 
 Kind = Literal["epoch", "iter"]

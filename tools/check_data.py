@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> None:
-    from mvssl.apis.check_data import check_data, draw, write_list
+    from mvssl.apis.check_data import check_data, draw, of_list, write_list
 
     report = check_data(args.folder, args.labels, args.workers)
     print("\n".join(report.lines()))
@@ -53,6 +53,7 @@ def check(args: argparse.Namespace) -> None:
     if args.good is not None:
         left_out = write_list(report, args.good)
         print(f"{'list':<12} {args.good}: {len(report.good) - len(left_out):,} images")
+        print(f"{'':<12} {of_list(report, args.good)}")
         for name in left_out[:SHOWN]:
             print(f"{'left out':<12} {name}: a list in .txt cannot name it; give one in .jsonl")
     if args.picture is not None:

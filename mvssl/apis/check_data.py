@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from mvssl.files import write_bytes_atomically
 from mvssl.report.data_sheet import COLUMNS, ROWS, plot_data
 from mvssl.words import count, printable, some
 
-__all__ = ["DataReport", "check_data", "draw", "write_list"]
+__all__ = ["DataReport", "check_data", "draw", "of_list", "write_list"]
 
 AHEAD = 64  # images that are read before they are asked for
 
@@ -166,6 +167,8 @@ def check_data(root: str | Path, labels: bool = False, workers: int = 4) -> Data
 def write_list(report: DataReport, path: str | Path) -> list[str]:
     """Write the good images as a list for ``ImageList``: ``.txt``, or ``.jsonl`` with labels.
 
+    Paths are relative to the folder, which is to be the ``root`` of that data set.
+
     Returns:
         Files that a text cannot name, and that are therefore left out.
 
@@ -185,6 +188,15 @@ def write_list(report: DataReport, path: str | Path) -> list[str]:
         raise UserError(f"--good {target}: give a name that ends in .txt or .jsonl.")
     write_bytes_atomically(target, "".join(f"{line}\n" for line in lines).encode())
     return [printable(name) for name in left_out]
+
+
+def of_list(report: DataReport, path: str | Path) -> str:
+    """The data set of a list that ``write_list`` wrote, as a config has it."""
+    said = {"type": "ImageList", "file": os.path.abspath(path)}
+    said["root"] = os.path.abspath(report.dataset.root)
+    if Path(path).suffix == ".jsonl" and report.dataset.labels is not None:
+        said["label"] = "label"
+    return f"dict({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 def draw(report: DataReport, path: str | Path) -> None:

@@ -22,6 +22,7 @@ from mvssl.config.changes import plain_values
 from mvssl.config.scale import BATCH
 from mvssl.engine import Job
 from mvssl.errors import UserError
+from mvssl.models.backbones import describe_backbone
 from mvssl.models.backbones.export import without_origin
 from mvssl.words import printable
 
@@ -50,9 +51,17 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
             "fitted": dict(job.fitted),
             "folder": str(Path.cwd()),
         },
+        "backbone": _description(job),
         "facts": job.facts,
         "names": torch.from_numpy(digests(job.dataset)),
     }
+
+
+def _description(job: Job) -> dict[str, str]:
+    """How the backbone is built, as its file says it."""
+    model = job.model
+    expected = model.data_preprocessor.describe_inputs()
+    return describe_backbone(model.backbone, job.cfg.model.backbone.to_dict(), expected)[1]
 
 
 def _backbone(options: TrainOptions) -> str | None:

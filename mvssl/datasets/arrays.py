@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mvssl.arguments import check_choice
 from mvssl.datasets.base import ImageDataset, check_size
+from mvssl.datasets.headers import MOST_COLORS
 from mvssl.datasets.image_list import numbered
 from mvssl.datasets.survey import centre, spread
 from mvssl.datasets.values import check_value_range, range_of
@@ -58,12 +59,13 @@ class ArrayImages(ImageDataset):
         rgb: Sequence[int] | None = None,
     ) -> None:
         check_size(size)
+        _check_given(images, labels, key)
         self._name = "array" if isinstance(images, np.ndarray) else str(images)
         array = images if isinstance(images, np.ndarray) else _load(Path(images), key)
         self._images = _as_images(self._name, array, channels_first)
         numbers, classes = None, None
         if labels is not None:
-            numbers, classes = numbered(self._name, _labels(labels, images).tolist())
+            numbers, classes = numbered(self._name, _one_each(_labels(labels, images)).tolist())
             if len(numbers) != len(array):
                 raise UserError(
                     f"{self._name} holds {len(array)} images, and there are {len(numbers)} labels."
@@ -109,6 +111,22 @@ class ArrayImages(ImageDataset):
         return self._summary(self._name, "array")
 
 
+def _check_given(images: Any, labels: Any, key: str | None) -> None:
+    for name, given in (("images", images), ("labels", labels)):
+        if not isinstance(given, np.ndarray | str | Path) and not (given is labels is None):
+            raise UserError(
+                f"ArrayImages: {name} is an array of NumPy or a file, got {type(given).__name__}: "
+                f"give np.asarray(...) of it."
+            )
+    if key is not None and (isinstance(images, np.ndarray) or not _is_packed(images)):
+        what = "an array" if isinstance(images, np.ndarray) else images
+        raise UserError(f"ArrayImages: key={key!r} names an array of an .npz, and not of {what}.")
+
+
+def _is_packed(file: Any) -> bool:
+    return isinstance(file, str | Path) and Path(file).suffix.lower() == ".npz"
+
+
 def _load(file: Path, key: str | None) -> NDArray[Any]:
     file = file.expanduser()
     if not file.is_file():
@@ -131,14 +149,23 @@ def _load(file: Path, key: str | None) -> NDArray[Any]:
 def _labels(labels: Any, images: Any) -> NDArray[Any]:
     if isinstance(labels, np.ndarray):
         return labels
-    inside = isinstance(images, str | Path) and Path(images).suffix.lower() == ".npz"
-    if inside and not Path(labels).suffix:
+    if _is_packed(images) and not Path(labels).suffix:
         return _load(Path(images), str(labels))
     return _load(Path(labels), None)
 
 
+def _one_each(labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.ndim != 1:
+        raise UserError(
+            f"labels are an array {labels.shape}, and there is one number or name for each image: "
+            f"(N,). Of (N, classes), ones and zeros, labels.argmax(axis=1) is that."
+        )
+    return labels
+
+
 def _as_images(name: str, array: NDArray[Any], channels_first: bool) -> NDArray[Any]:
     """(N, H, W, C); a view, so that what is mapped stays so."""
+    _check_axes(name, array.shape, channels_first)
     if array.ndim == 3:
         array = array[..., None]
     elif array.ndim == 4 and channels_first:
@@ -148,6 +175,25 @@ def _as_images(name: str, array: NDArray[Any], channels_first: bool) -> NDArray[
             f"{name} is an array {array.shape} of {array.dtype}, not numbers (N, H, W, C)."
         )
     return array
+
+
+def _check_axes(name: str, shape: tuple[int, ...], channels_first: bool) -> None:
+    """Raises a UserError where the axes are hardly those that are said."""
+    if len(shape) == 3 and channels_first:
+        raise UserError(
+            f"{name} is an array {shape}, images (N, H, W) without channels: leave out "
+            f"channels_first."
+        )
+    if len(shape) != 4:
+        return
+    first, last = shape[1], shape[3]
+    told, others = (last, first) if channels_first else (first, last)
+    if told <= MOST_COLORS < min(others, shape[2]):
+        meant = f"(N, {'H, W, C' if channels_first else 'C, H, W'})"
+        raise UserError(
+            f"{name} is an array {shape}, as it seems {meant}: give channels_first="
+            f"{not channels_first}, or bring it to another order by np.moveaxis."
+        )
 
 
 @DATASETS.register_module()

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from mvssl.arguments import check_seed
-from mvssl.datasets.base import ImageDataset, check_size, check_split
+from mvssl.arguments import check_count, check_seed
+from mvssl.datasets.base import MOST_SIDE, ImageDataset, check_split
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
 
@@ -35,7 +35,7 @@ class Digits(ImageDataset):
         seed: int = 0,
     ) -> None:
         check_split(split, test_fraction)
-        check_size(size)
+        check_count("Digits", at_most=MOST_SIDE, size=size)
         check_seed("Digits", seed=seed)
         digits = load_digits()
         chosen = np.arange(len(digits.target))

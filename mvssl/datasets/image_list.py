@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, read_bytes
 from mvssl.datasets.paths import Paths
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.words import either, in_words
+from mvssl.words import either, in_words, shown
 
 __all__ = ["ImageList", "numbered"]
 
@@ -38,7 +39,8 @@ class ImageList(EncodedImages):
             ``.csv`` and ``.tsv``: with a line of names; ``.jsonl``: one object a line;
             ``.parquet`` (takes the package pyarrow).
         root: Folder that the paths are relative to; by default that of the list. Root, list and
-            paths may be addresses that mmengine's file backends read (``s3://``, ``http://``).
+            paths may begin with ``~``, or be addresses that mmengine's file backends read
+            (``s3://``, ``http://``).
         image: Column of the paths; by default the first that is there of image, path, file,
             filename, file_name, image_path, img_path.
         label: Column of the labels, numbers or names; of a ``.txt`` any word. None: no labels.
@@ -65,11 +67,10 @@ class ImageList(EncodedImages):
         reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
         reading.check("ImageList")
         self.reading = reading
-        self.file = str(file) if "://" in str(file) else str(Path(file).expanduser())
-        self.root = self.file.rpartition("/")[0] if root is None else str(root)
+        self.file = _at_home(str(file))
+        self.root = self.file.rpartition("/")[0] if root is None else _at_home(str(root))
         rows = _rows(self.file, label is not None)
-        paths = _column(self.file, rows, _named(self.file, rows, image))
-        self._files = Paths(str(path) for path in paths)
+        self._files = Paths(_paths(self.file, rows, _named(self.file, rows, image)))
         labels, classes = None, None
         if label is not None:
             name = "label" if self.file.lower().endswith(".txt") else label
@@ -83,7 +84,7 @@ class ImageList(EncodedImages):
         return read_bytes(self.path(index), self.reading.max_bytes)
 
     def path(self, index: int) -> str:
-        name = self._files[index]
+        name = _at_home(self._files[index])
         if "://" in name or name.startswith("/") or not self.root:
             return name
         return f"{self.root.rstrip('/')}/{name}"
@@ -95,22 +96,39 @@ class ImageList(EncodedImages):
         return self._summary(self.file, "list")
 
 
+def _at_home(path: str) -> str:
+    return path if "://" in path else os.path.expanduser(path)
+
+
 def numbered(owner: str, values: Iterable[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Labels as numbers from 0 on, and the names of the classes, in order.
 
+    A number below 0 stands for no label, as in the data sets of others; a text such as '-1' is a
+    name.
+
     Raises:
-        UserError: One is missing.
+        UserError: One is missing, or is several values.
     """
     listed = list(values)
-    missing = [number for number, value in enumerate(listed, 1) if value is None or value == ""]
-    if missing:
-        raise UserError(f"{owner}: row {missing[0]} has no label: add it, or leave the row out.")
+    for row, value in enumerate(listed, 1):
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            raise UserError(
+                f"{owner}: the label of row {row} is {shown(value)}: give one number or name."
+            )
+        if _is_missing(value):
+            said = "" if value is None or value == "" else f" ({value} stands for none)"
+            raise UserError(f"{owner}: row {row} has no label{said}: add it, or leave the row out.")
     texts = [str(value) for value in listed]
     # In the order of numbers where all are numbers.
-    plain = all(text.lstrip("-").isdecimal() for text in texts)
+    plain = all(text.removeprefix("-").isdecimal() for text in texts)
     classes = sorted(set(texts), key=(lambda text: (int(text), text)) if plain else None)
     number_of = {name: number for number, name in enumerate(classes)}
     return np.array([number_of[text] for text in texts], np.int64), classes
+
+
+def _is_missing(value: Any) -> bool:
+    """Of a float, too, that is no number."""
+    return value is None or value == "" or (isinstance(value, int | float) and not value >= 0)
 
 
 def _rows(file: str, labelled: bool) -> Rows:
@@ -171,3 +189,14 @@ def _column(file: str, rows: Rows, name: str) -> list[Any]:
     if name not in rows[0]:
         raise UserError(f"{file} has no column '{name}', and has {either(rows[0])}.")
     return [row.get(name) for row in rows]
+
+
+def _paths(file: str, rows: Rows, column: str) -> list[str]:
+    paths = _column(file, rows, column)
+    for row, path in enumerate(paths, 1):
+        if not isinstance(path, str) or not path.strip():
+            said = "" if path is None or path == "" else f" ({column}: {shown(path)})"
+            raise UserError(
+                f"{file}: row {row} names no image{said}: give its path, or leave the row out."
+            )
+    return paths

@@ -55,7 +55,8 @@ class TarShards(EncodedImages):
         shards: Pattern of the tar files, with braces (``train-{000..146}.tar``, which takes the
             package braceexpand, as webdataset does) or as a shell takes it (``train-*.tar``); or a
             list of these.
-        label: Ending of the file that holds a sample's label, such as ``cls``; None: no labels.
+        label: Ending of the file that holds a sample's label, such as ``cls``, in any case; None:
+            no labels.
         size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb: As of ``ImageFolder``.
 
     Raises:
@@ -78,6 +79,7 @@ class TarShards(EncodedImages):
         reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
         reading.check("TarShards")
         self.reading = reading
+        label = None if label is None else label.lower().removeprefix(".")
         patterns = [shards] if isinstance(shards, str) else list(shards)
         self.files = [file for pattern in patterns for file in _expanded(pattern)]
         read = [_listed(file, label) for file in self.files]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,15 @@ from sklearn.model_selection import train_test_split
 from mvssl.errors import UserError
 from mvssl.words import count, some
 
-__all__ = ["Chosen", "by_class", "by_split"]
+__all__ = ["PARTS", "Chosen", "by_class", "by_split"]
 
-# Usual names of folders for parts of a data set, in lower case, and the part that each is.
-_PARTS = {
+PARTS: Final = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabelled"),
 }
+"""Usual names for parts of a data set, in lower case, and the part that each is."""
 
 
 class Chosen(NamedTuple):
@@ -122,7 +122,7 @@ def _parts(tops: NDArray[np.str_], alone: bool = False) -> NDArray[np.str_] | No
     tests.
     """
     names, numbers = np.unique(tops, return_inverse=True)
-    known = [_PARTS.get(name.lower(), "") for name in names.tolist()]
+    known = [PARTS.get(name.lower(), "") for name in names.tolist()]
     if any(name and not part for name, part in zip(names.tolist(), known, strict=True)):
         return None
     if "train" not in known or not (alone or {"test", "val"} & set(known)):

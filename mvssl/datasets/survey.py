@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
-from mvssl.datasets.headers import MOST_COLORS, MOST_PIXELS, Kind, UnreadableError, kind_of_image
+from mvssl.datasets.headers import MOST_COLORS, MOST_PIXELS, Kind, kind_of_image
 from mvssl.datasets.images import decode_image
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
@@ -31,11 +31,13 @@ class FileValues:
     Attributes:
         channels: of every image.
         value_range: of values that are not those of 8 bits.
+        own_range: whether files of 8 bits have one of their own, 0 to 255, beside it.
         notes: what a user is told.
     """
 
     channels: int
     value_range: tuple[float, float] | None
+    own_range: bool = False
     notes: list[str] = field(default_factory=list)
 
     def fitted(self, image: NDArray[Any], size: int | None, crop_pct: float) -> NDArray[Any] | None:
@@ -44,8 +46,7 @@ class FileValues:
             if self.value_range is None:
                 return None
             image = image.astype(np.float32)  # of which OpenCV resizes every kind
-        elif self.value_range is not None and not 1 < self.value_range[1] <= _WHITE:
-            # A file of 8 bits among deeper ones: its own range is the whole one.
+        elif self.value_range is not None and self.own_range:
             low, high = self.value_range
             image = image.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
         return image if size is None else centre(image, size, crop_pct)
@@ -80,16 +81,19 @@ def survey(
     if channels is not None:
         check_count(owner, at_most=MOST_CHANNELS, channels=channels)
     given = check_value_range(owner, value_range)
-    kinds, deep = list[Kind](), list[Callable[[], bytes]]()
+    kinds, deep, flat = list[Kind](), list[Callable[[], bytes]](), list[Callable[[], bytes]]()
     for content in contents:
         with suppress(Exception):  # what cannot be read is told when it is asked for
             kind = kind_of_image(content())
-            kinds += [] if kind is None else [kind]
-            deep += [content] if kind is not None and kind.deep and given is None else []
+            if kind is not None:
+                kinds.append(kind)
+                (deep if kind.deep else flat).append(content)
     number = channels or _usual_bands(kinds)
     notes = _channel_notes(kinds, number, channels is None)
+    if given is not None:
+        return FileValues(number, given, _is_beside(given, flat, max_pixels, number), notes)
     if not deep:
-        return FileValues(number, given, notes)
+        return FileValues(number, None, notes=notes)
     # One by one: files of so many bits are large.
     found = range_of(_decoded(deep, max_pixels, number))
     if found is None:
@@ -101,14 +105,29 @@ def survey(
         f"values of more than 8 bits: {found[0]:g} is taken for black and {found[1]:g} for white, "
         f"by {count(len(deep), 'image')}; value_range in the data set sets them"
     )
-    return FileValues(number, found, notes)
+    # What files of 8 bits hold, of whole numbers, is on one scale with them.
+    return FileValues(number, found, not 1 < found[1] <= _WHITE, notes)
+
+
+def _is_beside(
+    given: tuple[float, float],
+    flat: Sequence[Callable[[], bytes]],
+    max_pixels: int,
+    channels: int,
+) -> bool:
+    """Whether a range that a user gave is that of deeper files than these, of 8 bits: one that
+    none of 8 bits has, or one of fractions, where their values are none.
+    """
+    if given[1] > 1:
+        return given[1] > _WHITE
+    return any(image.max() > 1 for image in _decoded(flat, max_pixels, channels))
 
 
 def _decoded(
     contents: Sequence[Callable[[], bytes]], max_pixels: int, channels: int
 ) -> Iterator[NDArray[Any]]:
     for content in contents:
-        with suppress(OSError, UnreadableError):  # it has gone since
+        with suppress(Exception):  # it has gone since
             image = decode_image(content(), max_pixels, channels)
             if image is not None:
                 yield image

@@ -1,11 +1,12 @@
 """Evaluation: features and records once, then whatever is read off them."""
 
 from mvssl.evaluation.base import Evaluator, Need, Shown
+from mvssl.evaluation.classes import balanced_accuracy, class_accuracies
 from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
 from mvssl.evaluation.features import Features, extract_features, pixel_features
 from mvssl.evaluation.information import Information
 from mvssl.evaluation.inputs import Inputs
-from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict
+from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict, knn_predict_each
 from mvssl.evaluation.records import extract_record
 
 __all__ = [
@@ -16,12 +17,15 @@ __all__ = [
     "Inputs",
     "Need",
     "Shown",
+    "balanced_accuracy",
     "check_evaluators",
+    "class_accuracies",
     "evaluate",
     "evaluate_pixels",
     "extract_features",
     "extract_record",
     "knn_accuracy",
     "knn_predict",
+    "knn_predict_each",
     "pixel_features",
 ]

@@ -13,6 +13,7 @@ from mvssl.evaluation.features import Features, extract_features, pixel_features
 from mvssl.evaluation.network import Network
 from mvssl.evaluation.records import extract_record, spread
 from mvssl.models.record import Embeddings
+from mvssl.words import count
 
 __all__ = ["Inputs", "network_inputs", "pixel_inputs"]
 
@@ -46,13 +47,17 @@ class Inputs:
 
     @cached_property
     def train(self) -> Features:
-        """Features of the training images."""
-        return self._features(self.train_set)
+        """Features of the training images.
+
+        Raises:
+            UserError: some are no finite numbers; likewise of ``test``.
+        """
+        return _finite(self._features(self.train_set), self.train_set)
 
     @cached_property
     def test(self) -> Features:
         """Features of the held-out images."""
-        return self._features(self.test_set)
+        return _finite(self._features(self.test_set), self.test_set)
 
     def unreadable(self) -> list[tuple[ImageDataset, frozenset[int]]]:
         """The data sets whose features were computed, and which of their images cannot be read."""
@@ -124,6 +129,17 @@ def pixel_inputs(
 ) -> Inputs:
     """Raw pixels in the place of features, and nothing else."""
     return Inputs(train, test, lambda dataset: pixel_features(dataset, batch_size, num_workers))
+
+
+def _finite(features: Features, dataset: ImageDataset) -> Features:
+    bad = int((~features.x.isfinite().all(dim=1)).sum())
+    if bad:
+        raise UserError(
+            f"The features of {bad} of {count(len(dataset), 'image')} hold NaN or infinite numbers "
+            f"({dataset.describe()}), from which nothing can be measured: the network's weights "
+            f"have diverged, or its half precision overflows; evaluate an earlier checkpoint."
+        )
+    return features
 
 
 def _undeclared(need: str) -> str:

@@ -24,7 +24,7 @@ from mvssl.opencv import cv2
 from mvssl.report.curves import plot_curves
 from mvssl.report.figures import plot_views
 from mvssl.report.tables import print_report, write_summary
-from mvssl.run_files import BACKBONE, LOG, SUMMARY
+from mvssl.run_files import BACKBONE, LOG, SUMMARY, TEACHER
 
 __all__ = ["write_outputs", "write_views"]
 
@@ -103,7 +103,10 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
     model = runner.model
     expected = model.data_preprocessor.describe_inputs()
-    backbone = save_backbone(model.backbone, file, job.cfg.model.backbone.to_dict(), expected)
+    built = job.cfg.model.backbone.to_dict()
+    backbone = save_backbone(model.backbone, file, built, expected)
+    if model.teacher is not None and "backbone" in model.teacher.parts:
+        save_backbone(model.teacher.parts["backbone"], folder / TEACHER, built, expected)
     plot_curves(
         runner.history,
         folder / "curves.png",

@@ -113,7 +113,7 @@ class Preprocessor(BaseDataPreprocessor, ABC):
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to about zero mean and unit variance."""
-        return (images - self.mean) / self.std
+        return (images - self.mean).div_(self.std)
 
     def finish(self, number: int, images: Tensor) -> Tensor:
         """What the network is given of the images of view ``number``, as ``make_views`` made them.

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mvssl.apis.check_data import check_data, draw, write_list
-from mvssl.datasets import ImageList
+from mvssl.apis.check_data import check_data, draw, of_list, write_list
 from mvssl.errors import UserError
+from mvssl.registry import DATASETS
 from tests.mini import load_tool
 
 
@@ -84,7 +84,10 @@ def test_the_list_of_good_files_is_a_data_set(folder: Path, tmp_path: Path, endi
     left_out = write_list(report, file)
     assert left_out == (["b/line\\nbreak.png"] if ending == "txt" else [])
     label = None if ending == "txt" else "label"
-    listed = ImageList(file, root=folder, label=label)
+    said = dict(type="ImageList", file=str(file), root=str(folder))
+    said |= {} if label is None else {"label": label}
+    assert eval(of_list(report, file)) == said
+    listed = DATASETS.build(said)
     assert len(listed) == 5 - len(left_out)
     assert all(listed.read(number) is not None for number in range(len(listed)))
     if ending == "jsonl":
@@ -99,7 +102,9 @@ def test_the_command_draws_lists_and_refuses(
     picture = tmp_path / "sheet.png"
     words = [str(folder), "--labels", "--picture", str(picture)]
     assert main([*words, "--good", str(tmp_path / "good.txt")]) == 0
-    assert "b/bad.jpg cannot be read" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "b/bad.jpg cannot be read" in told
+    assert f"root='{folder}'" in told
     sheet = cv2.imread(str(picture))
     assert sheet is not None
     assert sheet.std() > 10  # not blank

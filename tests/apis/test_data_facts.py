@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from mvssl.apis import TrainOptions, train
-from mvssl.datasets import ImageDataset, ImageFolder
+from mvssl.datasets import ArrayImages, ImageDataset, ImageFolder
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from tests.mini import prepared, write_config
@@ -157,10 +157,34 @@ def test_the_range_of_a_folder_is_read_told_and_given(tmp_path: Path) -> None:
         given[3]["image"][0], ((values - 1000.0) / 2000).clip(0, 1), atol=1e-6
     )
     assert given[0]["image"].shape == (1, 40, 40)
-    # A photograph among them keeps its own range.
+    # A photograph among them keeps its own range, whether theirs is found or given.
     Image.fromarray(np.full((40, 40), 255, np.uint8)).save(root / "9.png")
-    white = ImageFolder(root, size=40)[8]["image"]
-    torch.testing.assert_close(white, torch.ones_like(white))
+    for value_range in (None, (0, 4095), (200, 3000)):
+        white = ImageFolder(root, size=40, value_range=value_range)[8]["image"]
+        torch.testing.assert_close(white, torch.ones_like(white))
+
+
+@pytest.mark.parametrize("top", [1, 3, 100, 255])
+def test_a_range_that_is_given_is_that_of_files_of_8_bits(top: int, tmp_path: Path) -> None:
+    """As of the same pixels in an array."""
+    pixels = np.random.default_rng(0).integers(0, top + 1, (3, 8, 8, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    files = ImageFolder(tmp_path, size=8, value_range=(0, top))
+    array = ArrayImages(pixels, value_range=(0, top))
+    for number, image in enumerate(pixels):
+        torch.testing.assert_close(files[number]["image"], array[number]["image"])
+        np.testing.assert_allclose(
+            files[number]["image"], image.transpose(2, 0, 1) / top, atol=1e-6
+        )
+
+
+def test_of_fractions_files_of_8_bits_keep_their_own_range(tmp_path: Path) -> None:
+    """Where photographs are evaluated beside fractions that were trained on, say."""
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    data = ImageFolder(tmp_path, size=8, value_range=(0.0, 1.0))
+    np.testing.assert_allclose(data[0]["image"], image.transpose(2, 0, 1) / 255, atol=1e-6)
 
 
 def test_a_fourth_band_is_never_dropped_silently(tmp_path: Path) -> None:

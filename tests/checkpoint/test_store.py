@@ -384,7 +384,7 @@ def test_weights_without_a_description_are_no_backbone_file(tmp_path: Path) -> N
 def test_a_checkpoint_in_the_place_of_a_backbone_is_known(tmp_path: Path) -> None:
     checkpoints.save_checkpoint({"state_dict": {"w": torch.ones(2)}}, tmp_path / "epoch_1.pth")
     with pytest.raises(UserError, match=r"is a checkpoint of torch, .*backbone.safetensors"):
-        mvssl.load_backbone(tmp_path / "epoch_1.pth")
+        checkpoints.open_safetensors(tmp_path / "epoch_1.pth")
 
 
 def test_a_file_that_may_not_be_read_is_not_called_damaged(

@@ -101,8 +101,9 @@ def test_mistakes_are_named() -> None:
         Digits(split="val")
     with pytest.raises(UserError, match="test_fraction"):
         Digits(test_fraction=1.0)
-    with pytest.raises(UserError, match="size"):
-        Digits(size=0)
+    for size in (0, None, 2.5, True, 2**16):
+        with pytest.raises(UserError, match="Digits: size is an integer"):
+            Digits(size=size)  # type: ignore[arg-type]
 
 
 def test_is_registered() -> None:

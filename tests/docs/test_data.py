@@ -83,4 +83,4 @@ def test_endings_and_names_of_splits_are_those_that_are_known() -> None:
     for ending in ENDINGS:
         assert re.search(rf"\b{ending.removeprefix('.')}\b", PAGE.split("## ImageList")[0])
     named = re.findall(r"`(\w+)`", PAGE.split("| part | names |")[1].split("| layout |")[0])
-    assert set(named) == set(splits._PARTS)
+    assert set(named) == set(splits.PARTS)

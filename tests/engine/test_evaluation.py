@@ -73,7 +73,7 @@ def test_every_evaluator_is_measured_before_during_and_after_training(
         assert steps.tolist() == [0, 10, 15], name  # five steps an epoch; the last comes always
         assert (summary[f"{name}_init"], summary[name]) == (values[0], values[-1])
     pixels = {name for name in recorded if name.endswith("_pixels")}
-    assert pixels == {"knn_top1_pixels", "mean_feature_pixels"}
+    assert pixels == {"knn_top1_pixels", "knn_balanced_pixels", "mean_feature_pixels"}
     for name in pixels:
         assert recorded[name][0].tolist() == [0]
         assert summary[name] == recorded[name][1][0]

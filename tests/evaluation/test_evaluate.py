@@ -52,7 +52,7 @@ def test_features_are_computed_once_whatever_the_number_of_evaluators() -> None:
     model, embedded = small_model(), []
     model.backbone.register_forward_hook(lambda _, __, out: embedded.append(len(out)))
     results = evaluate(model, [KNN(k=3), MeanFeature()], train, test, batch_size=10)
-    assert set(results) == {"knn_top1", "mean_feature"}
+    assert set(results) == {"knn_top1", "knn_balanced", "mean_feature"}
     assert set(train.reads) == set(test.reads) == {1}
     assert sum(embedded) == len(train) + len(test)
     evaluate_pixels([KNN(k=3), MeanFeature(), BackboneMean()], train, test, batch_size=10)
@@ -83,9 +83,8 @@ def test_knn_is_that_of_scikit_learn_on_the_features() -> None:
     assert found == pytest.approx(judge.score(y.x, y.labels))
     pixels = evaluate_pixels([KNN(k=5, temperature=0.2)], train, test)
     raw, asked = pixel_features(train), pixel_features(test)
-    assert pixels == {
-        "knn_top1_pixels": pytest.approx(judge.fit(raw.x, raw.labels).score(asked.x, asked.labels))
-    }
+    expected = judge.fit(raw.x, raw.labels).score(asked.x, asked.labels)
+    assert pixels["knn_top1_pixels"] == pytest.approx(expected)
 
 
 def test_evaluators_of_ones_own_are_given_what_they_need() -> None:
@@ -157,6 +156,15 @@ def test_missing_labels_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^KNN needs labels, and {tmp_path} .* has none: give"):
         evaluate(small_model(), [KNN()], train, images)
     assert evaluate(small_model(), [MeanFeature()], train, images)
+
+
+def test_features_that_are_no_numbers_are_told() -> None:
+    train, test = sets()
+    model = small_model()
+    with torch.no_grad():
+        next(model.backbone.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match=r"^The features of 36 of 36 images hold NaN .* \(digits"):
+        evaluate(model, [KNN(k=3)], train, test)
 
 
 def test_two_results_of_one_name_are_refused() -> None:

@@ -30,11 +30,11 @@ class Method(pl.LightningModule):
 class BYOL(Method):
     """Grill et al. 2020, with the sizes of configs/_base_/methods/byol.py."""
 
-    def __init__(self, make: Callable[[], nn.Module]) -> None:
+    def __init__(self, make: Callable[[], nn.Module], hidden: int | None) -> None:
         super().__init__()
         self.backbone = make()
-        self.projection = heads.BYOLProjectionHead(_width(self.backbone), 4096, 256)
-        self.prediction = heads.BYOLPredictionHead(256, 4096, 256)
+        self.projection = heads.BYOLProjectionHead(_width(self.backbone), hidden or 4096, 256)
+        self.prediction = heads.BYOLPredictionHead(256, hidden or 4096, 256)
         self.teacher = copy.deepcopy(nn.Sequential(self.backbone, self.projection))
         deactivate_requires_grad(self.teacher)
         self.criterion = NegativeCosineSimilarity()
@@ -53,10 +53,10 @@ class BYOL(Method):
 class SimCLR(Method):
     """Chen et al. 2020, with the sizes of configs/_base_/methods/simclr.py."""
 
-    def __init__(self, make: Callable[[], nn.Module]) -> None:
+    def __init__(self, make: Callable[[], nn.Module], hidden: int | None) -> None:
         super().__init__()
         self.backbone = make()
-        self.projection = heads.SimCLRProjectionHead(_width(self.backbone), 2048, 128)
+        self.projection = heads.SimCLRProjectionHead(_width(self.backbone), hidden or 2048, 128)
         self.criterion = NTXentLoss(temperature=0.1)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
@@ -69,10 +69,10 @@ class SimCLR(Method):
 class DINO(Method):
     """Caron et al. 2021, with the sizes of configs/_base_/methods/dino.py and fewer prototypes."""
 
-    def __init__(self, make: Callable[[], nn.Module]) -> None:
+    def __init__(self, make: Callable[[], nn.Module], hidden: int | None) -> None:
         super().__init__()
         self.backbone = make()
-        sizes = (_width(self.backbone), 2048, 256, PROTOTYPES)
+        sizes = (_width(self.backbone), hidden or 2048, 256, PROTOTYPES)
         self.projection = heads.DINOProjectionHead(*sizes)
         # Its weight normalisation cannot be copied.
         other = heads.DINOProjectionHead(*sizes)
@@ -91,13 +91,15 @@ class DINO(Method):
 
 
 def _width(backbone: nn.Module) -> int:
-    width = backbone.num_features
+    # Of timm, networks with a hidden layer behind their pooling among them.
+    width = backbone.head_hidden_size
     assert isinstance(width, int)
     return width
 
 
-METHODS: dict[str, Callable[[Callable[[], nn.Module]], Method]] = {
+METHODS: dict[str, Callable[[Callable[[], nn.Module], int | None], Method]] = {
     "byol": BYOL,
     "simclr": SimCLR,
     "dino": DINO,
 }
+"""Name to what makes it of a network and a hidden width, the method's own without."""

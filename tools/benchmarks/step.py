@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import platform
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,26 @@ ROOT = Path(__file__).parents[2]
 WARM_UP = 3
 
 # Local crops are smaller.
+TINY = {
+    "model_name": "vit_tiny_patch16_224",
+    "patch_size": 32,
+    "embed_dim": 96,
+    "depth": 3,
+    "dynamic_img_size": True,
+}
 VIT = {"model_name": "vit_small_patch16_224", "img_size": 96, "dynamic_img_size": True}
+
+SMALL = "ViT of 0.6 M, 224 px"
+LOCAL = {224: 96}
+"""Size of DINO's local crops, where it is not the half."""
+
+HIDDEN = {SMALL: 512}
+"""Width of the heads' hidden layers, where it is not that of the methods."""
 
 NETWORKS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "ResNet-18, 32 px": (32, 64, {"model_name": "resnet18"}),
     "ViT-S/16, 96 px": (96, 32, VIT),
+    SMALL: (224, 64, TINY),
 }
 """Name to size of the views, batch, and arguments of timm."""
 
@@ -57,6 +73,7 @@ _base_ = [
 model = dict(
     backbone=dict(type='TimmBackbone', name={name!r}, model_args={args!r}),
     neck={neck!r},
+    predictor={predictor!r},
     data_preprocessor=dict(size={size}, engine='host', views={views!r}))
 train_dataloader = dict(batch_size={batch}, dataset=dict(size={size}, split='all'))
 param_scheduler = None
@@ -68,20 +85,21 @@ visualizer = dict(vis_backends=[])
 
 
 class Stopwatch(pl.Callback):
-    """Seconds of every step of Lightning's; before each, ours makes one of its own."""
+    """Seconds of every step of Lightning's, its batch included; after each, ours makes one."""
 
     def __init__(self, other: Steps) -> None:
         self.other = other
         self.seconds: list[float] = []
         self._since = time.perf_counter()
 
-    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
-        self.other.step()
+    def on_train_epoch_start(self, *_: Any, **__: Any) -> None:
         self._since = time.perf_counter()
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         _wait()
         self.seconds.append(time.perf_counter() - self._since)
+        self.other.step()
+        self._since = time.perf_counter()
 
 
 def _wait() -> None:
@@ -105,39 +123,50 @@ class Repeated(torch.utils.data.IterableDataset[Any]):
 def config_text(method: str, network: str) -> str:
     size, batch, arguments = NETWORKS[network]
     named = dict(arguments)
-    neck: dict[str, Any] = {}
+    hidden = {"hidden_channels": HIDDEN[network]} if network in HIDDEN else {}
+    neck: dict[str, Any] = dict(hidden)
     views: Any = method
     if method == "dino":
-        neck = {"num_prototypes": lightly_methods.PROTOTYPES}
-        views = {"_delete_": True, "type": "dino", "num_local": 6, "local_size": size // 2}
+        neck = {"num_prototypes": lightly_methods.PROTOTYPES, "projector": hidden}
+        views = {
+            "_delete_": True,
+            "type": "dino",
+            "num_local": 6,
+            "local_size": LOCAL.get(size, size // 2),
+        }
     return CONFIG.format(
         root=str(ROOT),
         method=method,
         name=named.pop("model_name"),
         args=named,
         neck=neck,
+        predictor=hidden if method == "byol" else None,
         size=size,
         batch=batch,
         views=views,
     )
 
 
-def prepared(method: str, network: str, folder: Path, changes: Mapping[str, Any]) -> Any:
+def prepared(
+    method: str, network: str, folder: Path, changes: Mapping[str, Any], data: Path | None
+) -> Any:
     file = folder / f"{method}.py"
     file.write_text(config_text(method, network))
-    options = TrainOptions(str(file), cfg_options=dict(changes))
+    options = TrainOptions(str(file), data=str(data) if data else None, cfg_options=dict(changes))
     return prepare(options.read(), str(file), seed=0)
 
 
 class Steps:
-    """A run of ours that makes a step when it is told to, always with the same batch.
+    """A run of ours that makes a step when it is told to, with the same batch or with the next.
 
     Args:
         changes: of the config, as --cfg-options takes them.
         memory_format: of the weights, which what they are applied to follows.
+        data: folder of images, of which every step takes the next batch; without it all steps
+            have one batch, which lies ready.
 
     Attributes:
-        views: the float views of the batch.
+        views: the float views of a batch.
         seconds: of every step, from its batch to the end of all hooks.
     """
 
@@ -147,16 +176,19 @@ class Steps:
         network: str,
         folder: Path,
         changes: Mapping[str, Any] | None = None,
-        memory_format: torch.memory_format = torch.contiguous_format,
+        memory_format: torch.memory_format | None = None,
+        data: Path | None = None,
     ) -> None:
-        job = prepared(method, network, folder, changes or {})
-        self.batch = next(iter(job.loader))
+        job = prepared(method, network, folder, changes or {}, data)
+        batch = next(iter(job.loader))
+        self.batches = iter(job.loader) if data else itertools.repeat(batch)
         self.seconds: list[float] = []
         with contextlib.redirect_stdout(sys.stderr):
             self.runner = runner = Runner(job, folder / "run")
-            views = runner.model.data_preprocessor(self.batch, True)["inputs"]
+            views = runner.model.data_preprocessor(batch, True)["inputs"]
             self.views = [view.cpu() for view in views]
-            runner.model.to(memory_format=memory_format)
+            if memory_format is not None:
+                runner.model.to(memory_format=memory_format)
             self.loop = runner.train_loop
             runner.make_ready()
             for moment in ("before_run", "before_train", "before_train_epoch"):
@@ -164,7 +196,8 @@ class Steps:
             runner.model.train()
 
     def step(self) -> None:
-        number, batch, since = len(self.seconds), self.batch, time.perf_counter()
+        number, since = len(self.seconds), time.perf_counter()
+        batch = next(self.batches)
         with contextlib.redirect_stdout(sys.stderr):
             self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
             outputs = self.loop.step(batch)
@@ -176,8 +209,10 @@ class Steps:
         self.seconds.append(time.perf_counter() - since)
 
 
-def in_turn(ours: Steps, method: str, network: str, steps: int, folder: Path) -> list[float]:
-    """Seconds of lightly's steps on the views of ours, which makes a step before each."""
+def in_turn(
+    ours: Steps, method: str, network: str, data: Iterable[Any], folder: Path
+) -> list[float]:
+    """Seconds of lightly's steps, of which each is followed by one of ours."""
     _, _, arguments = NETWORKS[network]
 
     def make() -> nn.Module:
@@ -195,25 +230,32 @@ def in_turn(ours: Steps, method: str, network: str, steps: int, folder: Path) ->
         callbacks=[watch],
         default_root_dir=folder,
     )
-    data = DataLoader(Repeated((ours.views, None), steps), batch_size=None)
-    trainer.fit(lightly_methods.METHODS[method](make), data)
+    trainer.fit(lightly_methods.METHODS[method](make, HIDDEN.get(network)), data)
     return watch.seconds
 
 
 def compare(method: str, network: str, steps: int) -> dict[str, Any]:
-    """Medians over steps; those of ours and of lightly's alternate."""
+    """Of steps on the same views."""
     with tempfile.TemporaryDirectory() as folder:
         ours = Steps(method, network, Path(folder))
-        theirs = in_turn(ours, method, network, steps + WARM_UP, Path(folder))[WARM_UP:]
-    batch, mine = NETWORKS[network][1], ours.seconds[WARM_UP:]
+        data = DataLoader(Repeated((ours.views, None), steps + WARM_UP), batch_size=None)
+        theirs = in_turn(ours, method, network, data, Path(folder))
+    return row(method, network, ours.seconds[WARM_UP:], theirs[WARM_UP:])
+
+
+def row(
+    method: str, network: str, ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, Any]:
+    """Medians over steps, and of the ratios of those that followed each other."""
+    batch = NETWORKS[network][1]
     return {
         "method": method,
         "network": network,
         "batch": batch,
-        "images_per_second": batch / statistics.median(mine),
+        "images_per_second": batch / statistics.median(ours),
         "lightly_images_per_second": batch / statistics.median(theirs),
-        "ratio": statistics.median(b / a for a, b in zip(mine, theirs, strict=True)),
-        "steps": steps,
+        "ratio": statistics.median(b / a for a, b in zip(ours, theirs, strict=True)),
+        "steps": len(ours),
         "threads": torch.get_num_threads(),
         "device": device(),
     }
@@ -247,21 +289,31 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     parser.add_argument("--methods", nargs="+", default=list(lightly_methods.METHODS))
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS)[:2], choices=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning")
     parts = split_page(args.docs.read_text(), "step") if args.docs else None
-    found = store.read(args.json)
-    for network in args.networks:
-        for method in args.methods:
-            row = compare(method, network, args.steps)
-            found = [r for r in found if (r["method"], r["network"]) != (method, network)] + [row]
-            store.write(args.json, found)
-    print(table(found))
+    rows = measured(args.json, args.methods, args.networks, lambda m, n: compare(m, n, args.steps))
+    print(table(rows))
     if args.docs and parts:
-        page = f"{parts[0]}\n{table(found)}\n{parts[1]}"
-        write_bytes_atomically(args.docs, page.encode())
+        write_bytes_atomically(args.docs, f"{parts[0]}\n{table(rows)}\n{parts[1]}".encode())
+
+
+def measured(
+    file: Path,
+    methods: Iterable[str],
+    networks: Iterable[str],
+    measure: Callable[[str, str], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The rows of a file, with these measured anew."""
+    found = store.read(file)
+    for network in networks:
+        for method in methods:
+            new = measure(method, network)
+            found = [r for r in found if (r["method"], r["network"]) != (method, network)] + [new]
+            store.write(file, found)
+    return found
 
 
 if __name__ == "__main__":

@@ -1,8 +1,17 @@
 """Backbones: normalised images (N, 3, s, s) to pooled features (N, C)."""
 
 from mvssl.models.backbones.base import Backbone
-from mvssl.models.backbones.export import load_backbone, save_backbone
+from mvssl.models.backbones.export import describe_backbone, save_backbone
+from mvssl.models.backbones.opening import Which, load_backbone
 from mvssl.models.backbones.split_backbone import SplitBackbone
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 
-__all__ = ["Backbone", "SplitBackbone", "TimmBackbone", "load_backbone", "save_backbone"]
+__all__ = [
+    "Backbone",
+    "SplitBackbone",
+    "TimmBackbone",
+    "Which",
+    "describe_backbone",
+    "load_backbone",
+    "save_backbone",
+]

@@ -1,0 +1,155 @@
+"""A trained backbone from a run, from one of its files, or from timm."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import timm
+from torch import Tensor, nn
+
+from mvssl.arguments import check_choice, check_count
+from mvssl.checkpoint import (
+    intact_checkpoint,
+    load_checkpoint,
+    load_weights_strictly,
+    open_safetensors,
+)
+from mvssl.errors import UserError
+from mvssl.models.backbones.described import build_described, parse_plain
+from mvssl.models.backbones.export import exported
+from mvssl.models.backbones.timm_backbone import TimmBackbone
+from mvssl.registry import BACKBONES
+from mvssl.run_files import BACKBONE, TEACHER
+
+__all__ = ["TIMM", "Which", "load_backbone"]
+
+TIMM = "timm:"
+"""What the name of a model of timm begins with, where a file could be meant."""
+
+Which = Literal["student", "teacher"]
+_FILES: dict[Which, str] = {"student": BACKBONE, "teacher": TEACHER}
+_PARTS: dict[Which, str] = {"student": "backbone", "teacher": "teacher.parts.backbone"}
+
+
+def load_backbone(
+    path: str | os.PathLike[str], img_size: int | None = None, which: Which = "student"
+) -> nn.Module:
+    """A backbone, built and loaded strictly, in eval mode: normalised images to features (N, C).
+
+    It takes images in [0, 1] that were normalised by the mean and std of its attribute
+    ``preprocessing`` (None where the file does not say), which ``summary.json`` shows as well.
+
+    A backbone of one's own is built by its name, so import the module that registers it first.
+    Nothing else that a file says is imported, run or fetched, whoever wrote it.
+
+    Args:
+        path: the folder of a run, finished or not; a ``backbone.safetensors``; a checkpoint
+            ``*.pth`` of mvssl; or ``timm:NAME``, whose published weights timm fetches.
+        img_size: side in pixels of the images that it is to take, where that is not what it was
+            trained with; a ViT's position embeddings are resized as timm does it.
+        which: of a run or a checkpoint: ``student`` or, where it has one, ``teacher``.
+
+    Raises:
+        UserError: it is missing, is nothing that mvssl wrote, describes anything but a registered
+            backbone with plain arguments, or does not match; there is no teacher; or the backbone
+            cannot be made to take images of ``img_size``.
+    """
+    check_choice("load_backbone", "which", which, get_args(Which))
+    if img_size is not None:
+        check_count("load_backbone", img_size=img_size)
+    if str(path).startswith(TIMM):
+        return _published(str(path).removeprefix(TIMM), img_size)
+    file = _file(Path(path).expanduser(), which)
+    if zipfile.is_zipfile(file):
+        weights, described = _in_checkpoint(file, which)
+    else:
+        if Path(path).is_file() and which == "teacher" and file.name != TEACHER:
+            raise UserError(
+                f"{file} holds one backbone: for the teacher give the folder of the run or one of "
+                f"its checkpoints."
+            )
+        weights, described = open_safetensors(file)
+    if "build" not in described:
+        raise UserError(
+            f"{file} does not say how its backbone is built: give the backbone.safetensors of a "
+            f"run of mvssl."
+        )
+    preprocessing = parse_plain(described.get("preprocessing", "null"), "preprocessing", file)
+    backbone: Any = build_described(described["build"], weights, file, exported)
+    load_weights_strictly(exported(backbone), weights, file)
+    if img_size is not None:
+        for part in backbone.modules():
+            if isinstance(part, TimmBackbone):
+                part.resize(img_size)
+        if isinstance(preprocessing, dict):
+            preprocessing["size"] = img_size
+    backbone.preprocessing = preprocessing
+    loaded: nn.Module = backbone.eval()
+    return loaded
+
+
+def _file(path: Path, which: Which) -> Path:
+    """The file to open: of a run that is not over, its newest checkpoint."""
+    if not path.is_dir():
+        return path
+    file = path / _FILES[which]
+    if file.is_file():
+        return file
+    checkpoint = intact_checkpoint(path)
+    if checkpoint is not None:
+        return checkpoint
+    raise UserError(
+        f"{path} holds neither {_FILES[which]} nor a checkpoint: give the folder of a run of mvssl."
+    )
+
+
+def _in_checkpoint(path: Path, which: Which) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights of a backbone in a training checkpoint, and how it is built."""
+    content = load_checkpoint(path)
+    meta, state = content.get("meta"), content.get("state_dict")
+    described = meta.get("backbone") if isinstance(meta, Mapping) else None
+    if not isinstance(described, Mapping) or not isinstance(state, Mapping):
+        raise UserError(
+            f"{path} does not say how its backbone is built: give a checkpoint that mvssl wrote; "
+            f"a run begins with weights of other programs by model.backbone.checkpoint."
+        )
+    texts = {str(key): one for key, one in described.items() if isinstance(one, str)}
+    weights = _below(state, _PARTS[which])
+    if not weights:
+        raise UserError(f"{path} holds no {which}: its method trains none.")
+    kind = BACKBONES.module_dict.get(_kind(texts, path))
+    # It keeps timm's model one level down, whose names a file of weights has.
+    inner = isinstance(kind, type) and issubclass(kind, TimmBackbone)
+    return _below(weights, "model") if inner else weights, texts
+
+
+def _kind(texts: Mapping[str, str], path: Path) -> str:
+    build = parse_plain(texts.get("build", "null"), "build", path)
+    return str(build.get("type")) if isinstance(build, dict) else ""
+
+
+def _below(state: Mapping[str, Any], place: str) -> dict[str, Tensor]:
+    start = f"{place}."
+    return {key.removeprefix(start): one for key, one in state.items() if key.startswith(start)}
+
+
+def _published(name: str, img_size: int | None) -> nn.Module:
+    """A model of timm with the weights that were published of it, and what they expect."""
+    backbone: Any = TimmBackbone(name, pretrained=True)
+    known = timm.data.resolve_model_data_config(backbone.model)
+    side = int(known["input_size"][-1])
+    if img_size is not None:
+        backbone.resize(img_size)
+        side = img_size
+    backbone.preprocessing = {
+        "size": side,
+        "color_space": "rgb",
+        "mean": list(known["mean"]),
+        "std": list(known["std"]),
+    }
+    loaded: nn.Module = backbone.eval()
+    return loaded
