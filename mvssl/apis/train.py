@@ -31,7 +31,7 @@ from mvssl.checkpoint import (
 )
 from mvssl.config.chain import check_file
 from mvssl.distributed import on_all_ranks, on_first_rank
-from mvssl.distributed.launch import lost_processes_told, start_processes, stop_processes
+from mvssl.distributed.launch import processes
 from mvssl.engine import Job, Runner
 from mvssl.engine.generators import seed_everything
 from mvssl.errors import Interrupted, UserError
@@ -59,15 +59,11 @@ def train(options: TrainOptions) -> dict[str, Any] | None:
         Interrupted: a signal has ended it; the message says how to go on.
         KeyboardInterrupt: it was interrupted otherwise; the message says from where it can go on.
     """
-    with signals.watching() as watch:
-        started = start_processes(options.launcher)
+    with signals.watching() as watch, processes(options.launcher):
         try:
-            with lost_processes_told():
-                return _train(options, watch)
+            return _train(options, watch)
         finally:
             watch.phase = Phase.LEAVING
-            if started:
-                stop_processes()
 
 
 def _train(options: TrainOptions, watch: SignalWatch) -> dict[str, Any] | None:
