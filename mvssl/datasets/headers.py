@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.request import urlopen
 
 from mmengine import fileio
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, features
@@ -97,9 +98,13 @@ def kind_of_image(data: bytes) -> Kind | None:
 
 
 def read_bytes(path: str | Path, max_bytes: int) -> bytes:
-    """The bytes of a regular file that is not too large; nothing waits for a pipe."""
+    """The bytes of a regular file that is not too large; nothing waits for a pipe.
+
+    Of what is too large nothing is read, of an address over HTTP no more than ``max_bytes``. Other
+    backends of mmengine give an address whole alone, so that its size is known afterwards.
+    """
     if "://" in str(path):
-        data: bytes = fileio.get(path)
+        data = _remote_bytes(str(path), max_bytes)
         size = len(data)
     else:
         kind = kind_of_file(path)
@@ -112,6 +117,21 @@ def read_bytes(path: str | Path, max_bytes: int) -> bytes:
             data = opened.read() if size <= max_bytes else b""
     check_bytes(size, max_bytes)
     return data
+
+
+def _remote_bytes(address: str, max_bytes: int) -> bytes:
+    """What lies at an address; of what is too large, over HTTP, one byte too many."""
+    backend = fileio.get_file_backend(address, enable_singleton=True)
+    if type(backend) is not fileio.HTTPBackend:  # one of a user's own may need more than a request
+        whole: bytes = backend.get(address)
+        return whole
+    with urlopen(address) as answer:
+        size = int(answer.headers.get("Content-Length") or 0)
+        check_bytes(size, max_bytes)
+        part: bytes = answer.read(max_bytes + 1)
+    if len(part) <= max_bytes and len(part) < size:
+        raise UnreadableError(f"ends after {len(part)} of {size} bytes")
+    return part
 
 
 def check_bytes(size: int, max_bytes: int) -> None:
