@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mvssl.config.adapt import is_timm
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.values import mean_and_std, moments
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
 from mvssl.registry import DATASETS, MODELS
@@ -118,18 +119,15 @@ def _statistics(dataset: ImageDataset) -> tuple[list[float], list[float]]:
     Every image counts the same, however large it is.
     """
     numbers = np.unique(np.linspace(0, len(dataset) - 1, MEASURED).round().astype(int))
-    moments = []
+    measured = []
     for number in numbers.tolist():
         image = dataset.pixels(number)
         if image is not None:
-            scale = 255.0 if image.dtype == np.uint8 else 1.0
-            pixels = image.reshape(-1, image.shape[2]).astype(np.float64) / scale
-            moments.append(np.stack([pixels.mean(0), np.square(pixels).mean(0)]))
-    if not moments:
+            measured.append(moments(image))
+    if not measured:
         raise UserError(
             f"{dataset.describe()}: none of {len(numbers)} images can be read, so mean and std "
             f"cannot be measured."
         )
-    mean, square = np.mean(moments, axis=0)
-    std = np.sqrt(np.maximum(square - mean**2, 0.0)).clip(LEAST_STD)
-    return [round(float(x), 5) for x in mean], [round(float(x), 5) for x in std]
+    mean, std = mean_and_std(measured)
+    return [round(float(x), 5) for x in mean], [round(float(x), 5) for x in std.clip(LEAST_STD)]

@@ -20,6 +20,8 @@ def read_image(path: str | Path, max_pixels: int = MOST_PIXELS, channels: int = 
     return decode_image(data, max_pixels, channels)
 
 
-def why_unreadable(path: str | Path, max_pixels: int = MOST_PIXELS) -> str:
+def why_unreadable(
+    path: str | Path, max_pixels: int = MOST_PIXELS, max_bytes: int = MOST_BYTES
+) -> str:
     """Why it is None: the end of a sentence."""
-    return why_undecodable(partial(read_bytes, path, MOST_BYTES), max_pixels)
+    return why_undecodable(partial(read_bytes, path, max_bytes), max_pixels)
