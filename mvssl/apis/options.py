@@ -32,7 +32,8 @@ class TrainOptions:
 
     Attributes:
         config: path of the config, or the name of one that comes with mvssl: ``byol_er_vit``.
-        work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
+        work_dir: folder of the outputs; by default ``work_dirs/<config>/<time>``, with ``er``
+            and the name of ``data`` behind where they are given.
         data: folder of images that takes the place of the config's data.
         labels: whether sub-folders of ``data`` are classes (for evaluation alone).
         image_size: side of the views in pixels; data sets and backbone follow.
