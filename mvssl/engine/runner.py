@@ -23,18 +23,20 @@ from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.compiled import compile_embed
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook, StopHook
+from mvssl.engine.hooks import EvaluationHook, ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.log import Forgiving, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute, lay_channels_last
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.resume import content_of_run, resume_run, shares_of_run, take_weights
 from mvssl.engine.scalars import RunScalars
+from mvssl.engine.tags import tag_of
 from mvssl.engine.tensorboard import TensorboardVisBackend
 from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
+from mvssl.opencv import cv2
 from mvssl.run_files import CURVES, LATEST, LOG
 from mvssl.words import printable
 
@@ -240,7 +242,14 @@ class Runner(MMRunner):
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
         self.history.add(step, scalars)
         if self.rank == 0:
-            self.curves_file.attempt(self.visualizer.add_scalars, scalars, step)
+            tagged = {tag_of(name, self._evaluated): value for name, value in scalars.items()}
+            self.curves_file.attempt(self.visualizer.add_scalars, tagged, step)
+
+    @cached_property
+    def _evaluated(self) -> frozenset[str]:
+        hooks = [hook for hook in self.hooks if isinstance(hook, EvaluationHook)]
+        evaluators = [one for hook in hooks for one in hook.evaluators.values()]
+        return frozenset(name for one in evaluators for name in one.results)
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
@@ -249,6 +258,13 @@ class Runner(MMRunner):
         for backend in self.visualizer._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
                 self.curves_file.attempt(_add_text, backend, name, text, step)
+
+    def write_picture(self, name: str, path: Path) -> None:
+        """Show a picture that was written beside the curves, after as many steps as were taken."""
+        pixels = cv2.imread(str(path)) if self.rank == 0 else None
+        if pixels is not None:
+            pixels = pixels[..., ::-1]
+            self.curves_file.attempt(self.visualizer.add_image, name, pixels, self.iter)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

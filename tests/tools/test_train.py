@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import mvssl
 from mvssl.config.read import load_config
 from mvssl.datasets import Digits
+from mvssl.engine.tags import tag_of
 from mvssl.evaluation import extract_features, knn_accuracy
 from mvssl.models import MultiView
 from mvssl.registry import HOOKS, MODELS
@@ -201,11 +202,15 @@ def test_tensorboard_shows_the_scalars(er: Run) -> None:
     assert len(events) == 1
     board = EventAccumulator(str(events[0]))
     board.Reload()
-    assert set(board.Tags()["scalars"]) >= SCALARS
+    tags = {name: tag_of(name, {"knn_top1"}) for name in SCALARS}
+    assert set(board.Tags()["scalars"]) >= set(tags.values())
+    assert {"information/entropy_cap", "eval/knn_top1", "optim/lr"} <= set(board.Tags()["scalars"])
+    assert "custom_scalars__config__" in board.Tags()["tensors"]
+    assert board.Tags()["images"] == ["views"]
     recorded = curves(er.last())
     for name in SCALARS:
         steps, values = recorded[name]
-        shown = board.Scalars(name)
+        shown = board.Scalars(tags[name])
         assert [event.step for event in shown] == steps.tolist()
         np.testing.assert_allclose([event.value for event in shown], values, rtol=1e-5, atol=1e-7)
 
