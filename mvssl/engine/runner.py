@@ -21,6 +21,7 @@ from mvssl.checkpoint import RunCheckpoint
 from mvssl.distributed import broadcast_, on_first_rank
 from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.compiled import compile_embed
+from mvssl.engine.environment import environment_text
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
 from mvssl.engine.hooks import EvaluationHook, ProgressHook, StopHook
@@ -37,7 +38,7 @@ from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
 from mvssl.opencv import cv2
-from mvssl.run_files import CURVES, LATEST, LOG
+from mvssl.run_files import CONFIG, CURVES, ENVIRONMENT, LATEST, LOG
 from mvssl.words import printable
 
 __all__ = ["Runner"]
@@ -100,7 +101,7 @@ class Runner(MMRunner):
         self.seconds_before = 0.0
         self._since: float | None = None
         # mmengine opens these by their names.
-        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST, CONFIG, ENVIRONMENT), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -158,10 +159,33 @@ class Runner(MMRunner):
         """The config as a file; to format it takes longer than to write a small checkpoint."""
         return str(self.cfg.pretty_text)
 
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        # Into a file of its own: the log begins with what matters.
+        if self.rank == 0:
+            settings = {
+                **env_cfg,
+                "seed": self.seed,
+                "launcher": self._launcher,
+                "processes": self.world_size,
+            }
+            self._environment = environment_text(settings)
+            self._write_environment()
+        self.logger.info(f"environment in {ENVIRONMENT}, config in {CONFIG}")
+
+    def _write_environment(self) -> None:
+        place = Path(self.work_dir) / ENVIRONMENT
+        write_bytes_atomically(place, self._environment.encode(errors="backslashreplace"))
+
+    def get_hooks_info(self) -> str:
+        # mmengine would log the table.
+        if self.rank == 0:
+            self._environment += f"\nHooks, in their order\n{super().get_hooks_info()}\n"
+            self._write_environment()
+        return f"in {ENVIRONMENT}"
+
     def dump_config(self) -> None:
         if self.rank == 0:
-            path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.config_text.encode())
+            write_bytes_atomically(Path(self.work_dir) / CONFIG, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.

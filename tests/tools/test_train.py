@@ -224,11 +224,16 @@ def test_every_checkpoint_opens_with_weights_only(er: Run) -> None:
 
 def test_the_console_shows_the_run_and_the_log_file_the_dumps(er: Run) -> None:
     text, log = er.out + er.err, (er.folder / "train.log").read_text()
+    environment = (er.folder / "environment.txt").read_text()
     for word in ("digits (train)", "ERHead", "kNN top-1", "MI estimate", "summary.json"):
         assert word in text
-    for dump in ("System environment", "before_train:", "Runtime environment"):
+    for dump in ("processor: ", "before_train:", f"timm: {timm.__version__}", "seed: 0"):
         assert dump not in text
-        assert dump in log
+        assert dump not in log
+        assert dump in environment
+    assert "environment in environment.txt, config in config.py" in log.splitlines()[0]
+    assert "digits (train)" in "".join(log.splitlines()[:10])
+    assert load_config(str(er.folder / "config.py")).model.head.type == "ERHead"
     assert "Traceback" not in text
     assert len(text.splitlines()) < 45
 
