@@ -14,7 +14,7 @@ from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
-from mvssl.words import printable
+from mvssl.words import count, printable
 
 __all__ = ["opening", "plan"]
 
@@ -80,10 +80,9 @@ def opening(job: Job, place: str) -> str:
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
-        "steps": f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of "
-        f"{len(job.loader)} steps, "
+        "steps": f"{count(epochs, 'epoch')} of {len(job.loader)} steps, "
         f"{cfg.train_dataloader.batch_size} images each",
-        "device": f"{device} ({where}), {_processes(world_size())}",
+        "device": f"{device} ({where}), {count(world_size(), 'process')}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
     }
@@ -97,7 +96,3 @@ def _title(model: MultiView) -> str:
     loss = getattr(model.head, "loss", None)
     objective = type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
     return f"{backbone}, {objective}" + (", EMA teacher" if model.teacher is not None else "")
-
-
-def _processes(number: int) -> str:
-    return f"{number} process" + ("" if number == 1 else "es")
