@@ -7,6 +7,9 @@ from mvssl.evaluation.features import Features, extract_features, pixel_features
 from mvssl.evaluation.information import Information
 from mvssl.evaluation.inputs import Inputs
 from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict, knn_predict_each
+from mvssl.evaluation.linear import LinearProbe
+from mvssl.evaluation.logistic import Logistic, fit_logistic, standardize
+from mvssl.evaluation.low_shot import LowShot
 from mvssl.evaluation.records import extract_record
 
 __all__ = [
@@ -15,6 +18,9 @@ __all__ = [
     "Features",
     "Information",
     "Inputs",
+    "LinearProbe",
+    "Logistic",
+    "LowShot",
     "Need",
     "Shown",
     "balanced_accuracy",
@@ -24,8 +30,10 @@ __all__ = [
     "evaluate_pixels",
     "extract_features",
     "extract_record",
+    "fit_logistic",
     "knn_accuracy",
     "knn_predict",
     "knn_predict_each",
     "pixel_features",
+    "standardize",
 ]
