@@ -4,20 +4,22 @@ An image becomes views, views become embeddings, embeddings become one record, a
 record into a loss. ``mvssl.information`` measures in nats what the embeddings of two views share.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mvssl.version import __version__
 
 if TYPE_CHECKING:
+    from mvssl.apis.extract import extract
     from mvssl.models.backbones import load_backbone
 
-__all__ = ["__version__", "load_backbone"]
+__all__ = ["__version__", "extract", "load_backbone"]
+
+_PLACES = {"extract": "mvssl.apis.extract", "load_backbone": "mvssl.models.backbones"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that `import mvssl.information` stays free of mmengine and timm.
-    if name == "load_backbone":
-        from mvssl.models.backbones import load_backbone
-
-        return load_backbone
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'mvssl' has no attribute {name!r}")

@@ -59,9 +59,8 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
 
 def _description(job: Job) -> dict[str, str]:
     """How the backbone is built, as its file says it."""
-    model = job.model
-    expected = model.data_preprocessor.describe_inputs()
-    return describe_backbone(model.backbone, job.cfg.model.backbone.to_dict(), expected)[1]
+    built = job.cfg.model.backbone.to_dict()
+    return describe_backbone(job.model.backbone, built, job.expected)[1]
 
 
 def _backbone(options: TrainOptions) -> str | None:

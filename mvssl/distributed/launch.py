@@ -15,7 +15,7 @@ from mvssl.distributed.arrival import Place, meet, read_place, seconds_given
 from mvssl.errors import LostProcessError, UserError
 from mvssl.words import first_line
 
-__all__ = ["lost_processes_told", "start_processes", "stop_processes"]
+__all__ = ["lost_processes_told", "processes", "start_processes", "stop_processes"]
 
 
 def start_processes(launcher: str) -> bool:
@@ -77,6 +77,23 @@ def stop_processes() -> None:
     """Leave the process group, where there is one."""
     if is_distributed():
         dist.destroy_process_group()
+
+
+@contextmanager
+def processes(launcher: str) -> Iterator[None]:
+    """The process group of a launcher for as long as the block lasts.
+
+    Raises:
+        UserError: as of :func:`start_processes`.
+        LostProcessError: as of :func:`lost_processes_told`.
+    """
+    started = start_processes(launcher)
+    try:
+        with lost_processes_told():
+            yield
+    finally:
+        if started:
+            stop_processes()
 
 
 @contextmanager

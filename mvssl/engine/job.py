@@ -60,6 +60,13 @@ class Job:
         return dataset
 
     @property
+    def expected(self) -> dict[str, Any]:
+        """What the backbone expects of images, as its file says it."""
+        expected = self.model.data_preprocessor.describe_inputs()
+        limits = self.dataset.value_range
+        return expected if limits is None else {**expected, "value_range": list(limits)}
+
+    @property
     def hooks(self) -> list[Hook]:
         """All of the run's own."""
         return [hook for hook in (*self.default_hooks.values(), *self.custom_hooks) if hook]

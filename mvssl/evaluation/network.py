@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mvssl.errors import UserError
@@ -16,7 +17,7 @@ from mvssl.words import near_names
 
 __all__ = ["Network", "as_network", "evaluation_mode"]
 
-PREPROCESSING = ("color_space", "mean", "size", "std")
+PREPROCESSING = ("color_space", "mean", "size", "std", "value_range")
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Network:
         backbone: normalised images (B, 3, s, s) to features (B, C).
         preprocessor: a loader's batch to ``{"inputs": normalised images}``.
         model: which makes records of several views; None for a backbone alone.
+        amp: whether features are computed in bfloat16.
     """
 
     backbone: nn.Module
     preprocessor: nn.Module
     model: MultiView | None = None
+    amp: bool = False
 
     @property
     def whole(self) -> nn.Module:
@@ -40,7 +43,9 @@ class Network:
 
     def features(self, batch: dict[str, Any]) -> Tensor:
         """Features (B, C) of a loader's batch of images."""
-        features: Tensor = self.backbone(self.preprocessor(batch)["inputs"])
+        images = self.preprocessor(batch)["inputs"]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
+            features: Tensor = self.backbone(images)
         return features
 
 
@@ -50,7 +55,8 @@ def as_network(
     """Args:
         model: a ``MultiView``, or a backbone, such as what ``mvssl.load_backbone`` returns.
         preprocessing: what a backbone expects of images: ``mean`` and ``std`` of values in [0, 1],
-            ``color_space``, ``size``; by default what ``load_backbone`` read with the weights.
+            ``color_space``, ``size``; and ``value_range``, the values of files that become 0 and 1,
+            which is for who reads them. By default what ``load_backbone`` read with the weights.
 
     Raises:
         UserError: a backbone whose preprocessing is not known.

@@ -102,11 +102,10 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
     evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
     model = runner.model
-    expected = model.data_preprocessor.describe_inputs()
     built = job.cfg.model.backbone.to_dict()
-    backbone = save_backbone(model.backbone, file, built, expected)
+    backbone = save_backbone(model.backbone, file, built, job.expected)
     if model.teacher is not None and "backbone" in model.teacher.parts:
-        save_backbone(model.teacher.parts["backbone"], folder / TEACHER, built, expected)
+        save_backbone(model.teacher.parts["backbone"], folder / TEACHER, built, job.expected)
     plot_curves(
         runner.history,
         folder / "curves.png",

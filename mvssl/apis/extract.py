@@ -1,0 +1,200 @@
+"""Features of images, in memory or as a file: what ``tools/extract.py`` and notebooks call."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from mvssl.apis.given import Images, open_images, open_network
+from mvssl.arguments import check_count
+from mvssl.distributed import on_all_ranks, on_first_rank, rank
+from mvssl.distributed.launch import processes
+from mvssl.errors import UserError
+from mvssl.evaluation import extract_features
+from mvssl.files import write_atomically, write_bytes_atomically
+from mvssl.models.backbones import Which
+from mvssl.words import count, printable
+
+__all__ = ["ENDINGS", "Extracted", "extract", "extract_to_file"]
+
+ENDINGS = (".npz", ".npy", ".parquet")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of the images that could be read, a row each.
+
+    Attributes:
+        x: (N, C), float32.
+        names: of the images, (N,); of a folder, paths below it.
+        labels: (N,), int64, or None.
+        classes: names of the classes, or None.
+        unreadable: images without a row, each with what is wrong with it.
+    """
+
+    x: NDArray[np.float32]
+    names: list[str]
+    labels: NDArray[np.int64] | None
+    classes: list[str] | None
+    unreadable: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write them whole or not at all.
+
+        - ``.npz``: ``features``, ``names``, and with labels ``labels`` and ``classes``;
+        - ``.npy``: the features alone, which ``numpy.load(..., mmap_mode='r')`` maps, and the rest
+          in a ``.json`` beside;
+        - ``.parquet``: columns ``name``, ``features`` and with labels ``label`` and ``class``.
+
+        Raises:
+            UserError: the name has another ending, or a package is missing.
+        """
+        writers: dict[str, Callable[[Path], None]] = {
+            ".npz": self._save_npz,
+            ".npy": self._save_npy,
+            ".parquet": self._save_parquet,
+        }
+        writers[check_ending(path)](Path(path))
+
+    def _save_npz(self, path: Path) -> None:
+        arrays: dict[str, Any] = {"features": self.x, "names": np.array(self.names, dtype=str)}
+        if self.labels is not None:
+            arrays |= {"labels": self.labels, "classes": np.array(self.classes, dtype=str)}
+        write_atomically(path, lambda file: np.savez(file, **arrays))
+
+    def _save_npy(self, path: Path) -> None:
+        labels = None if self.labels is None else self.labels.tolist()
+        beside = {"names": self.names, "labels": labels, "classes": self.classes}
+        write_bytes_atomically(
+            path.with_suffix(".json"), json.dumps(beside).encode(errors="backslashreplace")
+        )
+        write_atomically(path, lambda file: np.save(file, self.x))
+
+    def _save_parquet(self, path: Path) -> None:
+        pyarrow, parquet = _pyarrow()
+        rows = pyarrow.FixedSizeListArray.from_arrays(
+            pyarrow.array(self.x.reshape(-1)), self.x.shape[1]
+        )
+        columns = {"name": [printable(name) for name in self.names], "features": rows}
+        if self.labels is not None and self.classes is not None:
+            columns["label"] = self.labels
+            columns["class"] = [self.classes[label] for label in self.labels]
+        buffer = io.BytesIO()
+        parquet.write_table(pyarrow.table(columns), buffer)
+        write_bytes_atomically(path, buffer.getvalue())
+
+
+def extract(
+    source: nn.Module | str | os.PathLike[str],
+    images: Images,
+    *,
+    labels: bool = False,
+    split: str = "all",
+    image_size: int | None = None,
+    which: Which = "student",
+    amp: bool = False,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    tick: Callable[[], object] | None = None,
+) -> Extracted:
+    """Features of every image once, on one process or several, which all receive them.
+
+    Images are prepared as the backbone says: their largest squares at its size, normalised.
+
+    Args:
+        source: a backbone, or what :func:`mvssl.load_backbone` takes: a run, a file, a checkpoint,
+            ``timm:NAME``.
+        images: a folder, a data set, or an array (N, H, W, C).
+        labels: whether sub-folders are classes.
+        split: of a folder: ``train``, ``test`` or ``all``.
+        image_size: side of the images, where it is not that of training.
+        which: ``student`` or ``teacher``.
+        amp: whether they are computed in bfloat16.
+        batch_size: images at once on each process.
+        num_workers: processes that read images, on each process.
+        tick: called after each batch.
+
+    Raises:
+        UserError: something that was given is missing or does not fit, or no image can be read.
+    """
+    check_count("extract", batch_size=batch_size)
+    check_count("extract", at_least=0, num_workers=num_workers)
+    network = on_all_ranks(lambda: open_network(source, image_size, which, amp))
+    dataset = on_all_ranks(lambda: open_images(images, network, labels=labels, split=split))
+    found = extract_features(network, dataset, batch_size, num_workers, tick)
+    kept = np.setdiff1d(np.arange(len(dataset)), sorted(found.replaced))
+    if not len(kept):
+        raise UserError(f"{dataset.describe()}: none of the images can be read.")
+    names = dataset.names()
+    return Extracted(
+        found.x.numpy()[kept],
+        [names[number] for number in kept],
+        None if dataset.labels is None else dataset.labels[kept],
+        dataset.classes,
+        {names[number]: dataset.fault(number) for number in sorted(found.replaced)},
+    )
+
+
+def extract_to_file(
+    source: str, data: str, out: str, *, launcher: str = "none", **options: Any
+) -> None:
+    """:func:`extract` of a folder into a file, told on the console as it goes.
+
+    Args:
+        source, data, options: as of :func:`extract`.
+        out: the file, as of :meth:`Extracted.save`.
+        launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
+
+    Raises:
+        UserError: as of both; nothing has been written then.
+    """
+    with processes(launcher):
+        on_all_ranks(lambda: check_ending(out))
+        found = extract(source, data, **options)
+        on_first_rank(lambda: found.save(out))
+    if rank() == 0:
+        for name, fault in found.unreadable.items():
+            print(f"left out {name}: {fault}")
+        rows = f"{count(len(found), 'image')} x {found.x.shape[1]} numbers"
+        print(f"written {out}: {rows}{_classes(found)}")
+
+
+def _classes(found: Extracted) -> str:
+    return "" if found.classes is None else f", {count(len(found.classes), 'class')}"
+
+
+def check_ending(path: str | os.PathLike[str]) -> str:
+    """The ending of a file for features, after making sure that it can be written.
+
+    Raises:
+        UserError: it is another one, or pyarrow is missing.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in ENDINGS:
+        raise UserError(f"{path}: give a name that ends in {', '.join(ENDINGS)}.")
+    if ending == ".parquet":
+        _pyarrow()
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"{path}: there is no folder {folder}: make it first.")
+    return ending
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    if find_spec("pyarrow") is None:
+        raise UserError("A .parquet file takes the package pyarrow: pip install pyarrow.")
+    return import_module("pyarrow"), import_module("pyarrow.parquet")

@@ -1,0 +1,96 @@
+"""What is given after training: backbones by their sources, and images for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+from numpy.typing import NDArray
+from torch import nn
+
+from mvssl.arguments import check_count
+from mvssl.datasets import ArrayImages, ImageFolder
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
+from mvssl.evaluation.network import Network, as_network
+from mvssl.models.backbones import Which, load_backbone
+
+__all__ = ["Images", "open_images", "open_network"]
+
+Images = str | os.PathLike[str] | ImageDataset | NDArray[Any]
+"""A folder, a data set, or an array (N, H, W, C)."""
+
+
+def open_network(
+    source: nn.Module | str | os.PathLike[str],
+    image_size: int | None = None,
+    which: Which = "student",
+    amp: bool = False,
+) -> Network:
+    """A backbone and what prepares its images, on the device that computes.
+
+    Args:
+        source: what :func:`mvssl.load_backbone` takes, or what it has returned.
+        image_size: side of the images, where it is not that of training.
+        which: ``student`` or ``teacher``.
+        amp: whether features are computed in bfloat16.
+
+    Raises:
+        UserError: as :func:`mvssl.load_backbone`; or it is not known what the backbone expects.
+    """
+    loaded = source if isinstance(source, nn.Module) else load_backbone(source, image_size, which)
+    if torch.cuda.is_available():
+        loaded = loaded.to(get_device())
+    return replace(as_network(loaded), amp=amp)
+
+
+def open_images(
+    images: Images,
+    network: Network,
+    *,
+    labels: bool = False,
+    split: str = "all",
+    crop_pct: float = 1.0,
+) -> ImageDataset:
+    """Whole images as the backbone expects them: their largest squares, at its size.
+
+    Args:
+        images: a folder; a data set, which is taken as it is; or an array (N, H, W, C).
+        network: for which they are.
+        labels: whether sub-folders are classes.
+        split: of a folder.
+        crop_pct: the part of the square's side that is shown.
+
+    Raises:
+        UserError: there are none, or they have other channels than those of training.
+    """
+    if isinstance(images, ImageDataset):
+        return images
+    expected: dict[str, Any] = getattr(network.backbone, "preprocessing", None) or {}
+    size: int = expected.get("size") or 224
+    limits: Sequence[float] | None = expected.get("value_range")
+    if isinstance(images, np.ndarray):
+        found: ImageDataset = ArrayImages(images, size=size, value_range=limits)
+    else:
+        found = ImageFolder(
+            os.fspath(images),
+            split=split,
+            labels=labels,
+            size=size,
+            crop_pct=crop_pct,
+            channels=getattr(network.backbone, "in_channels", None),
+            value_range=limits,
+        )
+    wanted = getattr(network.backbone, "in_channels", found.channels)
+    check_count("open_images", channels=wanted)
+    if found.channels != wanted:
+        raise UserError(
+            f"{found.describe()} has images of {found.channels} channels, and the backbone was "
+            f"trained on images of {wanted}: give images of the same kind."
+        )
+    return found
