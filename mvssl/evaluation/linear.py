@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from mvssl.arguments import check_number, check_positive, check_seed
+from mvssl.arguments import check_number, check_positive, check_seed, each_of
 from mvssl.datasets.base import ImageDataset
-from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Shown
 from mvssl.evaluation.classes import (
     accuracy,
@@ -32,7 +31,7 @@ DECADES = tuple(10.0**power for power in range(-6, 2))
 @EVALUATORS.register_module()
 class LinearProbe(Evaluator):
     """Multinomial logistic regression on the features of the training images (Kornblith et al.
-    2019, "Do Better ImageNet Models Transfer Better?", section A.2, with standardised features).
+    2019, "Do Better ImageNet Models Transfer Better?", here with standardised features).
 
     Features are standardised by mean and deviation of the training images. The penalty is chosen
     on a part of every class of the training images, which is held out; the classifier is then
@@ -56,14 +55,9 @@ class LinearProbe(Evaluator):
     def __init__(
         self, l2: float | Sequence[float] = DECADES, held_out: float = 0.1, seed: int = 0
     ) -> None:
-        penalties = list(l2) if isinstance(l2, Sequence) else [l2]
-        for one in penalties:
-            check_positive("LinearProbe", l2=one)
-        if len(set(penalties)) < max(len(penalties), 1):
-            raise UserError(f"LinearProbe: l2 is a penalty or several different, got {l2!r}.")
         check_number("LinearProbe", 0.001, 0.5, held_out=held_out)
         check_seed("LinearProbe", seed=seed)
-        self.l2 = penalties
+        self.l2: list[float] = each_of("LinearProbe", check_positive, l2=l2)
         self.held_out = held_out
         self.seed = seed
         self._unequal = False

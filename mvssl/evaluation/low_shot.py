@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mvssl.arguments import check_count, check_number, check_positive, check_seed
+from mvssl.arguments import check_count, check_number, check_positive, check_seed, each_of
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Shown
@@ -36,7 +36,7 @@ class LowShot(Evaluator):
     images: ``lowshot_1pct`` and ``lowshot_1pct_std``, ``lowshot_5`` (images of a class), and so on.
     Features are standardised by those of all training images, which takes no labels; the penalty
     is fixed, since so few labels leave none to choose by. Shares of 1 % and 10 % are those of Chen
-    et al. 2020 (SimCLR, section 6), who draw them once.
+    et al. 2020 (SimCLR), who draw them once and train the whole network on them.
 
     Args:
         fractions: of the images of each class, at least one of each.
@@ -54,30 +54,23 @@ class LowShot(Evaluator):
 
     def __init__(
         self,
-        fractions: Sequence[float] = (0.01, 0.1),
-        per_class: Sequence[int] = (),
+        fractions: float | Sequence[float] = (0.01, 0.1),
+        per_class: int | Sequence[int] = (),
         draws: int = 5,
         l2: float = 0.01,
         seed: int = 0,
     ) -> None:
-        for share in fractions:
-            check_number("LowShot", 1e-4, 1.0, fractions=share)
-        for shots in per_class:
-            check_count("LowShot", per_class=shots)
         check_count("LowShot", draws=draws)
         check_positive("LowShot", l2=l2)
         check_seed("LowShot", seed=seed)
-        self.fractions = list(fractions)
-        self.per_class = list(per_class)
+        share = partial(check_number, low=1e-4, high=1.0)
+        self.fractions: list[float] = each_of("LowShot", share, 0, fractions=fractions)
+        self.per_class: list[int] = each_of("LowShot", check_count, 0, per_class=per_class)
         self.draws = draws
         self.l2 = l2
         self.seed = seed
-        names = [name for name, _, _ in self._parts()]
-        if not names or len(set(names)) < len(names):
-            raise UserError(
-                f"LowShot: fractions and per_class are what is drawn, each once, got "
-                f"{self.fractions!r} and {self.per_class!r}."
-            )
+        if not self.fractions + self.per_class:
+            raise UserError("LowShot: fractions and per_class are both empty: give one of them.")
 
     def _parts(self) -> Iterator[tuple[str, str, Callable[[int], int]]]:
         """Names and labels of the results, and how many images of a class of n are drawn."""

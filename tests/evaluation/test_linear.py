@@ -216,6 +216,7 @@ def test_too_few_images_of_a_class_are_told() -> None:
         (LowShot, {"fractions": [0.1, 0.1]}),
         (LowShot, {"fractions": []}),
         (LowShot, {"per_class": [0]}),
+        (LowShot, {"per_class": "5"}),
     ],
 )
 def test_their_numbers_are_checked(kind: type[Evaluator], wrong: dict[str, Any]) -> None:
