@@ -268,7 +268,7 @@ def _make_room(cfg: Config, path: str) -> None:
             node = node[key]
 
 
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_options(pairs: Sequence[str], option: str = "--cfg-options") -> dict[str, Any]:
     """``["a.b=1", "c=[1, 2]"]`` to values by path; what is no Python literal is a string.
 
     Raises:
@@ -279,7 +279,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
         path, equals, text = pair.partition("=")
         if not equals or not path:
             raise UserError(
-                f"--cfg-options takes pairs like model.x.y=10, without spaces, got '{pair}'."
+                f"{option} takes pairs like model.x.y=10, without spaces, got '{pair}'."
             )
         options[path] = _literal(text)
     return options

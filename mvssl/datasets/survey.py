@@ -134,8 +134,11 @@ def _decoded(
 
 
 def _usual_bands(kinds: Sequence[Kind]) -> int:
-    """3 for greys and colours with or without alpha; else what most files have."""
-    several = Counter(one.bands for one in kinds if one.bands not in (1, 3) and not one.alpha)
+    """3 for greys and colours with or without alpha; else what most files have, in one image or in
+    pages of one band.
+    """
+    bands = [one.pages if one.pages > 1 else one.bands for one in kinds if not one.alpha]
+    several = Counter(number for number in bands if number not in (1, 3))
     most = several.most_common(1)
     return most[0][0] if most and most[0][1] * 2 > len(kinds) else 3
 
@@ -149,10 +152,28 @@ def _channel_notes(kinds: Sequence[Kind], number: int, chosen: bool) -> list[str
             f"of {len(kinds)} images {len(beside)} have {what}, which is left out; channels="
             f"{beside[0].bands} in the data set keeps it"
         )
+    notes += _page_notes(kinds, number)
     if chosen and number != 3:
         notes.append(f"images have {number} channels; channels in the data set sets another number")
-    if chosen and number == 3 and kinds and all(one.bands == 1 for one in kinds):
+    if chosen and number == 3 and kinds and all(one.bands == 1 and one.pages != 3 for one in kinds):
         notes.append("images are grey, shown as three equal channels; channels=1 keeps one")
+    return notes
+
+
+def _page_notes(kinds: Sequence[Kind], number: int) -> list[str]:
+    stacks = [one.pages for one in kinds if one.pages > 1]
+    read, others = stacks.count(number), [pages for pages in stacks if pages != number]
+    notes = []
+    if read:
+        notes.append(
+            f"of {len(kinds)} images {read} have {number} pages of one band each, which are read "
+            f"as channels"
+        )
+    if others and number in (1, 3):
+        notes.append(
+            f"of {len(kinds)} images {len(others)} have several pages of one band each, of which "
+            f"the first is read; channels={others[0]} in the data set reads {others[0]} as channels"
+        )
     return notes
 
 
