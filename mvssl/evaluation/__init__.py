@@ -2,6 +2,7 @@
 
 from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.classes import balanced_accuracy, class_accuracies
+from mvssl.evaluation.clustering import Clustering, matched_accuracy
 from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
 from mvssl.evaluation.features import Features, extract_features, pixel_features
 from mvssl.evaluation.information import Information
@@ -11,9 +12,11 @@ from mvssl.evaluation.linear import LinearProbe
 from mvssl.evaluation.logistic import Logistic, fit_logistic, standardize
 from mvssl.evaluation.low_shot import LowShot
 from mvssl.evaluation.records import extract_record
+from mvssl.evaluation.retrieval import Retrieval, average_precision
 
 __all__ = [
     "KNN",
+    "Clustering",
     "Evaluator",
     "Features",
     "Information",
@@ -22,7 +25,9 @@ __all__ = [
     "Logistic",
     "LowShot",
     "Need",
+    "Retrieval",
     "Shown",
+    "average_precision",
     "balanced_accuracy",
     "check_evaluators",
     "class_accuracies",
@@ -34,6 +39,7 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_predict_each",
+    "matched_accuracy",
     "pixel_features",
     "standardize",
 ]

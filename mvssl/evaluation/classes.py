@@ -98,7 +98,7 @@ def check_classes(owner: str, train: ImageDataset, test: ImageDataset) -> None:
     if len(classes) < 2:
         only = f"the class {class_name(train, int(classes[0]))} alone" if len(classes) else "none"
         raise UserError(
-            f"{owner} tells classes apart, and the training images are of {only} "
+            f"{owner} tells classes apart, and the images that it takes them from are of {only} "
             f"({train.describe()}): give images of two classes or more, or leave {owner} out."
         )
 
