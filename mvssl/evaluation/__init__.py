@@ -13,6 +13,7 @@ from mvssl.evaluation.logistic import Logistic, fit_logistic, standardize
 from mvssl.evaluation.low_shot import LowShot
 from mvssl.evaluation.records import extract_record
 from mvssl.evaluation.retrieval import Retrieval, average_precision
+from mvssl.evaluation.sgd_probe import SGDProbe
 
 __all__ = [
     "KNN",
@@ -26,6 +27,7 @@ __all__ = [
     "LowShot",
     "Need",
     "Retrieval",
+    "SGDProbe",
     "Shown",
     "average_precision",
     "balanced_accuracy",
