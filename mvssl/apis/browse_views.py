@@ -22,6 +22,7 @@ from mvssl.config.chain import check_file
 from mvssl.config.checks import check_config, complain
 from mvssl.config.faults import attempt
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.faults import check_some
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
 from mvssl.report.view_sheet import ShownSample, ShownView, plot_view_sheet
@@ -166,7 +167,7 @@ def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:
     problems = check_config(plain)
     complain(config, problems)
     loader = plain["train_dataloader"]
-    dataset = attempt("train_dataloader", lambda: build_dataset(loader), problems)
+    dataset = attempt("train_dataloader", lambda: _readable(loader), problems)
     if dataset is not None:
         facts = attempt("model", lambda: data_facts(plain, dataset), problems)
         cfg = with_facts(cfg, facts or {})
@@ -178,6 +179,12 @@ def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:
     assert dataset is not None
     assert made is not None
     return dataset, made, int(loader.get("num_workers") or 0)
+
+
+def _readable(loader: dict[str, Any]) -> ImageDataset:
+    dataset = build_dataset(loader)
+    check_some(dataset)
+    return dataset
 
 
 def _enlarged(told: Told, found: tuple[int, ...], whole: tuple[int, ...]) -> Told:

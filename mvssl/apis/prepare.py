@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mmengine.config import Config
@@ -31,7 +31,9 @@ from mvssl.config.faults import attempt
 from mvssl.config.scale import AutoScaleLR
 from mvssl.config.settings import Environment, check_log_level, check_scope
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.faults import MINIMUM, check_some
 from mvssl.engine.compiled import check_compile
+from mvssl.engine.hooks import DataFaultHook, EvaluationHook
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.loop import check_lengths
@@ -69,7 +71,8 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     parts = _Parts(plain, check_config(plain))
     for where, check in _settings(plain).items():
         parts.build(where, check)
-    dataset, loader = _data(parts, seed)
+    default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
+    dataset, loader = _data(parts, seed, default or {})
     facts = parts.build("model", lambda: data_facts(plain, dataset)) if dataset else None
     cfg = with_facts(cfg, facts or {})
     parts.plain = cfg.to_dict()
@@ -77,9 +80,9 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     if dataset is not None and given is not None:
         fitted = fit_to_data(cfg, len(dataset), given)
         parts.plain = cfg.to_dict()
-    default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
     also = ("evaluation", "schedules")
     custom = parts.build("custom_hooks", lambda: build_custom_hooks(cfg), *also)
+    parts.build("evaluation", lambda: _check_evaluated(custom or []))
     model = _model(parts, cfg, dataset)
     wrapper = None if model is None else _training(parts, cfg, model, default, custom)
     schedulers = None
@@ -126,13 +129,32 @@ class _Parts:
         return None if {where, *also} & self.broken else attempt(where, make, self.problems)
 
 
-def _data(parts: _Parts, seed: int) -> tuple[ImageDataset | None, DataLoader[Any] | None]:
+def _data(
+    parts: _Parts, seed: int, hooks: Mapping[str, Hook | None]
+) -> tuple[ImageDataset | None, DataLoader[Any] | None]:
     where = "train_dataloader"
-    dataset = parts.build(where, lambda: build_dataset(parts.plain[where]))
+    dataset = parts.build(where, lambda: _readable(build_dataset(parts.plain[where]), hooks))
     if dataset is None:
         return None, None
     cfg = {**parts.plain[where], "dataset": dataset, "seed": seed}
     return dataset, parts.build(where, lambda: build_loader(**cfg))
+
+
+def _readable(dataset: ImageDataset, hooks: Mapping[str, Hook | None]) -> ImageDataset:
+    """The data set, of which some images have been read."""
+    limits = [hook for hook in hooks.values() if isinstance(hook, DataFaultHook)]
+    if limits:
+        check_some(dataset, limits[0].minimum, limits[0].fraction)
+    else:
+        check_some(dataset)
+    return dataset
+
+
+def _check_evaluated(hooks: Sequence[Hook]) -> None:
+    for hook in hooks:
+        if isinstance(hook, EvaluationHook):
+            check_some(hook.train_set, MINIMUM)
+            check_some(hook.test_set, MINIMUM)
 
 
 def _model(parts: _Parts, cfg: Config, dataset: ImageDataset | None) -> MultiView | None:

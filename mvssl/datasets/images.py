@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from mvssl.datasets.headers import (
     TIFF_STARTS,
     UnreadableError,
     is_deep_png,
+    kind_of_image,
     mended,
     open_image,
     pillow_undisturbed,
@@ -34,7 +35,7 @@ from mvssl.datasets.headers import (
 )
 from mvssl.errors import UserError
 from mvssl.opencv import cv2, mmcv
-from mvssl.words import count
+from mvssl.words import count, in_words
 
 try:
     import simplejpeg
@@ -46,6 +47,9 @@ _LOGGING = cv2 if int(cv2.__version__.split(".")[0]) < 5 else cv2.utils.logging
 _SILENT = 0
 _DIVISORS = (2, 4, 8)  # at which a JPEG can be decoded
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of EXIF that exchange height and width
+
+MISSING: Final = "does not exist"
+"""Why a file that is not there cannot be read."""
 
 Spare = Callable[[int, int], float]
 """Of an image's height and width: by how much its sides may be divided without a loss."""
@@ -118,13 +122,26 @@ def why_undecodable(
 ) -> str:
     """`why_unreadable` of the bytes that ``content`` gives, or fails to give."""
     try:
-        image = _decoded(content(), max_pixels, channels)
-        if image is not None and image.dtype != np.uint8:
-            return "has more than 8 bits, which others have not: give the data set's value_range"
+        data = content()
+    except UnreadableError as error:
+        return str(error)
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except Exception as error:  # whatever a file system or a backend raises
+        told = error.strerror if isinstance(error, OSError) else None
+        return f"cannot be read: {told or in_words(error)}"
+    if not data:
+        return "is empty"
+    try:
+        image = _decoded(data, max_pixels, channels)
     except UnreadableError as error:
         return str(error)
     except Exception:
-        pass
+        image = None
+    if image is not None and image.dtype != np.uint8:
+        return "has more than 8 bits, which others have not: give the data set's value_range"
+    if image is None and kind_of_image(data) is not None:
+        return "is cut off or damaged"
     return "cannot be read as an image"
 
 
