@@ -17,7 +17,7 @@ from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as MMRegistry
 
 from mvssl.errors import ComponentError, UserError
-from mvssl.words import either, in_words, near_names
+from mvssl.words import either, in_words, near_names, shown
 
 __all__ = [
     "ASSIGNERS",
@@ -77,12 +77,17 @@ class Registry(MMRegistry):
         self.base = cls
         return cls
 
-    def find(self, name: str) -> Callable[..., Any]:
-        """The class or function that ``name`` stands for.
+    def find(self, name: str | Callable[..., Any]) -> Callable[..., Any]:
+        """The class or function that ``name`` stands for; a config may also hold it itself.
 
         Raises:
-            UserError: nothing of that name is registered; the message lists near names.
+            UserError: nothing of that name is registered; the message lists near names. Or it is
+                no name.
         """
+        if callable(name):
+            return name
+        if not isinstance(name, str):
+            raise UserError(f"type is the name of a component, got {shown(name)}.")
         found = self.get(name)
         if found is None:
             raise UserError(self._miss(name))

@@ -58,6 +58,11 @@ def test_build_part_fills_in_what_is_known_and_leaves_what_is_given() -> None:
     sizes.register_module(name="Sized", module=_Sized)
     filled = build_part(sizes, {"type": "Sized"}, in_channels=7, out_channels=9)
     assert (filled.in_channels, filled.depth) == (7, 1)
+    kind = sizes.find("Sized")
+    assert sizes.find(kind) is kind  # a config may hold the class itself
+    assert vars(build_part(sizes, {"type": kind}, in_channels=7)) == vars(filled)
+    with pytest.raises(UserError, match="type is the name of a component, got 3"):
+        sizes.find(3)  # type: ignore[arg-type]
     given = build_part(sizes, {"type": "Sized", "in_channels": 5, "depth": 2}, in_channels=7)
     assert (given.in_channels, given.depth) == (5, 2)
 

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvssl.arguments import check_count
 from mvssl.datasets.folder import ImageFolder
 from mvssl.datasets.headers import Kind, kind_of_image
+from mvssl.datasets.values import mean_and_std, moments
 from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
-from mvssl.report.data_sheet import COLUMNS, ROWS, plot_data
+from mvssl.report.data_sheet import COLUMNS, ROWS, THUMBNAIL, plot_data
+from mvssl.report.figures import shrunk
 from mvssl.words import count, printable, some
 
 __all__ = ["DataReport", "check_data", "draw", "of_list", "write_list"]
@@ -136,11 +139,12 @@ def check_data(root: str | Path, labels: bool = False, workers: int = 4) -> Data
         workers: threads that read.
 
     Raises:
-        UserError: there is no such folder, or no image below.
+        UserError: there is no such folder, or no image below, or ``workers`` is no number of them.
     """
+    check_count("check_data", workers=workers)
     report = DataReport(ImageFolder(root, split="all", labels=labels))
     alike: defaultdict[bytes, list[int]] = defaultdict(list)
-    moments, sides = list[NDArray[np.float64]](), list[tuple[int, int]]()
+    measured, sides = list[NDArray[np.float64]](), list[tuple[int, int]]()
     for number, looked in _look_at_all(report.dataset, workers):
         if looked.fault:
             report.faults[number] = looked.fault
@@ -153,13 +157,12 @@ def check_data(root: str | Path, labels: bool = False, workers: int = 4) -> Data
         alike[looked.digest].append(number)
         sides.append(looked.side)
         if looked.moments is not None:
-            moments.append(looked.moments)
+            measured.append(looked.moments)
     report.copies = [group for group in alike.values() if len(group) > 1]
-    if moments:
+    if measured:
         report.sides = np.array(sides, np.int64)
-        mean, square = np.mean(moments, axis=0)
-        report.mean = mean.tolist()
-        report.std = np.sqrt(np.maximum(square - mean**2, 0.0)).tolist()
+        mean, std = mean_and_std(measured)
+        report.mean, report.std = mean.tolist(), std.tolist()
     report.classes = _count_classes(report)
     return report
 
@@ -209,10 +212,14 @@ def draw(report: DataReport, path: str | Path) -> None:
         raise UserError(f"{report.dataset.root}: no image can be read, so there is none to draw.")
     spread = np.linspace(0, len(report.readable) - 1, COLUMNS * ROWS).round().astype(int)
     shown = [report.readable[place] for place in sorted(set(spread.tolist()))]
-    channels = list(report.dataset.shown_channels)
-    read = (report.dataset.pixels(number) for number in shown)
-    images = [image[..., channels] for image in read if image is not None]
+    images = [image for number in shown if (image := _small(report.dataset, number)) is not None]
     plot_data(path, images, report.sides, report.classes)
+
+
+def _small(dataset: ImageFolder, number: int) -> NDArray[Any] | None:
+    """An image as it is drawn, one at a time: a camera's take 36 MB each."""
+    image = dataset.pixels(number, lambda height, width: max(height, width) / THUMBNAIL)
+    return None if image is None else shrunk(image[..., dataset.shown_channels], THUMBNAIL)[0]
 
 
 def _label(report: DataReport, number: int) -> dict[str, str]:
@@ -231,26 +238,27 @@ def _look_at_all(dataset: ImageFolder, workers: int) -> Iterator[tuple[int, Look
 
 
 def _look(dataset: ImageFolder, number: int) -> Looked:
-    image = dataset.pixels(number)
+    try:
+        data = dataset.content(number)
+    except Exception:  # whatever a file system raises; the fault says it
+        return Looked(fault=dataset.fault(number))
+    image = dataset.pixels_of(data)
     if image is None:
         return Looked(fault=dataset.fault(number))
-    data = dataset.content(number)
     shape = np.array(image.shape, np.int64).tobytes()
     pixels = np.ascontiguousarray(image).data
     digest = hashlib.blake2b(pixels, key=shape, digest_size=16).digest()
-    scale = 255.0 if image.dtype == np.uint8 else 1.0
-    values = image.reshape(-1, image.shape[2]).astype(np.float64) / scale
-    moments = np.stack([values.mean(0), np.square(values).mean(0)])
     side = (image.shape[0], image.shape[1])
-    return Looked("", side, kind_of_image(data), len(data), digest, moments)
+    return Looked("", side, kind_of_image(data), len(data), digest, moments(image))
 
 
 def _in_words(kind: Kind | None) -> str:
     if kind is None:
         return "of an unknown kind"
     named = {1: "grey", 3: "colour"}.get(kind.bands - kind.alpha, f"of {kind.bands} channels")
-    alpha = " with transparency" if kind.alpha else ""
-    return f"{named}{alpha}, {'more than 8' if kind.deep else '8'} bits"
+    beside = " with transparency" if kind.alpha else ""
+    beside += f" in {kind.pages} pages" if kind.pages > 1 else ""
+    return f"{named}{beside}, {'more than 8' if kind.deep else '8'} bits"
 
 
 def _count_classes(report: DataReport) -> dict[str, int]:

@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 from mmengine.config import Config
 
+from mvssl.config.adapt import is_timm
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.values import mean_and_std, moments
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
 from mvssl.registry import DATASETS, MODELS
@@ -64,7 +66,7 @@ def with_facts(cfg: Config, facts: Mapping[str, Any]) -> Config:
         if "mean" in facts:
             preprocessor.update(mean=list(facts["mean"]), std=list(facts["std"]))  # type: ignore[attr-defined]
     channels = facts.get("channels", NUM_CHANNELS)
-    if channels != NUM_CHANNELS and _is_timm(backbone):
+    if channels != NUM_CHANNELS and is_timm(backbone):
         backbone["model_args"] = {"in_chans": channels, **(backbone.get("model_args") or {})}
     for dataset in _datasets(cfg):
         taken = _parameters(DATASETS, dataset)
@@ -89,10 +91,6 @@ def _measures(preprocessor: Mapping[str, Any], channels: int) -> bool:
     )
 
 
-def _is_timm(backbone: Any) -> bool:
-    return isinstance(backbone, Mapping) and backbone.get("type") == "TimmBackbone"
-
-
 def _datasets(cfg: Config) -> list[Any]:
     evaluation = cfg.get("evaluation") or {}
     found = [(cfg.get("train_dataloader") or {}).get("dataset")]
@@ -103,7 +101,7 @@ def _datasets(cfg: Config) -> list[Any]:
 def _parameters(registry: Any, node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments of the component that a node describes; none where there is no such component."""
     try:
-        kind = registry.find(node["type"]) if isinstance(node["type"], str) else node["type"]
+        kind = registry.find(node["type"])
     except (UserError, KeyError):
         return {}
     return parameters_of(kind) if isinstance(kind, type) else {}
@@ -121,18 +119,15 @@ def _statistics(dataset: ImageDataset) -> tuple[list[float], list[float]]:
     Every image counts the same, however large it is.
     """
     numbers = np.unique(np.linspace(0, len(dataset) - 1, MEASURED).round().astype(int))
-    moments = []
+    measured = []
     for number in numbers.tolist():
         image = dataset.pixels(number)
         if image is not None:
-            scale = 255.0 if image.dtype == np.uint8 else 1.0
-            pixels = image.reshape(-1, image.shape[2]).astype(np.float64) / scale
-            moments.append(np.stack([pixels.mean(0), np.square(pixels).mean(0)]))
-    if not moments:
+            measured.append(moments(image))
+    if not measured:
         raise UserError(
             f"{dataset.describe()}: none of {len(numbers)} images can be read, so mean and std "
             f"cannot be measured."
         )
-    mean, square = np.mean(moments, axis=0)
-    std = np.sqrt(np.maximum(square - mean**2, 0.0)).clip(LEAST_STD)
-    return [round(float(x), 5) for x in mean], [round(float(x), 5) for x in std]
+    mean, std = mean_and_std(measured)
+    return [round(float(x), 5) for x in mean], [round(float(x), 5) for x in std.clip(LEAST_STD)]

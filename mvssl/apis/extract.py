@@ -134,7 +134,9 @@ def extract(
     check_count("extract", batch_size=batch_size)
     check_count("extract", at_least=0, num_workers=num_workers)
     network = on_all_ranks(lambda: open_network(source, image_size, which, amp))
-    dataset = on_all_ranks(lambda: open_images(images, network, labels=labels, split=split))
+    dataset = on_all_ranks(
+        lambda: open_images(images, network.backbone, labels=labels, split=split)
+    )
     found = extract_features(network, dataset, batch_size, num_workers, tick)
     kept = np.setdiff1d(np.arange(len(dataset)), sorted(found.replaced))
     if not len(kept):

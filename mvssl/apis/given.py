@@ -13,10 +13,10 @@ from mmengine.device import get_device
 from numpy.typing import NDArray
 from torch import nn
 
-from mvssl.arguments import check_count
 from mvssl.datasets import ArrayImages, ImageFolder
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
+from mvssl.evaluation.features import PIXEL_SIDE
 from mvssl.evaluation.network import Network, as_network
 from mvssl.models.backbones import Which, load_backbone
 
@@ -51,7 +51,7 @@ def open_network(
 
 def open_images(
     images: Images,
-    network: Network,
+    backbone: nn.Module | None,
     *,
     labels: bool = False,
     split: str = "all",
@@ -61,7 +61,7 @@ def open_images(
 
     Args:
         images: a folder; a data set, which is taken as it is; or an array (N, H, W, C).
-        network: for which they are.
+        backbone: for which they are; None: they are squares of 32 pixels.
         labels: whether sub-folders are classes.
         split: of a folder.
         crop_pct: the part of the square's side that is shown.
@@ -71,9 +71,10 @@ def open_images(
     """
     if isinstance(images, ImageDataset):
         return images
-    expected: dict[str, Any] = getattr(network.backbone, "preprocessing", None) or {}
-    size: int = expected.get("size") or 224
+    expected: dict[str, Any] = getattr(backbone, "preprocessing", None) or {}
+    size: int = expected.get("size") or (PIXEL_SIDE if backbone is None else 224)
     limits: Sequence[float] | None = expected.get("value_range")
+    channels: int | None = getattr(backbone, "in_channels", None)
     if isinstance(images, np.ndarray):
         found: ImageDataset = ArrayImages(images, size=size, value_range=limits)
     else:
@@ -83,14 +84,12 @@ def open_images(
             labels=labels,
             size=size,
             crop_pct=crop_pct,
-            channels=getattr(network.backbone, "in_channels", None),
+            channels=channels,
             value_range=limits,
         )
-    wanted = getattr(network.backbone, "in_channels", found.channels)
-    check_count("open_images", channels=wanted)
-    if found.channels != wanted:
+    if channels not in (None, found.channels):
         raise UserError(
             f"{found.describe()} has images of {found.channels} channels, and the backbone was "
-            f"trained on images of {wanted}: give images of the same kind."
+            f"trained on images of {channels}: give images of the same kind."
         )
     return found

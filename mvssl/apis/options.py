@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from typing import Any
 
 import torch
@@ -21,11 +21,12 @@ __all__ = ["TrainOptions"]
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 OBJECTIVES = ("native", "er")
+PATHS = ("config", "work_dir", "data", "init_from", "resume")
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line of ``tools/train.py`` says.
+    """What the command line of ``tools/train.py`` says; paths may be given as ``Path``.
 
     Attributes:
         config: path of the config.
@@ -65,9 +66,12 @@ class TrainOptions:
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in PATHS:
+            if isinstance(value := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
         for name, parameter in parameters_of(type(self)).items():
             value = getattr(self, name)
-            told = None if isinstance(value, PathLike) else wrong_kind(value, parameter)
+            told = wrong_kind(value, parameter)
             if told is not None:
                 raise UserError(f"{name} is {told}, got {shown(value)}{unquoted(value)}.")
             if value == "":  # which would stand for the folder that one is in

@@ -260,7 +260,7 @@ def _with_num_samples(cfg: dict[str, Any], size: int | None) -> dict[str, Any]:
     head = model.get("head")
     if not isinstance(head, Mapping):
         return model  # of a model of one's own, which is refused as such
-    kind = HEADS.find(head["type"]) if isinstance(head["type"], str) else head["type"]
+    kind = HEADS.find(head["type"])
     if "num_samples" not in inspect.signature(kind).parameters:
         return model
     given = head.get("num_samples")

@@ -40,6 +40,8 @@ from mvssl.process import signals
 from mvssl.process.signals import Phase, SignalWatch
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening
+from mvssl.views.build import find_set
+from mvssl.views.sets import FOR_DIGITS
 
 __all__ = ["TrainOptions", "train"]
 
@@ -119,11 +121,11 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
         check_weights(job.model, checkpoint.content["state_dict"], checkpoint.path)
         check_optimizer(job.optim_wrapper.optimizer, checkpoint)
     notes += [f"note: {text}." for text in followed]
-    remarks, why = _remarks(options, cfg)
+    told, why = remarks(options, cfg)
     return replace(
         job,
         objective=options.objective or "native",
-        notes=[*notes, *job.notes, *remarks],
+        notes=[*notes, *job.notes, *told],
         evaluation_note=why,
         stored=described(options, job),
         changed=changed,
@@ -182,11 +184,11 @@ def _what_is_left(work_dir: Path, find: Callable[[Path], Path | None] = intact_c
     return f"--resume goes on from the last checkpoint, {last}"
 
 
-def _remarks(options: TrainOptions, cfg: Config) -> tuple[list[str], str]:
+def remarks(options: TrainOptions, cfg: Config) -> tuple[list[str], str]:
     """What the console says beside, and the summary where nothing is evaluated."""
     notes = []
-    views = (cfg.model.get("data_preprocessor") or {}).get("views")
-    if options.data is not None and views == "gentle":
+    views = find_set((cfg.model.get("data_preprocessor") or {}).get("views"))
+    if options.data is not None and views in FOR_DIGITS:
         notes.append(
             "note: this config's views (no flip, no colour, mild crops) were made for digits; "
             "configs/photos/ has views for photographs."

@@ -10,13 +10,14 @@ from typing import Any
 import timm
 from mmengine.config import Config
 
+from mvssl.config.components import component_at
 from mvssl.errors import UserError
-from mvssl.models.backbones.timm_backbone import arguments_of, patch_of
-from mvssl.registry import VIEW_SETS
-from mvssl.views.build import build_views
+from mvssl.kinds import parameters_of
+from mvssl.models.backbones.timm_backbone import TimmBackbone, arguments_of, patch_of
+from mvssl.views.build import build_views, find_set
 from mvssl.words import near_names
 
-__all__ = ["begin_from", "fit_crops", "is_timm_name", "use_backbone", "use_image_size"]
+__all__ = ["begin_from", "fit_crops", "is_timm", "is_timm_name", "use_backbone", "use_image_size"]
 
 # Of a model's arguments those that say nothing of how wide and deep it is; others would make the
 # new backbone a copy of the old one.
@@ -54,7 +55,7 @@ def use_backbone(cfg: Config, name: str) -> list[str]:
 
 def _replaced(old: Any, name: str, cfg: Config, notes: dict[str, None]) -> dict[str, Any]:
     old = dict(old) if isinstance(old, Mapping) else {}
-    if old.get("name") == name and old.get("type") == "TimmBackbone":
+    if old.get("name") == name and is_timm(old):
         return old
     given = dict(old.get("model_args") or {})
     taken = arguments_of(name)
@@ -154,10 +155,10 @@ def fit_crops(cfg: Config) -> list[str]:
     """
     preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
     views, size = preprocessor.get("views"), _size(cfg)
-    named: Any = {"type": views} if isinstance(views, str) else views
-    make = VIEW_SETS.get(named.get("type")) if isinstance(named, Mapping) else None
+    make = find_set(views)
     if make is None or "local_size" not in inspect.signature(make).parameters:
         return []
+    named = {"type": views} if isinstance(views, str) else views
     sides = _sides(cfg)
     if "local_size" in named or len(sides) < 2 or not isinstance(size, int):
         return []
@@ -192,8 +193,18 @@ def _backbones(cfg: Config) -> Iterator[Any]:
     """Models of timm of a config."""
     backbone = _mapping(_mapping(cfg.get("model")).get("backbone"))
     for one in backbone.get("parts") or [backbone]:
-        if _mapping(one).get("type") == "TimmBackbone" and isinstance(one.get("name"), str):
+        if is_timm(one) and isinstance(one.get("name"), str):
             yield one
+
+
+def is_timm(node: Any) -> bool:
+    """Whether it describes a TimmBackbone, by whatever name, or what is derived from it and takes a
+    model's arguments as it does.
+    """
+    kind = component_at("model.backbone", _mapping(node))
+    if not (isinstance(kind, type) and issubclass(kind, TimmBackbone)):
+        return False
+    return {"name", "model_args"} <= parameters_of(kind).keys()
 
 
 def _mapping(node: Any) -> Any:

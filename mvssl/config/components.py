@@ -13,6 +13,7 @@ from mvssl.words import shown
 
 __all__ = [
     "accepted_arguments",
+    "component_at",
     "default_at",
     "needs_type",
     "takes_anything",
@@ -47,14 +48,21 @@ def default_at(where: str, node: Mapping[str, Any], key: str) -> Any:
 
 def _parameters_at(where: str, node: Mapping[str, Any]) -> Mapping[str, inspect.Parameter] | None:
     """Of the component at a path; None where there is none, or its type is not known."""
+    target = component_at(where, node)
+    return None if target is None else parameters_of(target)
+
+
+def component_at(where: str, node: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """The class or function that ``node`` describes at path ``where``, however it is spelled; None
+    where there is none, or its type is not known.
+    """
     slot = slot_of(where)
     if slot is None:
         return None
     try:
-        target = target_of(node, slot)
+        return target_of(node, slot)
     except UserError:
         return None
-    return None if target is None else parameters_of(target)
 
 
 def needs_type(where: str) -> bool:

@@ -16,11 +16,12 @@ from mmengine.utils import import_modules_from_strings
 from mvssl.config.adapt import begin_from, fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
 from mvssl.config.checks import Problem, complain
-from mvssl.config.components import accepted_arguments, needs_type, takes_text
+from mvssl.config.components import accepted_arguments, component_at, needs_type, takes_text
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.scale import BATCH, scale_rate
 from mvssl.config.search import meant
 from mvssl.config.slots import TOP_LEVEL
+from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 
 __all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
@@ -145,7 +146,8 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     """Put a folder of images in the place of the config's data sets.
 
     Images are kept whole where views are drawn in the loader's workers, and are cut to the size of
-    the views where those are drawn on the device, in batches of one size.
+    the views where those are drawn on the device, in batches of one size. What the config says of a
+    folder of its own, which part of it is trained on among it, holds for this one.
     """
     preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
     on_device = preprocessor.get("engine", "device") == "device"
@@ -153,9 +155,9 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     if not isinstance(cfg.get("train_dataloader"), Mapping):
         cfg.train_dataloader = {}
     own = _mapping(cfg.train_dataloader.get("dataset"))
-    kept = dict(own) if own.get("type") == "ImageFolder" else {}
+    kept = dict(own) if component_at("train_dataloader.dataset", own) is ImageFolder else {}
     folder = {**kept, "type": "ImageFolder", "root": str(root), "labels": labels}
-    whole = {**folder, "size": size if on_device else None, "split": "train"}
+    whole = {"split": "train", **folder, "size": size if on_device else None}
     cfg.train_dataloader["dataset"] = whole
     still = {**folder, "size": size, "crop_pct": 1.0 if on_device else 0.875}
     evaluate_folder(cfg, still, labels)
@@ -266,7 +268,7 @@ def _make_room(cfg: Config, path: str) -> None:
             node = node[key]
 
 
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_options(pairs: Sequence[str], option: str = "--cfg-options") -> dict[str, Any]:
     """``["a.b=1", "c=[1, 2]"]`` to values by path; what is no Python literal is a string.
 
     Raises:
@@ -277,7 +279,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
         path, equals, text = pair.partition("=")
         if not equals or not path:
             raise UserError(
-                f"--cfg-options takes pairs like model.x.y=10, without spaces, got '{pair}'."
+                f"{option} takes pairs like model.x.y=10, without spaces, got '{pair}'."
             )
         options[path] = _literal(text)
     return options

@@ -128,10 +128,18 @@ class EncodedImages(ImageDataset):
             data = self.content(index)
         except Exception:  # whatever a file system or a backend raises
             return None
+        return self._decode(data, spare)
+
+    def _decode(self, data: bytes, spare: Spare | None) -> NDArray[Any] | None:
         image = decode_image(data, self.reading.max_pixels, self.channels, spare)
         if image is None:
             return None
         return self._values.fitted(image, self.size, self.reading.crop_pct)
+
+    def pixels_of(self, data: bytes) -> NDArray[Any] | None:
+        """`pixels` of a file of these bytes, for those who look at the bytes as well."""
+        image = self._decode(data, None)
+        return None if image is None else self._prepared(image)
 
     def fault(self, index: int) -> str:
         return why_undecodable(partial(self.content, index), self.reading.max_pixels, self.channels)

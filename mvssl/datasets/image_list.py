@@ -41,6 +41,8 @@ class ImageList(EncodedImages):
         root: Folder that the paths are relative to; by default that of the list. Root, list and
             paths may begin with ``~``, or be addresses that mmengine's file backends read
             (``s3://``, ``http://``).
+            Over HTTP ``max_bytes`` bounds what is fetched; other backends fetch an image whole
+            before its size is known.
         image: Column of the paths; by default the first that is there of image, path, file,
             filename, file_name, image_path, img_path.
         label: Column of the labels, numbers or names; of a ``.txt`` any word. None: no labels.

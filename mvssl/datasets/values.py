@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,8 @@ from mvssl.opencv import cv2
 __all__ = [
     "MOST_CHANNELS",
     "check_value_range",
+    "mean_and_std",
+    "moments",
     "range_of",
     "resized",
     "to_unit",
@@ -73,6 +75,26 @@ def range_of(images: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
     if low >= 0 and 0.5 < high <= 1 and not whole:
         return 0.0, 1.0
     return (low, high) if low < high else None
+
+
+def moments(image: NDArray[Any]) -> NDArray[np.float64]:
+    """(2, C), means of the values in [0, 1] and of their squares, of an image as a data set gives
+    it: (H, W, C), uint8 or in [0, 1].
+    """
+    white = 255.0 if image.dtype == np.uint8 else 1.0
+    total = image.shape[0] * image.shape[1]
+    # Summed as it is: a copy in float64 takes eight times the memory.
+    first = np.einsum("hwc->c", image, dtype=np.float64) / (total * white)
+    second = np.einsum("hwc,hwc->c", image, image, dtype=np.float64) / (total * white**2)
+    return np.stack([first, second])
+
+
+def mean_and_std(
+    several: Sequence[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of every channel, (C,), by the `moments` of images, which count the same each."""
+    mean, square = np.mean(several, axis=0)
+    return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
 def resized(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:

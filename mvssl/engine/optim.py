@@ -133,13 +133,13 @@ class DecayGroups:
 
 def _can_be_fused(cfg: Mapping[str, Any]) -> bool:
     """Whether torch has one kernel for the whole step, and the config has not chosen another."""
-    kind = OPTIMIZERS.find(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
+    kind = OPTIMIZERS.find(cfg["type"])
     chosen = {"fused", "foreach", "capturable", "differentiable"} & cfg.keys()
     return kind in (torch.optim.Adam, torch.optim.AdamW) and not chosen and get_device() in FUSED
 
 
 def _is_lars(kind: str | type[Optimizer]) -> bool:
-    found = OPTIMIZERS.find(kind) if isinstance(kind, str) else kind
+    found = OPTIMIZERS.find(kind)
     return isinstance(found, type) and issubclass(found, Lars)
 
 
@@ -267,9 +267,7 @@ def build_schedulers(
 
 
 def _lengths(cfg: Mapping[str, Any], total_iters: int, iters_per_epoch: int) -> dict[str, int]:
-    kind = cfg["type"]
-    constructor = PARAM_SCHEDULERS.find(kind) if isinstance(kind, str) else kind
-    parameters = inspect.signature(constructor).parameters
+    parameters = inspect.signature(PARAM_SCHEDULERS.find(cfg["type"])).parameters
     end = total_iters // iters_per_epoch if cfg.get("by_epoch", True) else total_iters
     known = {"total_iters": total_iters, "iters_per_epoch": iters_per_epoch, "end": end}
     # mmengine's constructors show ``**kwargs`` and take ``end``.

@@ -17,7 +17,15 @@ from mvssl.evaluation.base import Evaluator
 from mvssl.evaluation.inputs import Inputs, network_inputs, pixel_inputs
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
 
-__all__ = ["PIXEL_LIMIT", "check_evaluators", "evaluate", "evaluate_pixels"]
+__all__ = [
+    "PIXEL_LIMIT",
+    "check_evaluators",
+    "check_records",
+    "evaluate",
+    "evaluate_pixels",
+    "run_evaluators",
+    "tell_unreadable",
+]
 
 # Images of a data set beyond which raw pixels, 12 kB each, are left out of the comparison.
 PIXEL_LIMIT = 100_000
@@ -60,15 +68,20 @@ def evaluate(
     chosen = list(evaluators)
     network = as_network(model, preprocessing)
     check_evaluators(chosen, train, test)
-    _check_records(chosen, network)
+    check_records(chosen, network)
     inputs = network_inputs(network, train, test, batch_size, num_workers, between)
     with evaluation_mode(network.whole):
-        results = _run(chosen, inputs)
-    _tell_unreadable(inputs, told or partial(print_log, logger="current", level=logging.WARNING))
+        results = run_evaluators(chosen, inputs)
+    tell_unreadable(inputs, told or partial(print_log, logger="current", level=logging.WARNING))
     return results
 
 
-def _tell_unreadable(inputs: Inputs, told: Callable[[str], object]) -> None:
+def tell_unreadable(inputs: Inputs, told: Callable[[str], object]) -> None:
+    """Say which images could not be read, of the data sets whose features were computed.
+
+    Raises:
+        UserError: they are too many.
+    """
     for dataset, indices in inputs.unreadable():
         for index in sorted(indices):
             told(told_unreadable(dataset, index))
@@ -88,7 +101,7 @@ def evaluate_pixels(
     chosen = [one for one in evaluators if one.on_pixels]
     if not chosen or max(len(train), len(test)) > PIXEL_LIMIT:
         return {}
-    results = _run(chosen, pixel_inputs(train, test, batch_size, num_workers))
+    results = run_evaluators(chosen, pixel_inputs(train, test, batch_size, num_workers))
     return {f"{name}_pixels": value for name, value in results.items()}
 
 
@@ -125,7 +138,8 @@ def check_evaluators(
         one.check_data(train, test)
 
 
-def _check_records(evaluators: Iterable[Evaluator], network: Network) -> None:
+def check_records(evaluators: Iterable[Evaluator], network: Network) -> None:
+    """Raises a UserError where an evaluator takes records and there is a backbone alone."""
     kinds = [type(one).__name__ for one in evaluators if "record" in one.needs]
     if kinds and network.model is None:
         raise UserError(
@@ -135,7 +149,12 @@ def _check_records(evaluators: Iterable[Evaluator], network: Network) -> None:
         )
 
 
-def _run(evaluators: Iterable[Evaluator], inputs: Inputs) -> dict[str, float]:
+def run_evaluators(evaluators: Iterable[Evaluator], inputs: Inputs) -> dict[str, float]:
+    """Results by name, of evaluators that share the inputs.
+
+    Raises:
+        UserError: an evaluator gives a result that it does not name.
+    """
     results: dict[str, float] = {}
     for one in evaluators:
         given = one.run(inputs)

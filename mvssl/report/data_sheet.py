@@ -10,12 +10,14 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from mvssl.report.figures import canvas
+from mvssl.report.figures import DPI, canvas
 
-__all__ = ["plot_data"]
+__all__ = ["COLUMNS", "ROWS", "THUMBNAIL", "plot_data"]
 
 COLUMNS, ROWS = 10, 4
 THUMBNAIL_IN = 0.9
+THUMBNAIL = round(2 * THUMBNAIL_IN * DPI)
+"""Longer side in pixels, beyond which no more of an image is seen."""
 MOST_CLASSES = 20
 COLOR = "#4878a8"
 

@@ -11,15 +11,19 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mvssl.files import write_bytes_atomically
+from mvssl.opencv import cv2
 
-__all__ = ["INK", "canvas", "plot_views"]
+__all__ = ["DPI", "INK", "canvas", "plot_views", "shrunk"]
 
 DPI = 120
 INK = "#333333"
@@ -84,6 +88,22 @@ def _check_views(originals: torch.Tensor, views: Sequence[torch.Tensor]) -> None
             raise ValueError(
                 f"view {number} is {tuple(view.shape)}: there are {len(originals)} originals"
             )
+
+
+def shrunk(pixels: NDArray[Any], side: int) -> tuple[NDArray[Any], float]:
+    """An image whose longer side is at most ``side``, and by how much it was made smaller: what
+    matplotlib would hold whole, several times over.
+
+    Args:
+        pixels: (H, W, 3), uint8 or float32.
+    """
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels, 1.0
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    made = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    return made, scale
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from mmengine.device import get_device
 from torch import nn
@@ -45,10 +48,16 @@ def _learning_rate(job: Job) -> str:
     scheduler = cfg.get("param_scheduler")
     if isinstance(scheduler, dict):
         arguments = ", ".join(f"{k}={v}" for k, v in scheduler.items() if k != "type")
-        texts.append(f"{scheduler['type']}({arguments})")
+        texts.append(f"{_kind(scheduler)}({arguments})")
     elif scheduler:
-        texts.append(" then ".join(part["type"] for part in scheduler))
+        texts.append(" then ".join(map(_kind, scheduler)))
     return ", ".join(texts)
+
+
+def _kind(component: Mapping[str, Any]) -> str:
+    """Name of a component's class, which a config may hold instead."""
+    kind = component["type"]
+    return kind if isinstance(kind, str) else str(kind.__name__)
 
 
 def _schedules(job: Job) -> list[str]:

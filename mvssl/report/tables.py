@@ -20,7 +20,7 @@ from mvssl.engine.history import format_duration, format_scalar
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.files import write_bytes_atomically
 
-__all__ = ["print_report", "summary_table", "write_summary"]
+__all__ = ["print_report", "print_table", "summary_table", "write_summary"]
 
 MAX_WIDTH = 100
 
@@ -60,8 +60,12 @@ def print_report(
     console: Console | None = None,
 ) -> None:
     """Print `summary_table`: framed on a terminal, plain text elsewhere, 100 columns at most."""
+    print_table(summary_table(summary, evaluators, outputs), console)
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print a table: framed on a terminal, plain text elsewhere, 100 columns at most."""
     console = Console() if console is None else console
-    table = summary_table(summary, evaluators, outputs)
     if console.is_terminal:
         console.print(table, width=min(console.width, MAX_WIDTH))
         return

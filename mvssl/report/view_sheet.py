@@ -16,8 +16,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from mvssl.errors import UserError
-from mvssl.opencv import cv2
-from mvssl.report.figures import DPI, INK, canvas
+from mvssl.report.figures import DPI, INK, canvas, shrunk
 from mvssl.views.told import Box
 
 __all__ = ["ShownSample", "ShownView", "plot_view_sheet"]
@@ -207,13 +206,9 @@ def _write_caption(sheet: _Sheet, left: int, top: int, caption: Sequence[str]) -
 
 def _show(axes: Axes, pixels: NDArray[Any]) -> float:
     """Show an image, whole; by how much it is made smaller before."""
-    height, width = pixels.shape[:2]
-    scale = min(2 * CELL / max(height, width), 1.0)
-    if scale < 1:
-        size = max(round(width * scale), 1), max(round(height * scale), 1)
-        pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    pixels, scale = shrunk(pixels, 2 * CELL)
     # Enlarged pixels stay squares; near the size of the cell and above, they would alias.
-    how = "nearest" if 2 * max(height, width) <= CELL else "antialiased"
+    how = "nearest" if 2 * max(pixels.shape[:2]) <= CELL else "antialiased"
     shown = pixels if pixels.dtype == np.uint8 else pixels.clip(0, 1)
     axes.imshow(shown, interpolation=how, vmin=0, vmax=1)
     axes.set_anchor("N")  # its caption is below

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mvssl.errors import UserError
@@ -13,7 +13,7 @@ from mvssl.views.ops.base import Operation
 from mvssl.views.view import View
 from mvssl.words import either, near_names
 
-__all__ = ["ViewsConfig", "build_views"]
+__all__ = ["ViewsConfig", "build_views", "find_set"]
 
 ViewsConfig = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The name of a set, ``dict(type=name, ...)`` with its arguments, or one dict per view."""
@@ -48,6 +48,16 @@ def build_views(
         built = [_from_dict(number, spec, size) for number, spec in enumerate(views)]
     _check_draws(built)
     return _changed(built, view_options or {})
+
+
+def find_set(views: Any) -> Callable[..., list[View]] | None:
+    """The function of the view set that a config names; None where it names none, or lists views.
+
+    Args:
+        views: As ``build_views`` takes them, or anything.
+    """
+    name = views.get("type") if isinstance(views, Mapping) else views
+    return VIEW_SETS.get(name) if isinstance(name, str) else None
 
 
 def _from_set(spec: Mapping[str, Any], size: int) -> list[View]:

@@ -81,11 +81,19 @@ def color_space(
     mean: Sequence[float] | str | None,
     std: Sequence[float] | str | None,
     channels: int = 3,
+    rgb: tuple[int, ...] = (0, 1, 2),
 ) -> ColorSpace:
     """The colour space of a name, with a user's statistics.
 
+    Args:
+        name: In ``COLOR_SPACES``.
+        mean, std: The user's; None: those of the colour space.
+        channels: Of the images.
+        rgb: Which of them are red, green and blue; empty: none.
+
     Raises:
-        UserError: It is not known, or is not RGB and has statistics of its own.
+        UserError: It is not known, or is not RGB and has statistics of its own or is given other
+            channels than red, green and blue.
     """
     if name not in COLOR_SPACES:
         listed = ", ".join(map(repr, COLOR_SPACES))
@@ -101,6 +109,13 @@ def color_space(
         raise UserError(
             f"data_preprocessor.color_space={name!r} is made of red, green and blue, and the "
             f"images have {channels} channels: leave it out."
+        )
+    if rgb != (0, 1, 2) and name != "rgb":
+        held = f"where these are channels {', '.join(map(str, rgb))}" if rgb else "which have none"
+        raise UserError(
+            f"data_preprocessor.color_space={name!r} is made of red, green and blue in this order, "
+            f"and the images are of 3 channels {held} (rgb={rgb}): leave it out, or give images "
+            f"that are RGB."
         )
     if channels != 3 and (mean is None or std is None):
         raise UserError(

@@ -44,7 +44,7 @@ class MultiViewPreprocessor(Preprocessor):
             ``rgb``; ``lab``, CIE L*a*b* under D65 as ``(L - 50) / 50, a / 110, b / 110`` (CMC; Tian
             et al. 2020); ``sobel``, grey value and its derivatives along x and y as
             ``(grey - 0.5) / 0.25, dx / 0.5, dy / 0.5`` (DeepCluster; Caron et al. 2018, where the
-            network is not given the grey value).
+            network is not given the grey value). All but ``rgb`` take images that are RGB.
         view_options: what is different in all views that have the operation, by the short names of
             a view: ``dict(flip=0, crop_scale=(0.2, 1))``.
         in_channels: of the images; filled in by the data set.
@@ -57,7 +57,8 @@ class MultiViewPreprocessor(Preprocessor):
 
     Raises:
         UserError: an unknown view set, option, engine or colour space, ``mean`` or ``std`` for
-            another colour space than ``rgb``, or an operation for the other engine.
+            another colour space than ``rgb`` or images for it that are not RGB, or an operation for
+            the other engine.
 
     Both engines draw from (seed, epoch, sample, view), so a sample's views do not depend on its
     batch, its process or the number of workers. The Runner sets ``seed``.
@@ -81,10 +82,10 @@ class MultiViewPreprocessor(Preprocessor):
                 f"large images, 'device' for small ones and GPUs."
             )
         check_count("data_preprocessor", in_channels=in_channels)
-        space = named_color_space(color_space, mean, std, in_channels)
+        colors = check_rgb("data_preprocessor", rgb, in_channels) or ()
+        space = named_color_space(color_space, mean, std, in_channels, colors)
         built = build_views(views, size, view_options)
         super().__init__(size, len(built), space.mean, space.std, in_channels)
-        colors = check_rgb("data_preprocessor", rgb, in_channels) or ()
         self.views, self.left_out = fit_to_channels(built, in_channels, colors)
         self.engine = engine
         self.color_space = color_space

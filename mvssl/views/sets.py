@@ -237,3 +237,7 @@ def gentle_cmc(size: int) -> list[View]:
         replace(first, channels=(0,)),
         replace(second, channels=(1, 2)),
     ]
+
+
+FOR_DIGITS = (gentle, gentle_one, gentle_multicrop, gentle_cmc)
+"""Sets that leave a sign what it means, and are too mild for photographs."""

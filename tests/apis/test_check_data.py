@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from mvssl.apis.check_data import check_data, draw, of_list, write_list
+from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from tests.mini import load_tool
@@ -111,6 +115,67 @@ def test_the_command_draws_lists_and_refuses(
     assert main([str(folder), "--good", str(tmp_path / "good.doc")]) == 2
     assert "give a name that ends in .txt or .jsonl" in capsys.readouterr().err
     assert main([str(tmp_path / "none")]) == 2
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_are_counted(folder: Path, workers: float) -> None:
+    with pytest.raises(UserError, match="check_data: workers is an integer and at least 1"):
+        check_data(folder, workers=workers)  # type: ignore[arg-type]
+
+
+def test_the_command_counts_workers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_tool("check_data").main([str(folder), "--workers", "0"]) == 2
+    assert "workers is an integer and at least 1, got 0" in capsys.readouterr().err
+
+
+def test_every_file_is_read_and_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {"read_bytes": list[object](), "decode_image": list[object]()}
+    for name, module in (("read_bytes", "folder"), ("decode_image", "encoded")):
+        place = f"mvssl.datasets.{module}.{name}"
+        known = resolve_name(place)
+
+        def counted(*args: Any, _name: str = name, _known: Any = known) -> Any:
+            taken[_name].append(args[0])
+            return _known(*args)
+
+        monkeypatch.setattr(place, counted)
+    (folder / "b" / "bad.jpg").unlink()
+    dataset = ImageFolder(folder, split="all")
+    before = len(taken["read_bytes"])
+    monkeypatch.setattr("mvssl.apis.check_data.ImageFolder", lambda *args, **kwargs: dataset)
+    assert len(check_data(folder).readable) == 6
+    assert len(taken["read_bytes"]) - before == 6
+    assert len(taken["decode_image"]) == 6
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "deep"])
+def test_a_picture_of_large_images_holds_small_ones(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which show what the whole images do."""
+    height, width, number = 600, 800, 20
+    rise = np.linspace(0, 1, width)[None, :, None] * np.linspace(0.2, 1, height)[:, None, None]
+    for i in range(number):
+        image = rise * np.array([1.0, 0.5, i / number])
+        dtype, top = (np.uint16, 65535) if kind == "deep" else (np.uint8, 255)
+        file = tmp_path / f"{i:02}.{'png' if kind == 'deep' else kind}"
+        cv2.imwrite(str(file), (image * top).astype(dtype)[..., ::-1])
+    report = check_data(tmp_path)
+    drawn = list[Any]()
+    monkeypatch.setattr("mvssl.apis.check_data.plot_data", lambda *args: drawn.append(args))
+    tracemalloc.start()
+    draw(report, tmp_path / "sheet.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    whole = height * width * 3 * (4 if kind == "deep" else 1)
+    assert peak < 10 * whole  # one at a time, and what is made of it
+    (_, images, _, _) = drawn[0]
+    assert len(images) == number
+    for i, image in enumerate(images):
+        assert max(image.shape) == 216
+        blocks = cv2.resize(rise * np.array([1.0, 0.5, i / number]), image.shape[1::-1])
+        seen = image / 255.0 if image.dtype == np.uint8 else image
+        assert np.abs(seen - blocks).mean() < 0.02
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:

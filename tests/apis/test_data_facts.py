@@ -117,6 +117,14 @@ def test_mean_and_std_are_measured_where_asked_for(tmp_path: Path) -> None:
     assert any("measured mean" in note for note in job.notes)
 
 
+def test_a_color_space_is_refused_where_a_data_set_says_that_its_images_are_not_rgb(
+    tmp_path: Path,
+) -> None:
+    bgr = dict(type="Bands", channels=3, kind="uint8", rgb=(2, 1, 0))
+    with pytest.raises(UserError, match=r"color_space='sobel' is made of red.* channels 2, 1, 0"):
+        prepared(_options(tmp_path, "device", bgr, ", color_space='sobel'"))
+
+
 def test_images_of_other_channels_are_refused_in_evaluation(tmp_path: Path) -> None:
     options = _options(tmp_path, "device", dict(type="Bands", channels=5))
     text = Path(options.config).read_text()

@@ -8,16 +8,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from mvssl.apis import TrainOptions
+from mvssl.datasets import Digits
+from mvssl.engine import Runner
 from mvssl.errors import UserError
 from mvssl.models import Embeddings
-from mvssl.models.backbones import Backbone
-from mvssl.models.heads import Head, PairHead
-from mvssl.models.necks import Neck
-from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, Registry
+from mvssl.models.backbones import Backbone, TimmBackbone
+from mvssl.models.heads import ERHead, Head, PairHead
+from mvssl.models.necks import MLP, Neck
+from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, PARAM_SCHEDULERS, Registry
+from mvssl.report.plan import plan
+from mvssl.views import MultiViewPreprocessor
 from tests.mini import prepared, train_cli, write_config
 
 
@@ -32,6 +37,25 @@ def test_accumulation_is_refused_where_the_loss_looks_across_samples(tmp_path: P
         prepared(options(tmp_path, "byol_er_vit.py", **accumulate))
     job = prepared(options(tmp_path, "byol_vit.py", **accumulate))
     assert job.cfg.optim_wrapper.accumulative_counts == 4
+
+
+def test_a_config_may_hold_classes_in_the_place_of_their_names(tmp_path: Path) -> None:
+    named = prepared(options(tmp_path, "byol_er_vit.py"))
+    places = {
+        "model.backbone": TimmBackbone,
+        "model.neck": MLP,
+        "model.predictor": MLP,
+        "model.head": ERHead,
+        "model.data_preprocessor": MultiViewPreprocessor,
+        "train_dataloader.dataset": Digits,
+        "optim_wrapper.optimizer": torch.optim.AdamW,
+        "param_scheduler": PARAM_SCHEDULERS.find(named.cfg.param_scheduler.type),
+    }
+    held = {f"{place}.type": kind for place, kind in places.items()}
+    job = prepared(options(tmp_path, "byol_er_vit.py", **held))
+    assert job.cfg.model.neck.type is MLP
+    rows = [plan(Runner(one, tmp_path / name), one) for name, one in (("a", named), ("b", job))]
+    assert rows[0] == rows[1]
 
 
 def test_a_hook_s_wrong_value_is_told_with_its_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training on several processes, as ranks of the pool."""
+"""Training on several processes, as ranks of the pool; what is told beside."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ import torch
 
 from mvssl.apis import TrainOptions
 from mvssl.errors import UserError
+from mvssl.registry import VIEW_SETS
 from tests.gloo_pool import GlooPool
-from tests.mini import curves, write_config
+from tests.mini import ROOT, curves, write_config
+
+CONFIGS = ROOT / "configs"
 
 # The package's name for it is the function.
 api = importlib.import_module("mvssl.apis.train")
@@ -115,3 +118,38 @@ def test_a_process_group_that_training_started_is_ended(
         api.train(TrainOptions(str(write_config(tmp_path)), launcher="pytorch"))
     assert seen == [True]
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted(CONFIGS.glob("*.py")), *sorted(CONFIGS.glob("photos/*_small.py"))], ids=str
+)
+def test_views_made_for_digits_are_told_where_the_data_are_others(
+    file: Path, tmp_path: Path
+) -> None:
+    own, given = TrainOptions(str(file)), TrainOptions(str(file), data=str(tmp_path))
+    cfg = own.read()
+    on_digits = cfg.train_dataloader.dataset.type == "Digits"
+    assert on_digits == (file.parent == CONFIGS)
+    told = [note for note in api.remarks(given, cfg)[0] if "made for digits" in note]
+    assert len(told) == on_digits
+    assert not any("made for digits" in note for note in api.remarks(own, cfg)[0])
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        ("mvssl.gentle_one", True),
+        ({"type": "gentle_multicrop", "local_size": 8}, True),
+        ("gentle_of_ones_own", False),
+        ([{"flip": 0}], False),
+        (None, False),
+    ],
+)
+def test_a_view_set_is_known_by_whatever_name(
+    views: object, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VIEW_SETS.module_dict, "gentle_of_ones_own", lambda size: [])
+    options = TrainOptions(str(CONFIGS / "byol_vit.py"), data=str(tmp_path))
+    cfg = options.read()
+    cfg.model.data_preprocessor.views = views
+    assert any("made for digits" in note for note in api.remarks(options, cfg)[0]) == told

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,19 @@ def test_resume_from_a_file_goes_on_beside_it_or_in_the_folder_given() -> None:
     assert begin(Options(resume=str(file))) == (file, Path("old"))
     assert begin(Options(resume=str(file), work_dir="new")) == (file, Path("new"))
     assert Path("new").is_dir()
+
+
+def test_a_path_is_what_its_text_is() -> None:
+    first = save("one/epoch_1.pth")
+    os.utime(first, (1, 1))
+    save("work_dirs/byol_er_vit/newer/epoch_2.pth", 2)
+    options = TrainOptions(Path("configs/byol_er_vit.py"), resume=first)  # type: ignore[arg-type]
+    assert begin(options) == (first, Path("one"))
+    paths: dict[str, Any] = {name: Path(name) for name in ("work_dir", "data", "init_from")}
+    texts: dict[str, Any] = {name: name for name in paths}
+    assert Options(**paths) == Options(**texts)
+    with pytest.raises(UserError, match=r"seed is a whole number.*got PosixPath"):
+        Options(seed=Path("4"))  # type: ignore[arg-type]
 
 
 def test_a_folder_with_another_run_is_not_gone_on_in() -> None:

@@ -7,9 +7,12 @@ import pytest
 import timm
 
 from mvssl.apis import TrainOptions
+from mvssl.apis.data_facts import with_facts
+from mvssl.config.adapt import begin_from, use_backbone, use_image_size
 from mvssl.config.read import Sizes, load_config
 from mvssl.errors import UserError
 from mvssl.models.backbones.timm_backbone import TimmBackbone
+from mvssl.registry import BACKBONES
 from tests.mini import ROOT, prepared
 
 DINO = str(ROOT / "configs" / "imagenet" / "dino_vits16.py")
@@ -23,6 +26,55 @@ def test_an_image_size_is_that_of_views_images_and_backbone() -> None:
     assert cfg.model.backbone.model_args.img_size == 448
     assert cfg.train_dataloader.dataset.size == 512  # 256 for 224
     assert (cfg.evaluation.train.size, cfg.evaluation.test.size) == (448, 448)
+
+
+class _Own(TimmBackbone):
+    """Of a user."""
+
+
+class _Fixed(TimmBackbone):
+    """Of a user, with a network of its own choice."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__("vit_tiny_patch16_224", {"embed_dim": width, "img_size": 32})
+
+
+@pytest.mark.parametrize("kind", ["mvssl.TimmBackbone", TimmBackbone, "_Own"])
+def test_a_backbone_of_timm_is_known_by_whatever_name(
+    kind: str | type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES.module_dict, "_Own", _Own)
+    cfg = load_config(DIGITS)
+    cfg.model.backbone.type = kind
+    use_image_size(cfg, 64)
+    assert cfg.model.backbone.model_args.img_size == 64
+    begin_from(cfg, __file__, None)
+    assert cfg.model.backbone.checkpoint == __file__
+    assert cfg.model.backbone.type == kind
+    use_backbone(cfg, cfg.model.backbone.name)
+    assert cfg.model.backbone.type == kind  # which is that backbone already
+    four = with_facts(cfg, {"channels": 4})
+    assert four.model.backbone.model_args.in_chans == 4
+    use_backbone(cfg, "resnet10t")
+    assert cfg.model.backbone.to_dict() == {
+        "type": "TimmBackbone",
+        "name": "resnet10t",
+        "model_args": {},
+    }
+
+
+@pytest.mark.parametrize("kind", ["_Fixed", "TimmBackbon", "elsewhere.ResNet", 3, None])
+def test_a_backbone_that_takes_no_arguments_of_timm_is_left_as_it_is(
+    kind: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES.module_dict, "_Fixed", _Fixed)
+    cfg = load_config(DIGITS)
+    cfg.model.backbone.type = kind
+    before = cfg.model.backbone.to_dict()
+    use_image_size(cfg, 64)
+    assert with_facts(cfg, {"channels": 4}).model.backbone.to_dict() == before
+    with pytest.raises(UserError, match="is for a TimmBackbone, which this config has not"):
+        begin_from(cfg, __file__, None)
 
 
 def test_a_resnet_is_told_no_image_size() -> None:

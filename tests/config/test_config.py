@@ -131,6 +131,18 @@ def test_overrides_of_a_folders_data_sets_win(tmp_path: Path) -> None:
     assert (cfg.evaluation.test.root, cfg.evaluation.test.size) == (str(tmp_path), 64)
 
 
+def test_a_folder_is_trained_on_as_the_config_says_of_its_own(tmp_path: Path) -> None:
+    own = "dict(_delete_=True, type='ImageFolder', root='own', split='all', test_fraction=0.5)"
+    path = write_config(tmp_path, more=f"train_dataloader = dict(dataset={own})\n")
+    cfg = load_config(path, data=tmp_path, labels=True)
+    trained = cfg.train_dataloader.dataset
+    assert (trained.root, trained.split, trained.test_fraction) == (str(tmp_path), "all", 0.5)
+    assert (cfg.evaluation.train.split, cfg.evaluation.test.split) == ("train", "test")
+    # Of other data sets a part has nothing to say.
+    digits = write_config(tmp_path, more="train_dataloader = dict(dataset=dict(split='test'))\n")
+    assert load_config(digits, data=tmp_path).train_dataloader.dataset.split == "train"
+
+
 def test_what_a_folder_does_not_bring_either_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_config(DIGITS, data=tmp_path, labels=True, options={"evaluation.train.sise": 1})

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 import mvssl
 from mvssl.errors import UserError
-from mvssl.models.backbones import save_backbone
+from mvssl.models.backbones import SplitBackbone, TimmBackbone, save_backbone
 from mvssl.registry import BACKBONES
 
 SMALL = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "depth": 1, "num_heads": 2}
@@ -196,6 +197,11 @@ def test_a_large_model_is_not_made_for_small_weights(tmp_path: Path) -> None:
         {"type": "TimmBackbone", "name": "swin_tiny_patch4_window7_224",
          "model_args": {"img_size": 56, "embed_dim": 24, "depths": [1, 1], "num_heads": [1, 2]}},
         {"type": "SplitBackbone", "parts": [_args(in_chans=1), _args(in_chans=2)]},
+        VIT | {"type": "mvssl.TimmBackbone"},
+        {"type": SplitBackbone, "parts": [
+            _args(in_chans=1) | {"type": "mvssl.TimmBackbone"},
+            _args(in_chans=2) | {"type": TimmBackbone},
+        ]},
     ],
 )  # fmt: skip
 def test_what_a_run_exports_is_loaded(config: dict[str, Any], tmp_path: Path) -> None:
@@ -206,6 +212,17 @@ def test_what_a_run_exports_is_loaded(config: dict[str, Any], tmp_path: Path) ->
     images = torch.randn(2, backbone.in_channels, side, side)
     assert torch.equal(loaded(images), backbone(images))
     assert loaded.preprocessing == {"size": 16, "mean": [0.5]}
+
+
+def test_weights_are_kept_where_an_argument_cannot_be_told(tmp_path: Path) -> None:
+    config = _args(norm_layer=nn.LayerNorm)
+    file, backbone = tmp_path / "b.safetensors", BACKBONES.build(config)
+    described = save_backbone(backbone, file, config)
+    assert json.loads(json.dumps(described)) == described  # for the summary
+    with pytest.raises(UserError, match=r"build\.model_args\.norm_layer is .* no plain name"):
+        mvssl.load_backbone(file)
+    weights = safetensors.torch.load_file(file)
+    assert weights.keys() == backbone.model.state_dict().keys()
 
 
 def test_a_config_is_told_that_timms_own_arguments_are_none_of_the_models() -> None:

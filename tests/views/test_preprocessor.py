@@ -152,3 +152,15 @@ def test_an_unknown_color_space_and_statistics_of_another_are_refused() -> None:
         MultiViewPreprocessor("cmc", size=16, color_space="hsv")
     with pytest.raises(UserError, match=r"data_preprocessor\.std are for RGB"):
         MultiViewPreprocessor("cmc", size=16, color_space="lab", std=(1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("space", ["lab", "sobel"])
+@pytest.mark.parametrize(
+    ("rgb", "told"),
+    [((2, 1, 0), "where these are channels 2, 1, 0"), ((), "which have none")],
+)
+def test_a_color_space_is_of_rgb_images(space: str, rgb: tuple[int, ...], told: str) -> None:
+    with pytest.raises(UserError, match=f"color_space='{space}' is made of.*3 channels {told}"):
+        MultiViewPreprocessor("cmc", size=16, color_space=space, rgb=rgb)
+    MultiViewPreprocessor("cmc", size=16, color_space=space, rgb=[0, 1, 2])
+    MultiViewPreprocessor("byol", size=16, rgb=rgb)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from mvssl.checkpoint import write_safetensors
 from mvssl.models.backbones.timm_backbone import TimmBackbone
+from mvssl.registry import BACKBONES
 
 __all__ = ["describe_backbone", "exported", "save_backbone"]
 
@@ -47,22 +48,42 @@ def describe_backbone(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What is needed to build a backbone again, as values and as the texts that files hold."""
     timm_args = backbone.create_model_args() if isinstance(backbone, TimmBackbone) else None
-    build = without_origin(config)
+    build = _registered(without_origin(config))
     description = {"create_model": timm_args, "build": build, "preprocessing": preprocessing}
-    return description, {key: json.dumps(value) for key, value in description.items()}
+    # An argument that no file can hold (a class, say) stands there as its text, which is refused
+    # when the file is loaded: weights are not lost for want of it.
+    texts = {key: json.dumps(value, default=str) for key, value in description.items()}
+    return {key: json.loads(text) for key, text in texts.items()}, texts
 
 
 def without_origin(config: Mapping[str, Any]) -> dict[str, Any]:
     """A component's config without where its weights, and those of its parts, came from."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [clean(item) for item in value]
-        is_component = isinstance(value, Mapping) and "type" in value
-        return without_origin(value) if is_component else value
-
     sources = ("pretrained", "checkpoint")
-    return {key: clean(value) for key, value in config.items() if key not in sources}
+    kept = {key: value for key, value in config.items() if key not in sources}
+    return _parts_changed(kept, without_origin)
+
+
+def _registered(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's config with its type, and those of its parts, as ``BACKBONES`` calls them: a
+    config may name them otherwise (``mvssl.TimmBackbone``), or hold the classes themselves.
+    """
+    kind = config["type"]
+    kind = BACKBONES.get(kind) if isinstance(kind, str) else kind
+    name = next((name for name, one in BACKBONES.module_dict.items() if one is kind), None)
+    return _parts_changed({**config, "type": name or config["type"]}, _registered)
+
+
+def _parts_changed(
+    config: Mapping[str, Any], change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """A component's config with ``change`` applied to each component that it holds."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [changed(item) for item in value]
+        return change(value) if isinstance(value, Mapping) and "type" in value else value
+
+    return {key: changed(value) for key, value in config.items()}
 
 
 def exported(backbone: nn.Module) -> nn.Module:

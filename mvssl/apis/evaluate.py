@@ -1,0 +1,277 @@
+"""Evaluators on trained backbones, side by side: what ``tools/evaluate.py`` and notebooks call."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from torch import nn
+
+from mvssl.apis.given import open_images, open_network
+from mvssl.arguments import check_count
+from mvssl.datasets.base import ImageDataset
+from mvssl.distributed import on_all_ranks, on_first_rank, rank
+from mvssl.distributed.launch import processes
+from mvssl.errors import UserError
+from mvssl.evaluation import Evaluator, Inputs, check_evaluators
+from mvssl.evaluation.evaluate import PIXEL_LIMIT, check_records, run_evaluators, tell_unreadable
+from mvssl.evaluation.inputs import network_inputs, pixel_inputs
+from mvssl.evaluation.network import evaluation_mode
+from mvssl.files import WriteError
+from mvssl.models.backbones import Which
+from mvssl.registry import EVALUATORS
+from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
+from mvssl.report.outputs import versions
+from mvssl.report.tables import write_summary
+from mvssl.words import near_names, some
+
+__all__ = ["PIXELS", "EvaluateOptions", "Evaluated", "evaluate_backbones", "named_evaluators"]
+
+PIXELS: Final = "pixels"
+"""A source: raw pixels in the place of features, of images averaged down to 32 x 32."""
+METRICS: Final = "metrics.json"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What ``tools/evaluate.py`` is given.
+
+    Attributes:
+        sources: what :func:`mvssl.load_backbone` takes, or ``pixels``.
+        data: a folder of images, whose sub-folders are classes; what is held out is its ``test``
+            or ``val`` folder, else a fifth of every class.
+        test: a folder whose images are held out instead, with the same classes.
+        evaluators: names of members of EVALUATORS, or beginnings of them, in small letters.
+        options: their arguments, ``{"knn.k": 50}``.
+        out: folder of the outputs.
+        which, image_size, amp, batch_size, num_workers: as of :func:`mvssl.extract`.
+        launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
+    """
+
+    sources: Sequence[str]
+    data: str
+    test: str | None = None
+    evaluators: Sequence[str] = ("knn", "linear")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    out: str | None = None
+    which: Which = "student"
+    image_size: int | None = None
+    amp: bool = False
+    batch_size: int = 256
+    num_workers: int = 0
+    launcher: str = "none"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was found of one backbone.
+
+    Attributes:
+        label: its short name, in tables and names of files.
+        source: what was given.
+        results: by name.
+        inputs: features and data sets, from which pictures are drawn.
+        seconds: that it took.
+    """
+
+    label: str
+    source: str
+    results: dict[str, float]
+    inputs: Inputs
+    seconds: float
+
+
+def evaluate_backbones(options: EvaluateOptions) -> list[Evaluated]:
+    """Evaluate, print a table, and write ``metrics.json`` and pictures.
+
+    Every process calls this; the first one prints and writes.
+
+    Raises:
+        UserError: something that was given is missing or does not fit; nothing was written then.
+    """
+    with processes(options.launcher):
+        check_count("evaluate", batch_size=options.batch_size)
+        check_count("evaluate", at_least=0, num_workers=options.num_workers)
+        evaluators = named_evaluators(options.evaluators, options.options)
+        labels = labels_of(options.sources)
+        out = Path(options.out) if options.out else _usual_folder(options)
+        if out.exists() and not out.is_dir():
+            raise UserError(f"--out {out} is a file: give a folder, which may be new.")
+        found = [
+            _evaluate(source, label, evaluators, options)
+            for source, label in zip(options.sources, labels, strict=True)
+        ]
+        on_first_rank(lambda: _write(found, evaluators, options, out))
+    return found
+
+
+def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Evaluator]:
+    """Evaluators by the names that were given.
+
+    Args:
+        names: of classes in EVALUATORS in small letters, or beginnings that only one has.
+        options: ``<name>.<argument>`` to its value.
+
+    Raises:
+        UserError: a name is of none or of several, or an option is of none that was named.
+    """
+    EVALUATORS.import_from_location()  # mvssl's own
+    kinds = {kind.lower(): one for kind, one in EVALUATORS.module_dict.items()}
+    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for path, value in options.items():
+        name, dot, argument = path.partition(".")
+        if name not in given or not dot:
+            raise UserError(
+                f"--options {path}: no evaluator of that name is run; write "
+                f"{next(iter(given), 'knn')}.ARGUMENT=VALUE, say."
+            )
+        given[name][argument] = value
+    chosen: dict[str, Evaluator] = {}
+    for name, arguments in given.items():
+        fitting = [kind for kind in kinds if kind == name] or [
+            kind for kind in kinds if kind.startswith(name)
+        ]
+        if len(fitting) != 1:
+            known = f" (there are {', '.join(sorted(kinds))})."
+            if fitting:
+                raise UserError(f"Evaluator '{name}' is of several: {', '.join(fitting)}.")
+            raise UserError(f"There is no evaluator '{name}'{near_names(name, kinds, known)}")
+        kind = kinds[fitting[0]]
+        for argument in arguments:
+            known_arguments = list(inspect.signature(kind).parameters)
+            if argument not in known_arguments:
+                near = near_names(argument, known_arguments)
+                raise UserError(f"--options {name}.{argument}: {kind.__name__} has no such{near}")
+        chosen[name] = EVALUATORS.build({"type": kind.__name__, **arguments})
+    return chosen
+
+
+def labels_of(sources: Sequence[str]) -> list[str]:
+    """A short name for each source, all different: the last parts of its path that tell it."""
+    twice = [source for number, source in enumerate(sources) if source in sources[:number]]
+    if twice:
+        raise UserError(f"{twice[0]} is given twice: give each backbone once.")
+    parts = [source.removesuffix("/").split("/") for source in sources]
+    labels = []
+    for own in parts:
+        length = 1
+        while length < len(own) and sum(other[-length:] == own[-length:] for other in parts) > 1:
+            length += 1
+        labels.append("/".join(own[-length:]))
+    return labels
+
+
+def _evaluate(
+    source: str, label: str, evaluators: Mapping[str, Evaluator], options: EvaluateOptions
+) -> Evaluated:
+    since = time.perf_counter()
+    chosen = list(evaluators.values())
+    if source == PIXELS:
+        chosen = [one for one in chosen if one.on_pixels]
+        train, test = on_all_ranks(lambda: _images(None, chosen, options))
+        if max(len(train), len(test)) > PIXEL_LIMIT:
+            raise UserError(f"pixels: more than {PIXEL_LIMIT:,} images are too many: leave it out.")
+        inputs = pixel_inputs(train, test, options.batch_size, options.num_workers)
+        results = run_evaluators(chosen, inputs)
+    else:
+        network = on_all_ranks(
+            lambda: open_network(source, options.image_size, options.which, options.amp)
+        )
+        check_records(chosen, network)
+        train, test = on_all_ranks(lambda: _images(network.backbone, chosen, options))
+        inputs = network_inputs(network, train, test, options.batch_size, options.num_workers)
+        with evaluation_mode(network.whole):
+            results = run_evaluators(chosen, inputs)
+    tell_unreadable(inputs, print if rank() == 0 else lambda _: None)
+    seconds = time.perf_counter() - since
+    if rank() == 0:
+        print(f"{label}: {len(train):,} + {len(test):,} images, {seconds:.0f} s", flush=True)
+    return Evaluated(label, source, results, inputs, seconds)
+
+
+def _images(
+    backbone: nn.Module | None, evaluators: Sequence[Evaluator], options: EvaluateOptions
+) -> tuple[ImageDataset, ImageDataset]:
+    """What is learned from or looked up, and what is held out."""
+    labels = any(one.needs_labels for one in evaluators)
+    splits = ("train", "test") if options.test is None else ("all", "all")
+    places = (options.data, options.test or options.data)
+    train, test = (
+        open_images(place, backbone, labels=labels, split=split if labels else "all")
+        for place, split in zip(places, splits, strict=True)
+    )
+    if labels and train.classes != test.classes:
+        mine, others = set(train.classes or ()), set(test.classes or ())
+        raise UserError(
+            f"{options.data} and {options.test} have different classes "
+            f"({some(sorted(mine ^ others))} {'is' if len(mine ^ others) == 1 else 'are'} in one "
+            f"alone): give folders with the same ones."
+        )
+    check_evaluators(evaluators, train, test)
+    return train, test
+
+
+def _usual_folder(options: EvaluateOptions) -> Path:
+    """``evaluation`` in the run, where one alone is evaluated."""
+    first = Path(options.sources[0])
+    if len(options.sources) == 1 and first.is_dir():
+        return first / "evaluation"
+    return Path("work_dirs", "evaluation", Path(options.data).absolute().name)
+
+
+def _write(
+    found: Sequence[Evaluated],
+    evaluators: Mapping[str, Evaluator],
+    options: EvaluateOptions,
+    out: Path,
+) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{out} cannot be made: {error.strerror}. Give another by --out."
+        ) from error
+    first = found[0].inputs
+    classes = first.train_set.classes
+    pictures: list[Path] = []
+    for one in found:
+        name = one.label.replace("/", "_").replace(":", "_")
+        if one.source != PIXELS:
+            pictures.append(out / f"{name}_neighbours.png")
+            plot_neighbours(pictures[-1], one.inputs)
+        if classes is not None:
+            pictures.append(out / f"{name}_confusion.png")
+            plot_confusion(pictures[-1], one.inputs)
+    write_summary(
+        out / METRICS,
+        {
+            "data": os.fspath(options.data),
+            "test": options.test,
+            "images": {"train": len(first.train_set), "test": len(first.test_set)},
+            "classes": None if classes is None else _counts(first.test_set),
+            "protocol": {name: one.protocol for name, one in evaluators.items()},
+            "which": options.which,
+            "amp": options.amp,
+            "backbones": [
+                {"source": one.source, "seconds": round(one.seconds, 1), "results": one.results}
+                for one in found
+            ],
+            "versions": versions(),
+        },
+    )
+    print_results([(one.label, one.results) for one in found], evaluators)
+    print(f"\nwritten {out / METRICS} and {len(pictures)} pictures beside")
+
+
+def _counts(dataset: ImageDataset) -> dict[str, int]:
+    """Held-out images of each class."""
+    assert dataset.labels is not None
+    assert dataset.classes is not None
+    counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
+    return dict(zip(dataset.classes, counts.tolist(), strict=True))

@@ -1,0 +1,169 @@
+"""Backbones beside each other: numbers, files, sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones, labels_of, named_evaluators
+from mvssl.apis.extract import extract
+from mvssl.errors import UserError
+from mvssl.evaluation import KNN
+from mvssl.models.backbones import TimmBackbone, save_backbone
+from tests.mini import load_tool
+
+VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
+EXPECTED = {"size": 16, "color_space": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits 0, 1, 2 as a folder of classes, 30 and 10 of each in train and test."""
+    folder = tmp_path_factory.mktemp("digits")
+    images, labels = load_digits(return_X_y=True)
+    for label in range(3):
+        for number, row in enumerate(images[labels == label][:40]):
+            place = folder / ("train" if number < 30 else "test") / f"digit{label}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.round(row.reshape(8, 8) * 255 / 16).astype(np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder, found = tmp_path_factory.mktemp("backbones"), []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        made = TimmBackbone("vit_tiny_patch16_224", dict(VIT))
+        built = {"type": "TimmBackbone", "name": made.name, "model_args": VIT}
+        file = folder / f"{seed}.safetensors"
+        save_backbone(made, file, built, EXPECTED)
+        found.append(str(file))
+    return found
+
+
+def test_numbers_are_those_of_scikit_learn_on_extracted_features(
+    digits: Path, backbones: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = EvaluateOptions(
+        [*backbones, "pixels"], str(digits), evaluators=["knn"], out=str(tmp_path / "out")
+    )
+    found = evaluate_backbones(options)
+    assert [one.label for one in found] == ["0.safetensors", "1.safetensors", "pixels"]
+    for source, one in zip(backbones, found, strict=False):
+        train, test = (extract(source, digits, labels=True, split=s) for s in ("train", "test"))
+        near = KNeighborsClassifier(
+            20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07)
+        )
+        expected = near.fit(train.x, train.labels).score(test.x, test.labels)
+        assert one.results["knn_top1"] == pytest.approx(expected)
+    printed = capsys.readouterr().out
+    assert "kNN top-1" in printed
+    assert f"{found[0].results['knn_top1']:.3f}" in printed
+    written = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert written["images"] == {"train": 90, "test": 30}
+    assert written["classes"] == {"digit0": 10, "digit1": 10, "digit2": 10}
+    assert written["protocol"]["knn"]["k"] == 20
+    assert [one["results"] for one in written["backbones"]] == [one.results for one in found]
+    pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert pictures == [
+        "0.safetensors_confusion.png",
+        "0.safetensors_neighbours.png",
+        "1.safetensors_confusion.png",
+        "1.safetensors_neighbours.png",
+        "pixels_confusion.png",
+    ]
+    for name in pictures:
+        assert np.asarray(Image.open(tmp_path / "out" / name)).std() > 5
+
+
+def test_another_folder_may_be_held_out(digits: Path, backbones: list[str], tmp_path: Path) -> None:
+    apart = EvaluateOptions(
+        backbones[:1],
+        str(digits / "train"),
+        test=str(digits / "test"),
+        evaluators=["knn"],
+        out=str(tmp_path),
+    )
+    beside = EvaluateOptions(backbones[:1], str(digits), evaluators=["knn"], out=str(tmp_path))
+    first, second = evaluate_backbones(apart)[0], evaluate_backbones(beside)[0]
+    assert first.results == second.results
+
+
+def test_evaluators_are_found_by_the_beginning_of_a_name() -> None:
+    (found,) = named_evaluators(["knn"], {"knn.k": 5}).values()
+    assert isinstance(found, KNN)
+    assert found.protocol["k"] == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (["kn"], {}, None),
+        (["ann"], {}, "There is no evaluator 'ann'"),
+        (["knn"], {"knn.neighbours": 3}, "KNN has no such"),
+        (["knn"], {"linear.k": 3}, "no evaluator of that name is run"),
+        (["knn"], {"k": 3}, "no evaluator of that name is run"),
+        (["knn"], {"knn.k": 0}, "k"),
+    ],
+)
+def test_wrong_names_are_told(names: list[str], options: dict[str, int], said: str | None) -> None:
+    if said is None:
+        assert named_evaluators(names, options)
+        return
+    with pytest.raises(UserError, match=said):
+        named_evaluators(names, options)
+
+
+def test_labels_are_the_least_that_tells_sources_apart() -> None:
+    assert labels_of(["a/run/", "b/other", "timm:resnet18"]) == ["run", "other", "timm:resnet18"]
+    assert labels_of(["a/x/run", "b/y/run"]) == ["x/run", "y/run"]
+    assert labels_of(["run", "b/run"]) == ["run", "b/run"]
+    with pytest.raises(UserError, match="given twice"):
+        labels_of(["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "nowhere"], "There is no folder nowhere"),
+        (["--test", "nowhere"], "There is no folder nowhere"),
+        (["--test", "other"], "different classes"),
+        (["--evaluators", "ann"], "There is no evaluator"),
+        (["--evaluators", "information"], "record"),
+        (["--options", "knn.k=1000"], "k is 1000"),
+        (["--options", "knn.k"], "--options takes pairs"),
+        (["--out", "file"], "is a file"),
+        (["--batch-size", "0"], "batch_size"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    digits: Path,
+    backbones: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    for name in ("digit0", "digit7"):
+        Path("other", name).mkdir(parents=True)
+        source = next((digits / "test/digit0").iterdir())
+        for number in range(5):
+            Path("other", name, f"{number}.png").write_bytes(source.read_bytes())
+    given = [backbones[0], "--data", str(digits), "--workers", "0", "--evaluators", "knn", *words]
+    assert load_tool("evaluate").main(given) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "other"]

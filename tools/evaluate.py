@@ -1,0 +1,71 @@
+"""Put trained backbones beside each other: ``tools/evaluate.py SOURCE ... --data FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":  # before what takes time to import
+    from mvssl.process.console import make_streams_last
+    from mvssl.process.signals import start_command
+
+    make_streams_last()
+    start_command(sys.orig_argv)
+
+import argparse
+from collections.abc import Sequence
+
+from mvssl.process.backbone_parser import SOURCES, add_backbone_options
+from mvssl.process.parser import Parser
+from mvssl.process.signals import end_command
+from mvssl.process.telling import status_of
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        description="Evaluate what backbones make of labelled images, and compare them.",
+        allow_abbrev=False,
+        epilog="Example: python tools/evaluate.py work_dirs/byol_small/RUN timm:resnet18 pixels "
+        "--data ~/flowers --evaluators knn linear",
+    )
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help=f"{SOURCES}; or pixels, to compare with",
+    )
+    add_backbone_options(parser)
+    parser.add_argument("--test", metavar="FOLDER", help="held-out images [a part of --data]")
+    parser.add_argument(
+        "--evaluators",
+        nargs="+",
+        metavar="NAME",
+        default=["knn", "linear"],
+        help="clustering, knn, linear, lowshot, retrieval ... [knn linear]",
+    )
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        metavar="K=V",
+        default=[],
+        help="arguments of evaluators, e.g. knn.k=50",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder of table and pictures")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    given = vars(parse(argv))
+
+    def run() -> None:
+        from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
+        from mvssl.config.read import parse_options
+
+        options = parse_options(given["options"], "--options")
+        evaluate_backbones(EvaluateOptions(**given | {"options": options}))
+
+    return status_of(run)
+
+
+if __name__ == "__main__":
+    end_command(main())
