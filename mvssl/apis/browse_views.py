@@ -144,6 +144,8 @@ def browse_views(options: TrainOptions, num: int = 8, epoch: int = 1) -> Browsed
     kind = f"train_dataloader.dataset: {type(dataset).__name__}"
     with seeded_generators(0):  # a notebook's own stay as they are
         samples = [called(kind, dataset.__getitem__, (n, epoch - 1)) for n in numbers]
+    if any(sample["replaced"] == sample["index"] for sample in samples):
+        check_some(dataset)  # one that nothing could replace: why is known of the data set
     batch = default_collate(samples)
     kind = f"model.data_preprocessor: {type(preprocessor).__name__}"
     views = called(kind, preprocessor.make_views, batch)
@@ -214,7 +216,7 @@ def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:
     problems = check_config(plain)
     complain(config, problems)
     loader = plain["train_dataloader"]
-    dataset = attempt("train_dataloader", lambda: _readable(loader), problems)
+    dataset = attempt("train_dataloader", lambda: build_dataset(loader), problems)
     if dataset is not None:
         facts = attempt("model", lambda: data_facts(plain, dataset), problems)
         cfg = with_facts(cfg, facts or {})
@@ -226,12 +228,6 @@ def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:
     assert dataset is not None
     assert made is not None
     return dataset, made, int(loader.get("num_workers") or 0)
-
-
-def _readable(loader: dict[str, Any]) -> ImageDataset:
-    dataset = build_dataset(loader)
-    check_some(dataset)
-    return dataset
 
 
 def _enlarged(told: Told, found: tuple[int, ...], whole: tuple[int, ...]) -> Told:
