@@ -76,9 +76,9 @@ class ImageFolder(EncodedImages):
         check_seed("ImageFolder", seed=seed)
         if per_class is not None and not (is_integer(per_class) and per_class >= 1):
             raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("ImageFolder")
-        self.reading = reading
+        self.reading = Reading(
+            "ImageFolder", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         self.root = Path(root).expanduser()
         self.split = split
         found = _find(self.root)
@@ -96,7 +96,7 @@ class ImageFolder(EncodedImages):
             partial(read_bytes, self.root / listed[number], max_bytes)
             for number in spread(len(listed))
         ]
-        super().__init__(chosen.labels, chosen.classes, reading, sample)
+        super().__init__(chosen.labels, chosen.classes, sample)
         left_out = _left_out(self.root, found)
         self.notes = [f"found {found.told()}", *left_out, *chosen.notes, *self.notes]
 

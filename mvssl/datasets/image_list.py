@@ -66,9 +66,9 @@ class ImageList(EncodedImages):
         value_range: Sequence[float] | None = None,
         rgb: Sequence[int] | None = None,
     ) -> None:
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("ImageList")
-        self.reading = reading
+        self.reading = Reading(
+            "ImageList", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         self.file = _at_home(str(file))
         self.root = self.file.rpartition("/")[0] if root is None else _at_home(str(root))
         self._beside_list = root is None
@@ -78,7 +78,7 @@ class ImageList(EncodedImages):
         if label is not None:
             name = "label" if self.file.lower().endswith(".txt") else label
             labels, classes = numbered(self.file, _column(self.file, rows, name))
-        super().__init__(labels, classes, reading, self.spread_contents())
+        super().__init__(labels, classes, self.spread_contents())
 
     def __len__(self) -> int:
         return len(self._files)
