@@ -144,6 +144,16 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         """Why image ``index`` cannot be read: the end of a sentence that begins with its path."""
         return "cannot be read as an image"
 
+    def remedy(self, missing: bool) -> str:
+        """What to do where images cannot be read, as a sentence.
+
+        Args:
+            missing: whether their files are not there.
+        """
+        if missing:
+            return "Look where they have gone, or give other images."
+        return "Mend them, or give other images."
+
     @abstractmethod
     def path(self, index: int) -> str:
         """Where sample ``index`` comes from, for messages."""

@@ -66,11 +66,10 @@ def _schedules(job: Job) -> list[str]:
 
 def opening(job: Job, place: str) -> str:
     """What a run is, in a few lines for the console."""
-    cfg, model = job.cfg, job.model
+    model = job.model
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     size = sum(p.numel() for p in model.backbone.parameters())
     device = get_device()
-    epochs = cfg.train_cfg.max_epochs
     threads = f"{torch.get_num_threads()} threads"
     schedules = _schedules(job)
     objective = "with its er_head, " if job.objective == "er" else ""
@@ -80,8 +79,7 @@ def opening(job: Job, place: str) -> str:
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
-        "steps": f"{count(epochs, 'epoch')} of {len(job.loader)} steps, "
-        f"{cfg.train_dataloader.batch_size} images each",
+        "steps": _steps(job),
         "device": f"{device} ({where}), {count(world_size(), 'process')}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
@@ -89,6 +87,16 @@ def opening(job: Job, place: str) -> str:
     rows = [f"{name:<11}{printable(text)}" for name, text in lines.items()]
     notes = [*job.notes, *(f"note: {text}." for text in job.dataset.notes)]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *map(printable, notes), ""])
+
+
+def _steps(job: Job) -> str:
+    epochs, batch = job.cfg.train_cfg.max_epochs, job.cfg.train_dataloader.batch_size
+    steps, total = len(job.loader), len(job.dataset)
+    left = total - steps * batch
+    told = f"{count(epochs, 'epoch')} of {count(steps, 'step')}, {count(batch, 'image')} each"
+    if left and not getattr(job.model.head, "balanced", False):  # which draws some several times
+        told += f"; each epoch leaves out {left:,} of {total:,} images, others each time"
+    return told
 
 
 def _title(model: MultiView) -> str:
