@@ -1,9 +1,11 @@
 """Builds and installs mvssl; the settings of the tools are in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -28,7 +30,22 @@ def read_readme() -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-extras = {name: read_requirements(name) for name in ("tests", "optional", "benchmarks")}
+class BuildWithConfigs(build_py):
+    """Puts configs and command lines into the package; a checkout has them beside it."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for name, patterns in {"configs": ["**/*.py"], "tools": ["*.py", "*.sh"]}.items():
+            for pattern in patterns:
+                for file in (ROOT / name).glob(pattern):
+                    place = Path(self.build_lib, "mvssl", file.relative_to(ROOT))
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(file, place)
+
+
+extras = {name: read_requirements(name) for name in ("tests", "optional", "benchmarks", "docs")}
 extras["all"] = sorted({line for lines in extras.values() for line in lines})
 
 setup(
@@ -59,5 +76,7 @@ setup(
     package_data={"mvssl": ["py.typed"], "mvssl.report": ["assets/*"]},
     install_requires=read_requirements("runtime"),
     extras_require=extras,
+    cmdclass={"build_py": BuildWithConfigs},
+    entry_points={"console_scripts": ["mvssl = mvssl.cli:main"]},
     zip_safe=False,
 )

@@ -22,11 +22,13 @@ from mvssl.config.chain import check_file
 from mvssl.config.checks import check_config, complain
 from mvssl.config.faults import attempt
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.faults import check_some
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
 from mvssl.report.view_sheet import ShownSample, ShownView, plot_view_sheet
 from mvssl.views import MultiViewPreprocessor, Preprocessor
 from mvssl.views.ops.foreign import seeded_generators
+from mvssl.views.preprocessor import ViewTransform
 from mvssl.views.told import Box, Told, tell_views
 from mvssl.words import printable
 
@@ -48,6 +50,9 @@ class BrowsedViews:
         epoch: from 1.
         batch: as the run's loader makes it: ``index`` and ``epoch`` (B,), ``views`` or ``image``.
         views: V x (B, C, s, s), in [0, 1], neither normalised nor turned into another colour space.
+        decoded: images of the batch (H, W, C) as views are drawn from them, which may be smaller
+            than in their files.
+        sides: height and width of the whole images.
     """
 
     config: str
@@ -57,6 +62,8 @@ class BrowsedViews:
     epoch: int
     batch: dict[str, Any]
     views: list[Tensor]
+    decoded: list[NDArray[Any]]
+    sides: list[tuple[int, int]]
 
     def lines(self) -> list[str]:
         """What is shown, a line each."""
@@ -75,29 +82,34 @@ class BrowsedViews:
         if not isinstance(self.preprocessor, MultiViewPreprocessor):
             return None
         index, epoch = (int(self.batch[name][row]) for name in ("index", "epoch"))
-        # Drawn for the image as it is decoded, which may be smaller.
-        image = self.dataset.pixels(index, self.dataset.spare(index, epoch))
-        whole = self.original(row)
-        if image is None:
-            return None
+        self._check_read(row)
+        image = self.decoded[row]
         told = tell_views(self.preprocessor.views, self.seed, image, index, epoch)
-        return [_enlarged(one, image.shape, whole.shape) for one in told]
+        return [_enlarged(one, image.shape, self.sides[row]) for one in told]
 
     def original(self, row: int) -> NDArray[Any]:
         """Image ``row`` of the batch, whole and upright, (H, W, C)."""
-        image = self.dataset.pixels(int(self.batch["index"][row]))
+        self._check_read(row)
+        image: NDArray[Any] | None = self.decoded[row]
+        if self.decoded[row].shape[:2] != self.sides[row]:
+            image = self.dataset.pixels(int(self.batch["index"][row]))
         if image is None:
-            raise UserError(f"{self._name(row)} cannot be read, nor any that could replace it.")
+            raise UserError(f"{self._name(row)} cannot be read any more.")
         return image
 
     def name(self, row: int) -> list[str]:
         """Lines that say which image it is."""
-        height, width = self.original(row).shape[:2]
+        self._check_read(row)
+        height, width = self.sides[row]
         lines = [self._name(row), f"{width} × {height}"]
         replaced = int(self.batch["replaced"][row])
         if replaced >= 0:
             lines.append(f"in place of {self._name_of(replaced)}, which cannot be read")
         return lines
+
+    def _check_read(self, row: int) -> None:
+        if self.batch["replaced"][row] == self.batch["index"][row]:
+            raise UserError(f"{self._name(row)} cannot be read, nor any that could replace it.")
 
     def _name(self, row: int) -> str:
         return self._name_of(int(self.batch["index"][row]))
@@ -124,16 +136,54 @@ def browse_views(options: TrainOptions, num: int = 8, epoch: int = 1) -> Browsed
     seed = choose_seed(options.seed, None)
     dataset, preprocessor, workers = _build(options.config, options.read())
     preprocessor.seed = seed
-    dataset.view_transform = preprocessor.host_transform()
+    transform = preprocessor.host_transform()
+    watched = None if transform is None else _Watched(transform)
+    dataset.view_transform = watched
     dataset.sample_seed = seed if workers else None  # as in a loader's workers
     numbers = np.unique(np.linspace(0, len(dataset) - 1, num).round().astype(int)).tolist()
     kind = f"train_dataloader.dataset: {type(dataset).__name__}"
     with seeded_generators(0):  # a notebook's own stay as they are
         samples = [called(kind, dataset.__getitem__, (n, epoch - 1)) for n in numbers]
+    if any(sample["replaced"] == sample["index"] for sample in samples):
+        check_some(dataset)  # one that nothing could replace: why is known of the data set
     batch = default_collate(samples)
     kind = f"model.data_preprocessor: {type(preprocessor).__name__}"
     views = called(kind, preprocessor.make_views, batch)
-    return BrowsedViews(options.config, dataset, preprocessor, seed, epoch, batch, views)
+    dataset.view_transform = transform
+    if watched is None:
+        decoded = [image.permute(1, 2, 0).numpy() for image in batch["image"]]
+        sides = [(image.shape[0], image.shape[1]) for image in decoded]
+    else:
+        decoded, sides = watched.decoded, watched.sides
+    return BrowsedViews(
+        options.config, dataset, preprocessor, seed, epoch, batch, views, decoded, sides
+    )
+
+
+class _Watched:
+    """A transform of views that keeps the images which it is given, in their order, and the sizes
+    that they have in their files.
+    """
+
+    def __init__(self, transform: ViewTransform) -> None:
+        self.transform = transform
+        self.decoded = list[NDArray[Any]]()
+        self.sides = list[tuple[int, int]]()
+        self._whole: dict[int, tuple[int, int]] = {}  # of those that may be decoded smaller
+        self._own_spare = getattr(transform, "spare", None)
+        if self._own_spare is not None:
+            self.spare = self._spare
+
+    def __call__(self, image: NDArray[Any], index: int, epoch: int) -> Any:
+        self.decoded.append(image)
+        self.sides.append(self._whole.get(index, (image.shape[0], image.shape[1])))
+        return self.transform(image, index, epoch)
+
+    def _spare(self, height: int, width: int, index: int, epoch: int) -> float:
+        self._whole[index] = height, width
+        assert self._own_spare is not None
+        spare: float = self._own_spare(height, width, index=index, epoch=epoch)
+        return spare
 
 
 def draw(browsed: BrowsedViews, path: str | Path) -> None:

@@ -256,8 +256,9 @@ def _in_words(kind: Kind | None) -> str:
     if kind is None:
         return "of an unknown kind"
     named = {1: "grey", 3: "colour"}.get(kind.bands - kind.alpha, f"of {kind.bands} channels")
-    alpha = " with transparency" if kind.alpha else ""
-    return f"{named}{alpha}, {'more than 8' if kind.deep else '8'} bits"
+    beside = " with transparency" if kind.alpha else ""
+    beside += f" in {kind.pages} pages" if kind.pages > 1 else ""
+    return f"{named}{beside}, {'more than 8' if kind.deep else '8'} bits"
 
 
 def _count_classes(report: DataReport) -> dict[str, int]:

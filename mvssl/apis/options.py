@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from mvssl.arguments import check_choice, check_count
 from mvssl.config.read import Sizes, load_config
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
+from mvssl.shipped import shipped_config
 from mvssl.words import shown
 
 __all__ = ["TrainOptions"]
@@ -29,8 +31,9 @@ class TrainOptions:
     """What the command line of ``tools/train.py`` says; paths may be given as ``Path``.
 
     Attributes:
-        config: path of the config.
-        work_dir: folder of the outputs; by default ``work_dirs/<config>/<timestamp>``.
+        config: path of the config, or the name of one that comes with mvssl: ``byol_er_vit``.
+        work_dir: folder of the outputs; by default ``work_dirs/<config>/<time>``, with ``er``
+            and the name of ``data`` behind where they are given.
         data: folder of images that takes the place of the config's data.
         labels: whether sub-folders of ``data`` are classes (for evaluation alone).
         image_size: side of the views in pixels; data sets and backbone follow.
@@ -76,6 +79,8 @@ class TrainOptions:
                 raise UserError(f"{name} is {told}, got {shown(value)}{unquoted(value)}.")
             if value == "":  # which would stand for the folder that one is in
                 raise UserError(f"{name} is empty: give a path, or '.' for the present folder.")
+        if not Path(self.config).exists() and (shipped := shipped_config(self.config)):
+            object.__setattr__(self, "config", str(shipped))
         check_choice("TrainOptions", "launcher", self.launcher, LAUNCHERS)
         for name in ("image_size", "batch_size"):
             if getattr(self, name) is not None:

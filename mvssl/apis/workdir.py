@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -139,7 +140,7 @@ class WorkDir:
     def _make(self, checkpoint: RunCheckpoint | None) -> Path:
         folder = self._folder
         if folder is None:
-            folder = _new_folder(ROOT / config_name(self.options.config))
+            folder = _new_folder(ROOT / config_name(self.options.config), run_name(self.options))
         if self._lock is None:
             _make_folder(folder)
             self._hold(folder)
@@ -152,6 +153,16 @@ class WorkDir:
         self.notes += notes
         for note in notes:
             print(note, flush=True)
+
+
+def run_name(options: TrainOptions) -> str:
+    """Of a run that has no name: when it began, its objective where it is ER's, and its images."""
+    words = [time.strftime("%Y%m%d_%H%M%S")]
+    if options.objective == "er":
+        words.append("er")
+    if options.data is not None:
+        words.append(re.sub(r"[^A-Za-z0-9.-]+", "-", Path(options.data).absolute().name)[:40])
+    return "_".join(word for word in words if word)
 
 
 def _known_folder(options: TrainOptions) -> Path | None:
@@ -257,9 +268,8 @@ def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> list[str]:
     ]
 
 
-def _new_folder(home: Path, name: str | None = None) -> Path:
+def _new_folder(home: Path, name: str) -> Path:
     """A folder that was not there, made: of two runs that start in one second each has its own."""
-    name = time.strftime("%Y%m%d_%H%M%S") if name is None else name
     for number in range(1, 1000):
         folder = home / (name if number == 1 else f"{name}-{number}")
         try:

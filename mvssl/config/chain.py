@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.errors import UserError
+from mvssl.shipped import shipped_names
 from mvssl.words import either, in_words, shown
 
 __all__ = ["check_chain", "check_file"]
@@ -33,7 +34,10 @@ def _near_files(path: Path) -> str:
     if "\\" in str(path):
         return "; write its path with / between folders."
     beside = {p.name: str(p) for p in sorted(path.parent.glob("*.py"))}
-    near = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.6)
+    if path.suffix != ".py" and not beside:
+        beside = {name: name for name in shipped_names()}
+    name = path.name if path.name in beside or path.suffix == ".py" else str(path)
+    near = difflib.get_close_matches(name, beside, n=3, cutoff=0.6)
     return (
         f"; did you mean {either(beside[name] for name in near)}?"
         if near

@@ -256,7 +256,12 @@ def _stored(
         return _gray(stored.data.numpy()), stored.targets.numpy(), list(kind.classes)
     if name == "STL10":
         known = None if split == "unlabeled" else np.asarray(stored.labels, np.int64)
-        return stored.data.transpose(0, 2, 3, 1), known, list(stored.classes)
+        classes = getattr(stored, "classes", None)  # of a file whose sum torchvision does not check
+        if classes is None:
+            raise UserError(
+                f"{name} in {root} lacks class_names.txt: put it beside its other files."
+            )
+        return stored.data.transpose(0, 2, 3, 1), known, list(classes)
     return stored.data, np.asarray(stored.targets, np.int64), list(stored.classes)
 
 

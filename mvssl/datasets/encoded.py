@@ -28,6 +28,7 @@ class Reading:
     """How files become images.
 
     Args:
+        owner: Of these arguments, for messages.
         size: Side in pixels of the square images. The short side is resized to
             ``size / crop_pct`` and the centre is cut out. None: images keep their sizes, which
             takes a ``view_transform``.
@@ -39,8 +40,13 @@ class Reading:
         value_range: The value of black and that of white; by default that of 8 bits, or what a
             sample of deeper files holds.
         rgb: Which channels are red, green and blue, where there are more than 3; () for none.
+
+    Raises:
+        UserError: What is said of the square or the limits is out of its range; the rest is checked
+            by what the files hold.
     """
 
+    owner: str
     size: int | None = None
     crop_pct: float = 1.0
     max_pixels: int = MOST_PIXELS
@@ -49,11 +55,10 @@ class Reading:
     value_range: Sequence[float] | None = None
     rgb: Sequence[int] | None = None
 
-    def check(self, owner: str) -> None:
-        """Raises a UserError that names what is out of its range."""
+    def __post_init__(self) -> None:
         check_size(self.size)
         limits = {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
-        check_count(owner, at_most=2**53, **limits)
+        check_count(self.owner, at_most=2**53, **limits)
         if not (is_number(self.crop_pct) and LEAST_CROP <= self.crop_pct <= 1):
             raise UserError(
                 f"crop_pct must be above 0 (from {LEAST_CROP}) and at most 1, not "
@@ -64,13 +69,15 @@ class Reading:
 class EncodedImages(ImageDataset):
     """Image files, decoded when they are asked for.
 
-    A subclass gives ``content``.
+    A subclass gives ``content``, and sets ``reading`` before anything else: ``content`` asks for it
+    while the sample is looked at.
 
     Args:
         labels, classes: As of an ``ImageDataset``.
-        reading: How files become images; it has been checked, and stands in the attribute too,
-            since ``content`` may ask for it while the sample is looked at.
         sample: Give the bytes of some files, for a look at what all of them hold.
+
+    Attributes:
+        reading: How files become images.
     """
 
     reading: Reading
@@ -79,9 +86,9 @@ class EncodedImages(ImageDataset):
         self,
         labels: NDArray[np.int64] | None,
         classes: list[str] | None,
-        reading: Reading,
         sample: Sequence[Callable[[], bytes]],
     ) -> None:
+        reading = self.reading
         self._values = survey(
             type(self).__name__,
             sample,

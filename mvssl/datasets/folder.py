@@ -76,9 +76,9 @@ class ImageFolder(EncodedImages):
         check_seed("ImageFolder", seed=seed)
         if per_class is not None and not (is_integer(per_class) and per_class >= 1):
             raise UserError(f"per_class must be a number of images or None, not {per_class!r}.")
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("ImageFolder")
-        self.reading = reading
+        self.reading = Reading(
+            "ImageFolder", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         self.root = Path(root).expanduser()
         self.split = split
         found = _find(self.root)
@@ -96,7 +96,7 @@ class ImageFolder(EncodedImages):
             partial(read_bytes, self.root / listed[number], max_bytes)
             for number in spread(len(listed))
         ]
-        super().__init__(chosen.labels, chosen.classes, reading, sample)
+        super().__init__(chosen.labels, chosen.classes, sample)
         left_out = _left_out(self.root, found)
         self.notes = [f"found {found.told()}", *left_out, *chosen.notes, *self.notes]
 
@@ -108,6 +108,11 @@ class ImageFolder(EncodedImages):
 
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
+
+    def remedy(self, missing: bool) -> str:
+        if missing:
+            return super().remedy(missing)
+        return f"python tools/check_data.py {self.root} tells of each file what is wrong."
 
     def names(self) -> list[str]:
         # Below the root, so that the folder may move.

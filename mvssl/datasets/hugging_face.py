@@ -58,9 +58,9 @@ class HuggingFaceImages(EncodedImages):
         value_range: Sequence[float] | None = None,
         rgb: Sequence[int] | None = None,
     ) -> None:
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("HuggingFaceImages")
-        self.reading = reading
+        self.reading = Reading(
+            "HuggingFaceImages", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         if find_spec("datasets") is None:
             raise UserError("HuggingFaceImages takes the package datasets: pip install datasets.")
         package: Any = import_module("datasets")
@@ -85,7 +85,7 @@ class HuggingFaceImages(EncodedImages):
         # Encoded as they are: the package would decode them without a look at their size.
         self._rows = rows.select_columns([image]).cast_column(image, package.Image(decode=False))
         self._image = image
-        super().__init__(labels, classes, reading, self.spread_contents())
+        super().__init__(labels, classes, self.spread_contents())
 
     def __len__(self) -> int:
         return len(self._rows)

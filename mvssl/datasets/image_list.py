@@ -41,6 +41,8 @@ class ImageList(EncodedImages):
         root: Folder that the paths are relative to; by default that of the list. Root, list and
             paths may begin with ``~``, or be addresses that mmengine's file backends read
             (``s3://``, ``http://``).
+            Over HTTP ``max_bytes`` bounds what is fetched; other backends fetch an image whole
+            before its size is known.
         image: Column of the paths; by default the first that is there of image, path, file,
             filename, file_name, image_path, img_path.
         label: Column of the labels, numbers or names; of a ``.txt`` any word. None: no labels.
@@ -64,18 +66,19 @@ class ImageList(EncodedImages):
         value_range: Sequence[float] | None = None,
         rgb: Sequence[int] | None = None,
     ) -> None:
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("ImageList")
-        self.reading = reading
+        self.reading = Reading(
+            "ImageList", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         self.file = _at_home(str(file))
         self.root = self.file.rpartition("/")[0] if root is None else _at_home(str(root))
+        self._beside_list = root is None
         rows = _rows(self.file, label is not None)
         self._files = Paths(_paths(self.file, rows, _named(self.file, rows, image)))
         labels, classes = None, None
         if label is not None:
             name = "label" if self.file.lower().endswith(".txt") else label
             labels, classes = numbered(self.file, _column(self.file, rows, name))
-        super().__init__(labels, classes, reading, self.spread_contents())
+        super().__init__(labels, classes, self.spread_contents())
 
     def __len__(self) -> int:
         return len(self._files)
@@ -88,6 +91,18 @@ class ImageList(EncodedImages):
         if "://" in name or name.startswith("/") or not self.root:
             return name
         return f"{self.root.rstrip('/')}/{name}"
+
+    def remedy(self, missing: bool) -> str:
+        name = _at_home(self._files[0])
+        if not missing or "://" in name:
+            return super().remedy(missing)
+        if name.startswith("/"):
+            return f"Write paths into {self.file} that exist, or relative ones and give root."
+        own = ", the folder of the list" if self._beside_list else ""
+        return (
+            f"Paths are read relative to {self.root or '.'}{own}: set root in the data set to the "
+            f"folder that they are relative to."
+        )
 
     def names(self) -> list[str]:
         return list(self._files)

@@ -3,85 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-from collections.abc import Callable, Iterator
-from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from mvssl.datasets.headers import (
-    MOST_BYTES,
-    MOST_COLORS,
     MOST_PIXELS,
     TIFF_STARTS,
     UnreadableError,
     is_deep_png,
+    kind_of_image,
     mended,
     open_image,
     pillow_undisturbed,
-    read_bytes,
-    tiff_bands_apart,
-    tiff_directory,
-    tiff_kind,
     tiff_size,
 )
+from mvssl.datasets.pixels import ON_ITS_SIDE, Pixels, by_opencv, other_channels, upright
+from mvssl.datasets.tiff import decode_tiff
 from mvssl.errors import UserError
-from mvssl.opencv import cv2, mmcv
-from mvssl.words import count
+from mvssl.opencv import mmcv
+from mvssl.words import in_words
 
 try:
     import simplejpeg
 except ImportError:  # no wheel for this machine
     simplejpeg = None
 
-# OpenCV 5 moved the functions of its log.
-_LOGGING = cv2 if int(cv2.__version__.split(".")[0]) < 5 else cv2.utils.logging
-_SILENT = 0
 _DIVISORS = (2, 4, 8)  # at which a JPEG can be decoded
-_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of EXIF that exchange height and width
+
+MISSING: Final = "does not exist"
+"""Why a file that is not there cannot be read."""
 
 Spare = Callable[[int, int], float]
 """Of an image's height and width: by how much its sides may be divided without a loss."""
-
-Pixels = NDArray[Any]
-"""Values of an image as they are in its file, (H, W, C)."""
-
-
-def read_image(
-    path: str | Path,
-    max_pixels: int = MOST_PIXELS,
-    max_bytes: int = MOST_BYTES,
-    channels: int = 3,
-) -> Pixels | None:
-    """Decodes an image file to (H, W, channels), turned upright as its EXIF entry says.
-
-    Values are as they are in the file: uint8, or of a deeper image uint16, int32 or float32.
-
-    Args:
-        path: A file, or an address that one of mmengine's file backends reads.
-        max_pixels: An image that has more, by its header, is not decoded.
-        max_bytes: A file that is larger is not read.
-        channels: 3, RGB: greys are repeated, and what a file has beside is left out. 1, grey:
-            colours are turned into it. Any other number: a file has as many; with 4, what has no
-            alpha is opaque.
-
-    Returns:
-        The image; None where it is missing, is no regular file, is no image of a kind in `ENDINGS`,
-        is too large, has another number of channels, or is cut off or damaged so that the decoder
-        can tell.
-    """
-    try:
-        data = read_bytes(path, max_bytes)
-    except Exception:  # whatever a file system or a backend raises
-        return None
-    return decode_image(data, max_pixels, channels)
 
 
 def decode_image(
@@ -90,10 +46,22 @@ def decode_image(
     channels: int = 3,
     spare: Spare | None = None,
 ) -> Pixels | None:
-    """`read_image` of a file of these bytes.
+    """Decodes an image file to (H, W, channels), turned upright as its EXIF entry says.
 
-    ``spare`` says of a height and a width by how much the sides may be divided without a loss: a
-    JPEG is then decoded at a half, a quarter or an eighth, which takes a part of the time.
+    Values are as they are in the file: uint8, or of a deeper image uint16, int32 or float32.
+
+    Args:
+        data: The bytes of the file.
+        max_pixels: An image that has more, by its header, is not decoded.
+        channels: 3, RGB: greys are repeated, and what a file has beside is left out. 1, grey:
+            colours are turned into it. Any other number: a file has as many; with 4, what has no
+            alpha is opaque.
+        spare: Says of a height and a width by how much the sides may be divided without a loss: a
+            JPEG is then decoded at a half, a quarter or an eighth, which takes a part of the time.
+
+    Returns:
+        The image; None where it is no image of a kind in `ENDINGS`, is too large, has another
+        number of channels, or is cut off or damaged so that the decoder can tell.
     """
     try:
         return _decoded(data, max_pixels, channels, spare)
@@ -103,28 +71,33 @@ def decode_image(
         return None
 
 
-def why_unreadable(
-    path: str | Path,
-    max_pixels: int = MOST_PIXELS,
-    max_bytes: int = MOST_BYTES,
-    channels: int = 3,
-) -> str:
-    """Why `read_image` gives None, as the end of a sentence that begins with the file's name."""
-    return why_undecodable(partial(read_bytes, path, max_bytes), max_pixels, channels)
-
-
 def why_undecodable(
     content: Callable[[], bytes], max_pixels: int = MOST_PIXELS, channels: int = 3
 ) -> str:
-    """`why_unreadable` of the bytes that ``content`` gives, or fails to give."""
+    """Why `decode_image` gives None of the bytes that ``content`` gives, or why it fails to give
+    them: the end of a sentence that begins with the file's name.
+    """
     try:
-        image = _decoded(content(), max_pixels, channels)
-        if image is not None and image.dtype != np.uint8:
-            return "has more than 8 bits, which others have not: give the data set's value_range"
+        data = content()
+    except UnreadableError as error:
+        return str(error)
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except Exception as error:  # whatever a file system or a backend raises
+        told = error.strerror if isinstance(error, OSError) else None
+        return f"cannot be read: {told or in_words(error)}"
+    if not data:
+        return "is empty"
+    try:
+        image = _decoded(data, max_pixels, channels)
     except UnreadableError as error:
         return str(error)
     except Exception:
-        pass
+        image = None
+    if image is not None and image.dtype != np.uint8:
+        return "has more than 8 bits, which others have not: give the data set's value_range"
+    if image is None and kind_of_image(data) is not None:
+        return "is cut off or damaged"
     return "cannot be read as an image"
 
 
@@ -136,7 +109,7 @@ def _decoded(
 ) -> Pixels | None:
     if data.startswith(TIFF_STARTS):
         _check_pixels(tiff_size(data), max_pixels)
-        image = _decode_tiff(data, channels)
+        image = decode_tiff(data, channels)
     else:
         data = mended(data)
         with pillow_undisturbed(), open_image(data) as opened:
@@ -148,7 +121,7 @@ def _decoded(
     if image.shape[2] == 1 and channels == 3:
         image = np.repeat(image, 3, axis=2)
     if image.shape[2] != channels:
-        raise UnreadableError(_other_channels(image.shape[2], channels))
+        raise UnreadableError(other_channels(image.shape[2], channels))
     return np.ascontiguousarray(image)
 
 
@@ -173,7 +146,7 @@ def _decode(data: bytes, image: Image.Image, channels: int, spare: Spare | None)
         return np.asarray(ImageOps.exif_transpose(image))
     if is_deep_png(data) and image.mode != "L":
         image.load()  # which raises where it is damaged
-        return _by_opencv(_bare_png(data), channels)
+        return by_opencv(_bare_png(data), channels)
     if channels != 3:
         return _converted(image, channels)
     try:
@@ -188,13 +161,13 @@ def _decode_jpeg(data: bytes, image: Image.Image, spare: Spare | None) -> Pixels
     time, of large files a quarter; the pixels are the same.
     """
     orientation = _orientation(image)
-    width, height = image.size[::-1] if orientation in _ON_ITS_SIDE else image.size
+    width, height = image.size[::-1] if orientation in ON_ITS_SIDE else image.size
     divisor = 1 if spare is None else _divisor(spare(height, width))
     if image.mode in ("L", "RGB") and simplejpeg is not None:
         with contextlib.suppress(ValueError):  # of a damaged file: Pillow says how bad it is
             width, height = (-(-side // divisor) for side in image.size)
             made = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width)
-            return _upright(made, orientation)
+            return upright(made, orientation)
     image.draft(None, (image.width // divisor, image.height // divisor))
     return _converted(image, 3)
 
@@ -215,13 +188,6 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """What ``ImageOps.exif_transpose`` does, of pixels."""
-    turned = pixels.swapaxes(0, 1) if orientation in _ON_ITS_SIDE else pixels
-    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
-    return turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
-
-
 def _converted(image: Image.Image, channels: int) -> Pixels:
     """Grey, or colours with or without alpha; another number of channels is what the file has."""
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, image.mode)
@@ -240,57 +206,3 @@ def _bare_png(data: bytes) -> bytes:
             pieces.append(data[at:end])
         at = end
     return b"".join(pieces)
-
-
-def _decode_tiff(data: bytes, channels: int) -> Pixels | None:
-    """By OpenCV: what libtiff finds wrong, Pillow lets it print on stderr."""
-    directory = tiff_directory(data)
-    bands = tiff_kind(directory).bands
-    if bands <= MOST_COLORS and (channels in (1, 3) or channels == bands == 4):
-        return _by_opencv(data, channels)
-    if bands != channels:  # before they take memory
-        raise UnreadableError(_other_channels(bands, channels))
-    if find_spec("tifffile") is None:
-        raise UnreadableError(f"has {bands} channels: pip install tifffile reads it")
-    image = _by_tifffile(data)
-    return np.moveaxis(image, 0, -1) if tiff_bands_apart(directory) else image
-
-
-def _by_tifffile(data: bytes) -> Pixels:
-    log = logging.getLogger("tifffile")
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)  # what it finds wrong is told by the caller
-    try:
-        image: Pixels = import_module("tifffile").imread(io.BytesIO(data), key=0)
-        return image
-    except (KeyError, ValueError) as error:
-        if "imagecodecs" not in str(error):
-            raise
-        raise UnreadableError("is compressed so that it takes pip install imagecodecs") from error
-    finally:
-        log.setLevel(before)
-
-
-def _other_channels(found: int, channels: int) -> str:
-    return f"has {count(found, 'channel')}, where the data set has {channels}"
-
-
-def _by_opencv(data: bytes, channels: int) -> Pixels | None:
-    flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}.get(channels)
-    flags = cv2.IMREAD_UNCHANGED if flags is None else flags | cv2.IMREAD_ANYDEPTH
-    with _opencv_silent():
-        image = mmcv.imfrombytes(data, flags, backend="cv2")
-    if image is None or image.ndim == 2 or image.shape[2] < 3:
-        return image
-    return image[..., [2, 1, 0, *range(3, image.shape[2])]]
-
-
-@contextlib.contextmanager
-def _opencv_silent() -> Iterator[None]:
-    """Keeps OpenCV from reporting on stderr what the caller reports better."""
-    before = _LOGGING.getLogLevel()
-    _LOGGING.setLogLevel(_SILENT)
-    try:
-        yield
-    finally:
-        _LOGGING.setLogLevel(before)

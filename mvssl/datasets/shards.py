@@ -76,9 +76,9 @@ class TarShards(EncodedImages):
         value_range: Sequence[float] | None = None,
         rgb: Sequence[int] | None = None,
     ) -> None:
-        reading = Reading(size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb)
-        reading.check("TarShards")
-        self.reading = reading
+        self.reading = Reading(
+            "TarShards", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
+        )
         label = None if label is None else label.lower().removeprefix(".")
         patterns = [shards] if isinstance(shards, str) else list(shards)
         self.files = [file for pattern in patterns for file in _expanded(pattern)]
@@ -101,7 +101,7 @@ class TarShards(EncodedImages):
                     f"another ending, label='...'."
                 )
             labels, classes = numbered(self._pattern, texts)
-        super().__init__(labels, classes, reading, self.spread_contents())
+        super().__init__(labels, classes, self.spread_contents())
 
     def __len__(self) -> int:
         return len(self._names)

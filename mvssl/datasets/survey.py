@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
 from mvssl.datasets.headers import MOST_COLORS, MOST_PIXELS, Kind, kind_of_image
-from mvssl.datasets.images import decode_image
+from mvssl.datasets.images import decode_image, why_undecodable
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
 from mvssl.words import count
@@ -97,16 +97,29 @@ def survey(
     # One by one: files of so many bits are large.
     found = range_of(_decoded(deep, max_pixels, number))
     if found is None:
-        raise UserError(
-            f"{owner}: images have more than 8 bits, and of {count(len(deep), 'such file')} no "
-            f"range of values can be read: give value_range=(black, white)."
-        )
+        raise UserError(_without_range(owner, deep, max_pixels, number))
     notes.append(
         f"values of more than 8 bits: {found[0]:g} is taken for black and {found[1]:g} for white, "
         f"by {count(len(deep), 'image')}; value_range in the data set sets them"
     )
     # What files of 8 bits hold, of whole numbers, is on one scale with them.
     return FileValues(number, found, not 1 < found[1] <= _WHITE, notes)
+
+
+def _without_range(
+    owner: str, deep: Sequence[Callable[[], bytes]], max_pixels: int, channels: int
+) -> str:
+    """Why files of more than 8 bits say no range of values, and what to do."""
+    files = count(len(deep), "such file")
+    if any(True for _ in _decoded(deep, max_pixels, channels)):
+        return (
+            f"{owner}: images have more than 8 bits, and {files} hold no two values: give "
+            f"value_range=(black, white)."
+        )
+    why = why_undecodable(deep[0], max_pixels, channels)
+    return (
+        f"{owner}: images have more than 8 bits, and of {files} none can be read: the first {why}."
+    )
 
 
 def _is_beside(
@@ -134,8 +147,11 @@ def _decoded(
 
 
 def _usual_bands(kinds: Sequence[Kind]) -> int:
-    """3 for greys and colours with or without alpha; else what most files have."""
-    several = Counter(one.bands for one in kinds if one.bands not in (1, 3) and not one.alpha)
+    """3 for greys and colours with or without alpha; else what most files have, in one image or in
+    pages of one band.
+    """
+    bands = [one.pages if one.pages > 1 else one.bands for one in kinds if not one.alpha]
+    several = Counter(number for number in bands if number not in (1, 3))
     most = several.most_common(1)
     return most[0][0] if most and most[0][1] * 2 > len(kinds) else 3
 
@@ -149,10 +165,28 @@ def _channel_notes(kinds: Sequence[Kind], number: int, chosen: bool) -> list[str
             f"of {len(kinds)} images {len(beside)} have {what}, which is left out; channels="
             f"{beside[0].bands} in the data set keeps it"
         )
+    notes += _page_notes(kinds, number)
     if chosen and number != 3:
         notes.append(f"images have {number} channels; channels in the data set sets another number")
-    if chosen and number == 3 and kinds and all(one.bands == 1 for one in kinds):
+    if chosen and number == 3 and kinds and all(one.bands == 1 and one.pages != 3 for one in kinds):
         notes.append("images are grey, shown as three equal channels; channels=1 keeps one")
+    return notes
+
+
+def _page_notes(kinds: Sequence[Kind], number: int) -> list[str]:
+    stacks = [one.pages for one in kinds if one.pages > 1]
+    read, others = stacks.count(number), [pages for pages in stacks if pages != number]
+    notes = []
+    if read:
+        notes.append(
+            f"of {len(kinds)} images {read} have {number} pages of one band each, which are read "
+            f"as channels"
+        )
+    if others and number in (1, 3):
+        notes.append(
+            f"of {len(kinds)} images {len(others)} have several pages of one band each, of which "
+            f"the first is read; channels={others[0]} in the data set reads {others[0]} as channels"
+        )
     return notes
 
 

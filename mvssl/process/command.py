@@ -43,8 +43,9 @@ def _torchrun() -> list[str]:
 
 
 def _script(argv: Sequence[str]) -> Sequence[str]:
-    """From the script on, without the interpreter and its options."""
-    start = next((i for i, word in enumerate(argv) if word.endswith(".py")), 0)
+    """From the script, or the module, on: without the interpreter and its options."""
+    words = enumerate(argv[1:], start=1)
+    start = next((i for i, word in words if word == "-m" or not word.startswith("-")), 0)
     return argv[start:]
 
 

@@ -46,7 +46,9 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_config_options(parser)
     parser.add_argument(
-        "--work-dir", metavar="DIR", help="outputs (default: work_dirs/<config>/<timestamp>)"
+        "--work-dir",
+        metavar="DIR",
+        help="outputs (default: work_dirs/<config>/<time>[_er][_<images>])",
     )
     parser.add_argument("--backbone", metavar="NAME", help="any model of timm")
     parser.add_argument(

@@ -46,7 +46,7 @@ def plot_data(
             1,
             height_ratios=[top, 2.6],
             hspace=0.16,
-            left=0.07,
+            left=0.085,
             right=0.98,
             top=0.99,
             bottom=0.13,

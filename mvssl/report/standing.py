@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import mvssl
 from mvssl.checkpoint import latest_checkpoint
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
+from mvssl.engine.environment import versions
 from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.evaluation import Evaluator
 from mvssl.report.recorded import Recorded, State
 
-__all__ = ["evaluators_of", "recorded_of", "summary_of", "versions"]
+__all__ = ["evaluators_of", "recorded_of", "summary_of"]
 
 MEANS = (
     "loss",
@@ -28,16 +26,6 @@ MEANS = (
     "infonce",
     "images_per_second",
 )
-PACKAGES = ("torch", "timm", "onedl-mmengine", "onedl-mmcv", "numpy", "scikit-learn")
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that a result depends on."""
-    return {
-        "mvssl": mvssl.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
 
 
 def evaluators_of(job: Job) -> dict[str, Evaluator]:

@@ -14,6 +14,7 @@ from matplotlib.image import imread
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.browse_views import BrowsedViews, browse_views, draw
+from mvssl.datasets import encoded
 from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.views import Preprocessor
@@ -152,6 +153,41 @@ def test_boxes_are_of_whole_images_where_less_is_decoded(tmp_path: Path) -> None
             seen = browsed.views[number][0].permute(1, 2, 0).numpy()
             assert np.abs(seen - wanted / 255).mean() < 0.03
     assert spared
+
+
+@pytest.mark.parametrize(("engine", "times"), [("host", [2, 1]), ("device", [1, 1])])
+def test_an_image_is_decoded_once_and_whole_beside_where_views_need_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, times: list[int]
+) -> None:
+    """Of a large JPEG, of which views are drawn at a part of its sides, and of a PNG."""
+    (tmp_path / "photos").mkdir()
+    rough = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    photo = cv2.resize(rough, (1201, 803), interpolation=cv2.INTER_CUBIC)
+    for name in ("a.jpg", "b.png"):
+        assert cv2.imwrite(str(tmp_path / "photos" / name), photo)
+    views = "views=[dict(flip=0, crop_scale=(0.9, 1.0))] * 2, size=32"
+    options = TrainOptions(config(tmp_path, engine, views), data=str(tmp_path / "photos"))
+    decoded, own = list[int](), encoded.decode_image
+
+    def counted(data: bytes, *args: Any) -> Any:
+        decoded.append(0 if data.startswith(b"\xff\xd8") else 1)
+        return own(data, *args)
+
+    monkeypatch.setattr(encoded, "decode_image", counted)
+    browsed = browse_views(options, 2)
+    draw(browsed, tmp_path / "views.png")
+    assert [decoded.count(number) for number in (0, 1)] == times
+    if engine == "host":
+        assert browsed.name(0)[1] == browsed.name(1)[1] == "1201 × 803"
+        assert browsed.original(0).shape == browsed.original(1).shape == photo.shape
+
+
+def test_where_no_image_can_be_read_a_sentence_names_one(tmp_path: Path, photos: Path) -> None:
+    for file in photos.iterdir():
+        file.write_bytes(b"no image")
+    options = TrainOptions(config(tmp_path, "host", "size=32"), data=str(photos))
+    with pytest.raises(UserError, match=r"none of \d+ that were tried .*00\.png cannot be read as"):
+        browse_views(options, 1)
 
 
 @pytest.mark.parametrize(

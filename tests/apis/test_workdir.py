@@ -77,6 +77,12 @@ def test_by_default_every_run_has_a_folder_of_its_own() -> None:
         assert list(folder.iterdir()) == []
 
 
+def test_objective_and_images_are_in_the_name_of_a_run() -> None:
+    options = Options(objective="er", data="my/Flowers of 2024, é/")
+    assert re.fullmatch(r"\d{8}_\d{6}_er_Flowers-of-2024-", begin(options)[1].name)
+    assert re.fullmatch(r"\d{8}_\d{6}_main", begin(Options(data=Path("/x/main")))[1].name)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("trace", ["summary.json", "last_checkpoint", "epoch_3.pth"])
 def test_a_folder_that_holds_a_run_is_refused(trace: str) -> None:
     Path("run").mkdir()

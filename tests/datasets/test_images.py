@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import io
 import os
 import socket
 import subprocess
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,9 @@ from PIL import Image, ImageOps, features
 from sklearn.datasets import load_sample_image
 
 from mvssl.datasets import headers, images
-from mvssl.datasets.images import decode_image, read_image, why_unreadable
+from mvssl.datasets.images import decode_image
 from mvssl.datasets.listing import find_images
+from tests.datasets.reading import read_image, why_unreadable
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     **(
@@ -290,6 +294,42 @@ def test_any_backend_of_mmengine_may_hold_the_file(tmp_path: Path) -> None:
             return _encoded("png")
 
     np.testing.assert_array_equal(read_image("held://a.png"), np.asarray(_photo()))
+
+
+class _Endless(http.server.BaseHTTPRequestHandler):
+    """Says how large a photo is, or sends bytes without end and does not; counts what it sent."""
+
+    sent = 0
+
+    def do_GET(self) -> None:
+        photo = _encoded("png")
+        self.send_response(200)
+        if self.path == "/photo.png":
+            self.send_header("Content-Length", str(len(photo)))
+        if self.path == "/large.png":
+            self.send_header("Content-Length", str(2**40))
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the reader has gone
+            if self.path == "/photo.png":
+                self.wfile.write(photo)
+            while self.path != "/photo.png" and self.sent < 2**28:
+                self.wfile.write(bytes(2**16))
+                type(self).sent += 2**16
+
+    def log_message(self, *args: Any) -> None:
+        """Keeps stderr clean."""
+
+
+def test_over_http_no_more_is_fetched_than_is_read() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        np.testing.assert_array_equal(read_image(f"{address}/photo.png"), np.asarray(_photo()))
+        for name, told in (("large", f"has {2**40} bytes"), ("endless", "has 100001 bytes")):
+            _Endless.sent = 0
+            assert why_unreadable(f"{address}/{name}.png", max_bytes=100_000).startswith(told)
+            assert _Endless.sent < 2**27  # what lies in buffers beside
+        server.shutdown()
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import hashlib
 import io
 import json
 import pickle
@@ -29,6 +30,7 @@ from mvssl.engine.loaders import build_loader
 from mvssl.errors import UserError
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+SMALL = {"train": 5, "test": 2}  # images
 
 
 def _pixels(number: int) -> Any:
@@ -140,7 +142,7 @@ def test_an_image_of_a_list_that_is_gone_is_named_and_replaced(tmp_path: Path) -
     data = ImageList(tmp_path / "list.txt", size=8)
     assert data[6]["replaced"] == 6
     assert data.path(6).endswith("pics/gone.png")
-    assert "read" in data.fault(6) or "no file" in data.fault(6)
+    assert data.fault(6) == "does not exist"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
@@ -236,6 +238,84 @@ def test_cifar_as_torchvision_stores_it(tmp_path: Path, monkeypatch: pytest.Monk
     assert data.labels is not None
     assert data.labels.tolist() == list(range(10))
     assert data.classes == meta["label_names"]
+
+
+def _sums(folder: Path, *names: str) -> list[list[str]]:
+    """As torchvision lists its files, with the sums of these, which it checks as always."""
+    return [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in names]
+
+
+def test_cifar_100_has_its_fine_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (n, 3, 32, 32), np.uint8) for name, n in SMALL.items()}
+    for name, part in images.items():
+        fine, coarse = [99 - 7 * i for i in range(len(part))], [i % 20 for i in range(len(part))]
+        batch = {"data": part.reshape(-1, 3072), "fine_labels": fine, "coarse_labels": coarse}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    meta = {
+        "fine_label_names": [f"fine {i}" for i in range(100)],
+        "coarse_label_names": [f"coarse {i}" for i in range(20)],
+    }
+    (folder / "meta").write_bytes(pickle.dumps(meta))
+    owner = "torchvision.datasets.CIFAR100"
+    monkeypatch.setattr(f"{owner}.train_list", _sums(folder, "train"))
+    monkeypatch.setattr(f"{owner}.test_list", _sums(folder, "test"))
+    ((_, md5),) = _sums(folder, "meta")
+    key = {"filename": "meta", "key": "fine_label_names", "md5": md5}
+    monkeypatch.setattr(f"{owner}.meta", key)
+    for split, part in images.items():
+        data = TorchvisionImages("CIFAR100", tmp_path, split)
+        assert len(data) == len(part)
+        assert data.labels is not None
+        for number, image in enumerate(part):
+            assert torch.equal(data[number]["image"], torch.from_numpy(image))
+            assert data.labels[number] == data[number]["label"] == 99 - 7 * number
+        assert data.classes == meta["fine_label_names"]
+    (folder / "test").write_bytes((folder / "test").read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"CIFAR100 is not in .*corrupted"):
+        TorchvisionImages("CIFAR100", tmp_path)
+
+
+def test_stl_10_is_upright_counts_from_0_and_has_unlabelled_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files hold planes of colours column by column, and classes from 1 to 10."""
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    sizes = {**SMALL, "unlabeled": 3}
+    images = {name: rng.integers(0, 256, (n, 96, 96, 3), np.uint8) for name, n in sizes.items()}
+    labels = {name: rng.integers(1, 11, n, np.uint8) for name, n in SMALL.items()}
+    for name, part in images.items():
+        columns = [plane.T for image in part for plane in np.moveaxis(image, -1, 0)]
+        (folder / f"{name}_X.bin").write_bytes(b"".join(plane.tobytes() for plane in columns))
+    for name, numbers in labels.items():
+        (folder / f"{name}_y.bin").write_bytes(numbers.tobytes())
+    owner = "torchvision.datasets.STL10"
+    listed = _sums(folder, "train_X.bin", "train_y.bin", "unlabeled_X.bin")
+    monkeypatch.setattr(f"{owner}.train_list", listed)
+    monkeypatch.setattr(f"{owner}.test_list", _sums(folder, "test_X.bin", "test_y.bin"))
+    with pytest.raises(UserError, match=r"lacks class_names\.txt"):
+        TorchvisionImages("STL10", tmp_path)
+    names = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
+    (folder / "class_names.txt").write_text("\n".join(names) + "\n")
+    for split, part in images.items():
+        data = TorchvisionImages("STL10", tmp_path, split)
+        assert len(data) == len(part)
+        assert data.describe().startswith(f"STL10 ({split}): {len(part)} images 96x96")
+        for number, image in enumerate(part):
+            np.testing.assert_array_equal(data.pixels(number), image)
+            assert torch.equal(data[number]["image"], torch.from_numpy(image).permute(2, 0, 1))
+        if split == "unlabeled":
+            assert data.labels is None
+            assert data[0]["label"] == -1
+        else:
+            assert data.labels is not None
+            assert data.labels.tolist() == (labels[split].astype(int) - 1).tolist()
+            assert data.classes == names
+    assert TorchvisionImages("STL10", tmp_path, size=32)[0]["image"].shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100", "STL10", "FashionMNIST"])
