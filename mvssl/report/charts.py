@@ -28,7 +28,7 @@ from mvssl.report.curves import (
 )
 from mvssl.report.html import Html, join, tag
 
-__all__ = ["TONES", "chart", "charts", "number"]
+__all__ = ["MINUS", "TONES", "chart", "charts", "number"]
 
 Array = NDArray[np.float64]
 
@@ -40,12 +40,13 @@ TONES = {BLUE: "t1", ORANGE: "t2", GREEN: "t3", GREY: "grey"}
 MINUS = "\N{MINUS SIGN}"
 
 
-def chart(panel: Panel, end: float) -> Html:
-    """A figure: title with unit, a legend with the last values, and the curves.
+def chart(panel: Panel, end: float, legend: Html | None = None) -> Html:
+    """A figure: title with unit, a legend, and the curves.
 
     Args:
-        panel: with at least one curve.
+        panel: with at least one curve; a colour may be the class of one in the page's style.
         end: of the axis of epochs.
+        legend: by default each curve with its last value.
     """
     scale = _Scale(panel, end)
     drawn = [_path(curve, scale) for curve in panel.curves]
@@ -64,7 +65,9 @@ def chart(panel: Panel, end: float) -> Html:
     caption = tag("figcaption", tag("h4", panel.title), unit)
     curves = [_data(curve, panel, scale) for curve in panel.curves]
     held = {"left": LEFT, "right": WIDTH - RIGHT, "end": end, "curves": curves}
-    return tag("figure", caption, _legend(panel), picture, class_="chart card", data_chart=held)
+    return tag(
+        "figure", caption, legend or _legend(panel), picture, class_="chart card", data_chart=held
+    )
 
 
 def number(value: float, digits: int | None = None) -> str:

@@ -14,7 +14,7 @@ from mvssl.config.changes import changes, plain_values
 from mvssl.engine.history import format_duration
 from mvssl.evaluation import Shown
 from mvssl.files import write_bytes_atomically
-from mvssl.report.charts import charts, number
+from mvssl.report.charts import MINUS, charts, number
 from mvssl.report.curves import end_of
 from mvssl.report.groups import curve_groups
 from mvssl.report.html import Html, document, join, picture, table, tag
@@ -29,6 +29,7 @@ RELOAD_S = 30
 MOST_VIEWS = 2**23
 """Bytes of a picture beyond which a page would be slow to open."""
 MOST_CHANGES = 120
+WIDE = 640
 
 VERDICTS = {"healthy": ("good", "Healthy"), "unknown": ("unsure", "Not judged")}
 FAULT = "bad"
@@ -181,7 +182,8 @@ def _result_tiles(run: Recorded) -> Iterator[Html]:
             continue
         told = [] if before is None else [f"{how.text(before)} before training"]
         if before is not None:
-            told[0] += f" ({after - before:+.{how.decimals}f})"
+            gain = f"{after - before:+.{how.decimals}f}"
+            told[0] += f" ({gain})".replace("-", MINUS)
         told += [] if pixels is None else [f"{how.text(pixels)} on raw pixels"]
         protocol = _protocol(run.summary, name)
         told += [f"with {protocol}"] if protocol else []
@@ -190,7 +192,7 @@ def _result_tiles(run: Recorded) -> Iterator[Html]:
 
 
 def _result_text(how: Shown, value: float) -> str:
-    return how.text(value).replace("-", "\N{MINUS SIGN}")
+    return how.text(value).replace("-", MINUS)
 
 
 def _protocol(summary: Mapping[str, Any], name: str) -> str:
@@ -262,7 +264,9 @@ def _views(folder: Path) -> Html | None:
     except OSError:
         return None
     image = tag("img", src=picture(data), alt="images beside the views that the network sees")
-    return tag("div", image, class_="card views")
+    # Of many views it scrolls on a phone, where it would be too small to see.
+    wide = int.from_bytes(data[16:20], "big") > WIDE
+    return tag("div", image, class_="card views wide" if wide else "card views")
 
 
 def _how_to_see(run: Recorded) -> Html | None:

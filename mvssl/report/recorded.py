@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from torch import Tensor
 
 from mvssl.checkpoint import checkpoints_in, load_run
 from mvssl.engine.history import History
@@ -61,7 +64,7 @@ class Recorded:
         values: of its config, plain; None: not known.
         config_text: the whole config, empty where it is not known.
         results: how results are shown, by name.
-        images: numbers that stand for the names of the images, None: not known.
+        images: stands for the names of all images; empty where they are not known.
         notes: sentences about what is missing.
         written: when this was so, in seconds since 1970.
     """
@@ -77,7 +80,7 @@ class Recorded:
     values: Mapping[str, Any] | None = None
     config_text: str = ""
     results: Mapping[str, Shown] = field(default_factory=dict)
-    images: frozenset[int] | None = None
+    images: str = ""
     notes: tuple[str, ...] = ()
     written: float = field(default_factory=time.time)
 
@@ -219,9 +222,14 @@ def _of_checkpoint(
         meta["values"],
         str(meta.get("config", "")),
         shown_results(summary, history),
-        frozenset(meta["names"].tolist()),
+        _fingerprint(meta["names"]),
         tuple(notes),
     )
+
+
+def _fingerprint(names: Tensor) -> str:
+    """Of a set of images, in whatever order."""
+    return hashlib.blake2b(names.sort().values.numpy().tobytes(), digest_size=8).hexdigest()
 
 
 def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any]) -> dict[str, Any]:
