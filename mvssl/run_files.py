@@ -9,6 +9,7 @@ from typing import Final, Literal
 __all__ = [
     "BACKBONE",
     "CURVES",
+    "EVALUATED",
     "LATEST",
     "LOG",
     "PICTURES",
@@ -24,6 +25,8 @@ LOG: Final = "train.log"
 CURVES: Final = "vis_data"
 """The folder into which visualizers write."""
 SUMMARY: Final = "summary.json"
+EVALUATED: Final = "evaluation/metrics.json"
+"""What tools/evaluate.py finds of a run."""
 BACKBONE: Final = "backbone.safetensors"
 TEACHER: Final = "teacher.safetensors"
 """The teacher's backbone, of methods that have one."""
