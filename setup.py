@@ -45,7 +45,7 @@ class BuildWithConfigs(build_py):
                     shutil.copy(file, place)
 
 
-extras = {name: read_requirements(name) for name in ("tests", "optional", "benchmarks")}
+extras = {name: read_requirements(name) for name in ("tests", "optional", "benchmarks", "docs")}
 extras["all"] = sorted({line for lines in extras.values() for line in lines})
 
 setup(

@@ -185,7 +185,7 @@ def small_job(
     loader = build_loader(Digits("test", 16), batch_size, seed=7)
     job = Job(
         config="small.py",
-        cfg=Config({"train_cfg": {"max_epochs": epochs}, **top_level}),
+        cfg=Config({"model": model, "train_cfg": {"max_epochs": epochs}, **top_level}),
         seed=7,
         loader=loader,
         model=built,

@@ -18,6 +18,7 @@ from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import on_all_ranks, on_first_rank, rank
 from mvssl.distributed.launch import processes
+from mvssl.engine.environment import versions
 from mvssl.errors import UserError
 from mvssl.evaluation import Evaluator, Inputs, check_evaluators
 from mvssl.evaluation.evaluate import PIXEL_LIMIT, check_records, run_evaluators, tell_unreadable
@@ -27,7 +28,6 @@ from mvssl.files import WriteError
 from mvssl.models.backbones import Which
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
-from mvssl.report.outputs import versions
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED
 from mvssl.words import near_names, some

@@ -61,21 +61,6 @@ SCHEDULER = (
 )
 
 VALIDATION = ("val", "test")
-STAGES = (
-    "after_run",
-    "after_train",
-    "after_train_epoch",
-    "after_train_iter",
-    "before_train",
-    "before_train_epoch",
-    "before_train_iter",
-    "before_save_checkpoint",
-    "after_load_checkpoint",
-    "_after_epoch",
-    "_after_iter",
-    "_before_epoch",
-    "_before_iter",
-)
 
 
 def hook_faults(hooks: Sequence[Hook], schedules: bool) -> list[Problem]:
@@ -117,16 +102,11 @@ def _unfit(hook: Hook) -> str | None:
     for kind, why in UNFIT.items():
         if isinstance(hook, kind):
             return f"{name} {why}."
-    own = {
-        stage
-        for kind in type(hook).__mro__[: type(hook).__mro__.index(Hook)]
-        for stage, value in vars(kind).items()
-        if callable(value)
-    }
-    waits = sorted(stage for stage in own if stage.split("_")[1:2] in ([v] for v in VALIDATION))
-    if waits and not own & set(STAGES):
+    # Before a run a hook prepares what it does later.
+    stages = {*hook.get_triggered_stages()} - {"before_run"}
+    if stages and all(stage.split("_")[1] in VALIDATION for stage in stages):
         return (
-            f"{name} acts in {waits[0]} and the like alone, and a run has no validation loop: "
+            f"{name} acts in {min(stages)} and the like alone, and a run has no validation loop: "
             f"measure held-out images by evaluation=dict(evaluators=...), or act in "
             f"after_train_epoch."
         )

@@ -151,7 +151,9 @@ def _open(runner: Runner, job: Job) -> None:
     print(told, flush=True)
     for line in told.strip().split("\n"):
         runner.logger.info(line)
-    write_views(runner.model, job.dataset, Path(runner.work_dir) / "views.png")
+    views = Path(runner.work_dir) / "views.png"
+    write_views(runner.model, job.dataset, views)
+    runner.write_picture("views", views)
 
 
 @contextmanager

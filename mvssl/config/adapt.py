@@ -123,7 +123,7 @@ def is_timm_name(source: str) -> bool:
     raise UserError(f"--init-from {source} is neither a file nor a model of timm{near or '.'}")
 
 
-def use_image_size(cfg: Config, size: int) -> list[str]:
+def use_image_size(cfg: Config, size: int) -> None:
     """Give views, images and backbone of a config another side in pixels.
 
     Data sets that cut images to another side than the views' keep the proportion.
@@ -145,7 +145,6 @@ def use_image_size(cfg: Config, size: int) -> list[str]:
         arguments = backbone.get("model_args") or {}
         if "img_size" in arguments_of(backbone["name"]):
             backbone["model_args"] = {**arguments, "img_size": size}
-    return []
 
 
 def fit_crops(cfg: Config) -> list[str]:

@@ -132,7 +132,9 @@ def without_delete(head: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resize(cfg: Config, sizes: Sizes) -> list[str]:
-    notes = [] if sizes.image_size is None else use_image_size(cfg, sizes.image_size)
+    notes: list[str] = []
+    if sizes.image_size is not None:
+        use_image_size(cfg, sizes.image_size)
     if sizes.backbone is not None:
         notes += use_backbone(cfg, sizes.backbone)
     if sizes.init_from is not None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from mvssl.datasets.headers import (
-    MOST_BYTES,
     MOST_PIXELS,
     TIFF_STARTS,
     UnreadableError,
@@ -19,7 +16,6 @@ from mvssl.datasets.headers import (
     mended,
     open_image,
     pillow_undisturbed,
-    read_bytes,
     tiff_size,
 )
 from mvssl.datasets.pixels import ON_ITS_SIDE, Pixels, by_opencv, other_channels, upright
@@ -38,46 +34,28 @@ Spare = Callable[[int, int], float]
 """Of an image's height and width: by how much its sides may be divided without a loss."""
 
 
-def read_image(
-    path: str | Path,
-    max_pixels: int = MOST_PIXELS,
-    max_bytes: int = MOST_BYTES,
-    channels: int = 3,
-) -> Pixels | None:
-    """Decodes an image file to (H, W, channels), turned upright as its EXIF entry says.
-
-    Values are as they are in the file: uint8, or of a deeper image uint16, int32 or float32.
-
-    Args:
-        path: A file, or an address that one of mmengine's file backends reads.
-        max_pixels: An image that has more, by its header, is not decoded.
-        max_bytes: A file that is larger is not read.
-        channels: 3, RGB: greys are repeated, and what a file has beside is left out. 1, grey:
-            colours are turned into it. Any other number: a file has as many; with 4, what has no
-            alpha is opaque.
-
-    Returns:
-        The image; None where it is missing, is no regular file, is no image of a kind in `ENDINGS`,
-        is too large, has another number of channels, or is cut off or damaged so that the decoder
-        can tell.
-    """
-    try:
-        data = read_bytes(path, max_bytes)
-    except Exception:  # whatever a file system or a backend raises
-        return None
-    return decode_image(data, max_pixels, channels)
-
-
 def decode_image(
     data: bytes,
     max_pixels: int = MOST_PIXELS,
     channels: int = 3,
     spare: Spare | None = None,
 ) -> Pixels | None:
-    """`read_image` of a file of these bytes.
+    """Decodes an image file to (H, W, channels), turned upright as its EXIF entry says.
 
-    ``spare`` says of a height and a width by how much the sides may be divided without a loss: a
-    JPEG is then decoded at a half, a quarter or an eighth, which takes a part of the time.
+    Values are as they are in the file: uint8, or of a deeper image uint16, int32 or float32.
+
+    Args:
+        data: The bytes of the file.
+        max_pixels: An image that has more, by its header, is not decoded.
+        channels: 3, RGB: greys are repeated, and what a file has beside is left out. 1, grey:
+            colours are turned into it. Any other number: a file has as many; with 4, what has no
+            alpha is opaque.
+        spare: Says of a height and a width by how much the sides may be divided without a loss: a
+            JPEG is then decoded at a half, a quarter or an eighth, which takes a part of the time.
+
+    Returns:
+        The image; None where it is no image of a kind in `ENDINGS`, is too large, has another
+        number of channels, or is cut off or damaged so that the decoder can tell.
     """
     try:
         return _decoded(data, max_pixels, channels, spare)
@@ -87,20 +65,12 @@ def decode_image(
         return None
 
 
-def why_unreadable(
-    path: str | Path,
-    max_pixels: int = MOST_PIXELS,
-    max_bytes: int = MOST_BYTES,
-    channels: int = 3,
-) -> str:
-    """Why `read_image` gives None, as the end of a sentence that begins with the file's name."""
-    return why_undecodable(partial(read_bytes, path, max_bytes), max_pixels, channels)
-
-
 def why_undecodable(
     content: Callable[[], bytes], max_pixels: int = MOST_PIXELS, channels: int = 3
 ) -> str:
-    """`why_unreadable` of the bytes that ``content`` gives, or fails to give."""
+    """Why `decode_image` gives None of the bytes that ``content`` gives, or why it fails to give
+    them: the end of a sentence that begins with the file's name.
+    """
     try:
         image = _decoded(content(), max_pixels, channels)
         if image is not None and image.dtype != np.uint8:

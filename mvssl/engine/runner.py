@@ -21,21 +21,24 @@ from mvssl.checkpoint import RunCheckpoint
 from mvssl.distributed import broadcast_, on_first_rank
 from mvssl.engine.agreement import Agreed, StepAgreement
 from mvssl.engine.compiled import compile_embed
+from mvssl.engine.environment import environment_text
 from mvssl.engine.generators import seed_everything
 from mvssl.engine.history import History
-from mvssl.engine.hooks import ProgressHook, StopHook
+from mvssl.engine.hooks import EvaluationHook, ProgressHook, StopHook
 from mvssl.engine.job import Job
 from mvssl.engine.log import Forgiving, PrintableRecords, own_files
 from mvssl.engine.loop import TrainLoop, distribute, lay_channels_last
 from mvssl.engine.recompute import part_names, recompute
 from mvssl.engine.resume import content_of_run, resume_run, shares_of_run, take_weights
 from mvssl.engine.scalars import RunScalars
+from mvssl.engine.tags import tag_of
 from mvssl.engine.tensorboard import TensorboardVisBackend
 from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models import MultiView
 from mvssl.models.batch_norm import synchronize_batch_norm
-from mvssl.run_files import CURVES, LATEST, LOG
+from mvssl.opencv import cv2
+from mvssl.run_files import CONFIG, CURVES, ENVIRONMENT, LATEST, LOG
 from mvssl.words import printable
 
 __all__ = ["Runner"]
@@ -98,7 +101,7 @@ class Runner(MMRunner):
         self.seconds_before = 0.0
         self._since: float | None = None
         # mmengine opens these by their names.
-        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST), (CURVES,)))
+        on_first_rank(lambda: own_files(work_dir, (LOG, LATEST, CONFIG, ENVIRONMENT), (CURVES,)))
         plain = job.cfg.to_dict()
         plain["train_cfg"].pop("by_epoch", None)
         super().__init__(
@@ -156,10 +159,33 @@ class Runner(MMRunner):
         """The config as a file; to format it takes longer than to write a small checkpoint."""
         return str(self.cfg.pretty_text)
 
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        # Into a file of its own: the log begins with what matters.
+        if self.rank == 0:
+            settings = {
+                **env_cfg,
+                "seed": self.seed,
+                "launcher": self._launcher,
+                "processes": self.world_size,
+            }
+            self._environment = environment_text(settings)
+            self._write_environment()
+        self.logger.info(f"environment in {ENVIRONMENT}, config in {CONFIG}")
+
+    def _write_environment(self) -> None:
+        place = Path(self.work_dir) / ENVIRONMENT
+        write_bytes_atomically(place, self._environment.encode(errors="backslashreplace"))
+
+    def get_hooks_info(self) -> str:
+        # mmengine would log the table.
+        if self.rank == 0:
+            self._environment += f"\nHooks, in their order\n{super().get_hooks_info()}\n"
+            self._write_environment()
+        return f"in {ENVIRONMENT}"
+
     def dump_config(self) -> None:
         if self.rank == 0:
-            path = Path(self.work_dir) / Path(self.cfg.filename or "config.py").name
-            write_bytes_atomically(path, self.config_text.encode())
+            write_bytes_atomically(Path(self.work_dir) / CONFIG, self.config_text.encode())
 
     def wrap_model(self, model_wrapper_cfg: None, model: MultiView) -> MultiView:
         # What is wrapped is the network (`embed`), so that the model stays what it is.
@@ -240,7 +266,14 @@ class Runner(MMRunner):
         """Add a point to the curves and to TensorBoard, after ``step`` iterations."""
         self.history.add(step, scalars)
         if self.rank == 0:
-            self.curves_file.attempt(self.visualizer.add_scalars, scalars, step)
+            tagged = {tag_of(name, self._evaluated): value for name, value in scalars.items()}
+            self.curves_file.attempt(self.visualizer.add_scalars, tagged, step)
+
+    @cached_property
+    def _evaluated(self) -> frozenset[str]:
+        hooks = [hook for hook in self.hooks if isinstance(hook, EvaluationHook)]
+        evaluators = [one for hook in hooks for one in hook.evaluators.values()]
+        return frozenset(name for one in evaluators for name in one.results)
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""
@@ -249,6 +282,13 @@ class Runner(MMRunner):
         for backend in self.visualizer._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
                 self.curves_file.attempt(_add_text, backend, name, text, step)
+
+    def write_picture(self, name: str, path: Path) -> None:
+        """Show a picture that was written beside the curves, after as many steps as were taken."""
+        pixels = cv2.imread(str(path)) if self.rank == 0 else None
+        if pixels is not None:
+            pixels = pixels[..., ::-1]
+            self.curves_file.attempt(self.visualizer.add_image, name, pixels, self.iter)
 
     def console_message(self, text: str) -> None:
         """Print a line that stays, above the progress line, and log it."""

@@ -10,6 +10,7 @@ from mmengine.visualization import TensorboardVisBackend as MMBackend
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from mvssl.engine.log import Forgiving
+from mvssl.engine.tags import CHARTS
 from mvssl.registry import VISBACKENDS
 
 __all__ = ["TensorboardVisBackend"]
@@ -35,6 +36,9 @@ class TensorboardVisBackend(MMBackend):
         for name in ("write", "flush", "close"):
             if hasattr(file, name):
                 setattr(file, name, self._until_it_fails(getattr(file, name)))
+
+        # Entropy between its floor and its cap, and the like.
+        self._forgiving.attempt(self._tensorboard.add_custom_scalars, CHARTS)
 
     def _until_it_fails(self, call: Callable[..., object]) -> Callable[..., None]:
         # After a record that is half written, readers would take no other.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-import mvssl
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
+from mvssl.engine.environment import versions
 from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import save_backbone
@@ -39,17 +37,7 @@ MEANS = (
     "infonce",
     "images_per_second",
 )
-PACKAGES = ("torch", "timm", "onedl-mmengine", "onedl-mmcv", "numpy", "scikit-learn")
 NUM_SHOWN = 8
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that a result depends on."""
-    return {
-        "mvssl": mvssl.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
 
 
 def write_views(model: MultiView, dataset: ImageDataset, path: Path) -> None:

@@ -60,9 +60,10 @@ def _tell(view: View, u_1n: NDArray[np.float64], image: Image) -> Told:
         if not drawn["on"][0]:
             continue
         row = {name: values[0] for name, values in drawn.items()}
-        words.append(operation.told(row, height, width))
         if number == 0 and isinstance(operation, RandomResizedCrop):
             box = Box(*(int(row[name]) for name in Box._fields))
         made = operation.host(image, row)
+        if made is not image:
+            words.append(operation.told(row, height, width))
         image = made if made.ndim == 3 else made[..., None]
     return Told(words, box)

@@ -41,7 +41,7 @@ class View:
         size: Side of the square view in pixels.
         operations: What is done to an image; those that never change it are left out.
         channels: Which channels of the finished view the network is given, such as ``(0,)`` for
-            the lightness of a preprocessor with ``color_space='lab'``; None for all three.
+            the lightness of a preprocessor with ``color_space='lab'``; None for all of them.
         draw_as: Number of the view whose random numbers this one uses, so that with equal crops
             the two show the same pixels; None for random numbers of its own.
 
@@ -101,11 +101,6 @@ class View:
         """
         operations = change(self.operations, named)
         return replace(self, size=self.size if size is None else size, operations=operations)
-
-    @property
-    def num_channels(self) -> int:
-        """How many channels the network is given."""
-        return NUM_CHANNELS if self.channels is None else len(self.channels)
 
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:

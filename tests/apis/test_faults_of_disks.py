@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mvssl import checkpoint as checkpoints
 from mvssl.apis import TrainOptions, train
+from mvssl.engine.tags import tag_of
 from mvssl.errors import UserError
 from mvssl.files import write_bytes_atomically
 from mvssl.models.backbones import TimmBackbone, save_backbone
@@ -186,7 +187,7 @@ def test_tensorboard_shows_each_step_of_resumed_runs_once(tmp_path: Path) -> Non
     recorded = curves(run / "epoch_3.pth")
     for name in ("loss", "lr", "entropy"):
         steps, values = recorded[name]
-        shown = board.Scalars(name)
+        shown = board.Scalars(tag_of(name))
         assert [event.step for event in shown] == steps.tolist()
         assert len(set(steps.tolist())) == len(steps)
         assert [event.value for event in shown] == pytest.approx(values.tolist(), rel=1e-5)

@@ -129,6 +129,25 @@ def test_a_hook_of_one_s_own_that_waits_for_validation() -> None:
     assert not hook_faults(built(_Own()), schedules=False)
 
 
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        (["before_run"], False),
+        (["before_run", "before_test_iter"], True),
+        (["after_val_iter", "after_test"], True),
+        (["after_val_iter", "after_train"], False),
+        (["after_val_iter", "_after_epoch"], False),  # of which training has one
+        (["before_val", "before_save_checkpoint"], False),
+        ([], False),
+    ],
+)
+def test_a_hook_is_refused_where_all_its_stages_are_of_validation(
+    stages: list[str], told: bool
+) -> None:
+    hook = type("_Acting", (Hook,), {stage: lambda *_, **__: None for stage in stages})()
+    assert bool(hook_faults([*built(), hook], schedules=False)) == told
+
+
 def test_notes_are_of_what_is_left_out() -> None:
     assert len(hook_notes(built())) == 2
     assert not hook_notes(built("CheckpointHook", "DataFaultHook"))

@@ -362,7 +362,7 @@ def test_with_another_batch_schedules_go_on_at_the_same_fraction(
     steps = curves(folder / "epoch_4.pth")["loss"][0].tolist()
     assert steps == list(range(1, 2 * STEPS + 2 * 2 + 1))
     boards = [EventAccumulator(str(f)).Reload() for f in folder.rglob("events.out.tfevents*")]
-    assert sorted(event.step for board in boards for event in board.Scalars("loss")) == steps
+    assert sorted(event.step for board in boards for event in board.Scalars("optim/loss")) == steps
     meta = torch.load(folder / "epoch_4.pth", weights_only=True)["meta"]
     assert (meta["epoch"], meta["iter"]) == (4, 10)
     run(config, folder, True, values={EPOCHS: 5})  # goes on with the batch of 12, at position 8

@@ -22,8 +22,9 @@ from PIL import Image, ImageOps, features
 from sklearn.datasets import load_sample_image
 
 from mvssl.datasets import headers, images
-from mvssl.datasets.images import decode_image, read_image, why_unreadable
+from mvssl.datasets.images import decode_image
 from mvssl.datasets.listing import find_images
+from tests.datasets.reading import read_image, why_unreadable
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     **(

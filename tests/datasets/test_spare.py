@@ -12,9 +12,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from mvssl.datasets import ImageFolder
-from mvssl.datasets.images import read_image
 from mvssl.datasets.survey import centre
 from mvssl.views import HostViews, View, build_views
+from tests.datasets.reading import read_image
 
 SIDE = 24
 PHOTOS = ("china.jpg", "flower.jpg")

@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import mvssl
 from mvssl.config.read import load_config
 from mvssl.datasets import Digits
+from mvssl.engine.tags import tag_of
 from mvssl.evaluation import extract_features, knn_accuracy
 from mvssl.models import MultiView
 from mvssl.registry import HOOKS, MODELS
@@ -201,11 +202,15 @@ def test_tensorboard_shows_the_scalars(er: Run) -> None:
     assert len(events) == 1
     board = EventAccumulator(str(events[0]))
     board.Reload()
-    assert set(board.Tags()["scalars"]) >= SCALARS
+    tags = {name: tag_of(name, {"knn_top1"}) for name in SCALARS}
+    assert set(board.Tags()["scalars"]) >= set(tags.values())
+    assert {"information/entropy_cap", "eval/knn_top1", "optim/lr"} <= set(board.Tags()["scalars"])
+    assert "custom_scalars__config__" in board.Tags()["tensors"]
+    assert board.Tags()["images"] == ["views"]
     recorded = curves(er.last())
     for name in SCALARS:
         steps, values = recorded[name]
-        shown = board.Scalars(name)
+        shown = board.Scalars(tags[name])
         assert [event.step for event in shown] == steps.tolist()
         np.testing.assert_allclose([event.value for event in shown], values, rtol=1e-5, atol=1e-7)
 
@@ -219,11 +224,16 @@ def test_every_checkpoint_opens_with_weights_only(er: Run) -> None:
 
 def test_the_console_shows_the_run_and_the_log_file_the_dumps(er: Run) -> None:
     text, log = er.out + er.err, (er.folder / "train.log").read_text()
+    environment = (er.folder / "environment.txt").read_text()
     for word in ("digits (train)", "ERHead", "kNN top-1", "MI estimate", "summary.json"):
         assert word in text
-    for dump in ("System environment", "before_train:", "Runtime environment"):
+    for dump in ("processor: ", "before_train:", f"timm: {timm.__version__}", "seed: 0"):
         assert dump not in text
-        assert dump in log
+        assert dump not in log
+        assert dump in environment
+    assert "environment in environment.txt, config in config.py" in log.splitlines()[0]
+    assert "digits (train)" in "".join(log.splitlines()[:10])
+    assert load_config(str(er.folder / "config.py")).model.head.type == "ERHead"
     assert "Traceback" not in text
     assert len(text.splitlines()) < 45
 

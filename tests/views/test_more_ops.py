@@ -137,6 +137,33 @@ def test_warps_that_change_nothing_leave_the_image() -> None:
             np.testing.assert_allclose(one, image.transpose(2, 0, 1), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("idle", "acting"),
+    [
+        (
+            RandomAffine(prob=1.0, degrees=0, translate=0, scale=(1, 1), shear=0),
+            [
+                RandomAffine(prob=1.0, translate=0, scale=(1, 1)),
+                RandomAffine(prob=1.0, degrees=0, scale=(1, 1)),
+                RandomAffine(prob=1.0, degrees=0, translate=0),
+                RandomAffine(prob=1.0, degrees=0, translate=0, scale=(1, 1), shear=5),
+            ],
+        ),
+        (RandomPerspective(prob=1.0, distortion=0), [RandomPerspective(prob=1.0)]),
+        (RandomGamma(gamma=(1, 1)), [RandomGamma(gamma=(1, 2))]),
+    ],
+)
+def test_what_changes_no_image_is_left_out_of_a_view(
+    idle: RandomOperation, acting: list[RandomOperation]
+) -> None:
+    assert View(SIDE, [idle]).operations == ()
+    for one in acting:
+        assert View(SIDE, [one]).operations == (one,)
+        assert "()" not in one.describe()
+        _, made = made_by(one, photo(), 1)
+        assert np.abs(made[0] - photo().transpose(2, 0, 1)).max() > 1
+
+
 @pytest.mark.parametrize("channels", [1, 3, 13])
 @pytest.mark.parametrize("index", range(4))
 def test_gamma_is_torchvisions(index: int, channels: int) -> None:

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mvssl.views import DeviceViews, HostViews, MultiViewPreprocessor, View
 from mvssl.views.build import build_views
-from mvssl.views.ops import TorchvisionOp
+from mvssl.views.ops import ChannelDropout, TorchvisionOp
 from mvssl.views.some_channels import fit_to_channels
 from mvssl.views.told import Told, tell_views
 from tests.views.darken import Darken
@@ -101,6 +101,16 @@ def test_images_of_other_channels_have_their_words_too() -> None:
         words = {word.split()[0] for one in told for word in ", ".join(one.words).split(", ")}
         colour = {"saturation", "hue", "grey"} if rgb else set()
         assert words == {"crop", "flipped", "brightness", "contrast"} | colour
+
+
+def test_lost_channels_are_told_where_there_are_several() -> None:
+    view = View(60, [ChannelDropout(prob=1.0)])
+    for channels, words in ((1, []), (2, ["channels lost"]), (5, ["channels lost"])):
+        image = photo(0, channels)[:, :60]
+        (told,) = tell_views([view], SEED, image, 0, 0)
+        assert told.words == words
+        (made,) = HostViews([view], SEED)(image, 0, 0)
+        assert np.array_equal(made.permute(1, 2, 0).numpy(), image) == (not words)
 
 
 def test_an_operation_that_says_nothing_is_told_by_its_name() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import platform
 import statistics
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from torch.utils.data import DataLoader
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.engine import Runner
+from mvssl.engine.environment import processor
 from mvssl.files import write_bytes_atomically
 
 ROOT = Path(__file__).parents[2]
@@ -257,7 +257,7 @@ def row(
         "ratio": statistics.median(b / a for a, b in zip(ours, theirs, strict=True)),
         "steps": len(ours),
         "threads": torch.get_num_threads(),
-        "device": device(),
+        "device": processor(),
     }
 
 
@@ -274,14 +274,6 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"| {row['ratio']:.2f} |"
         )
     return "\n".join(lines)
-
-
-def device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
 
 
 def main() -> None:

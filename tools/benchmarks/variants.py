@@ -17,8 +17,9 @@ from typing import Any
 import rows as store
 import torch
 from methods import split_page
-from step import NETWORKS, WARM_UP, Steps, device
+from step import NETWORKS, WARM_UP, Steps
 
+from mvssl.engine.environment import processor
 from mvssl.files import write_bytes_atomically
 
 PLAIN = "as it is"
@@ -54,7 +55,7 @@ def compare(network: str, steps: int) -> list[dict[str, Any]]:
             "speed": statistics.median(p / one for one, p in zip(each, found[PLAIN], strict=True)),
             "steps": steps,
             "threads": torch.get_num_threads(),
-            "device": device(),
+            "device": processor(),
         }
         for name, each in found.items()
     ]

@@ -32,11 +32,11 @@ from lightly.transforms import (
 from methods import split_page
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from step import device
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from mvssl.datasets.images import decode_image
+from mvssl.engine.environment import processor
 from mvssl.files import write_bytes_atomically
 from mvssl.views import DeviceViews, HostViews, build_views
 
@@ -205,7 +205,7 @@ def compare(
             "ms": 1e3 * statistics.median(each),
             "ratio": statistics.median(one / mine for one, mine in zip(each, own, strict=True)),
             "rounds": rounds,
-            "device": device(),
+            "device": processor(),
         }
         for name, each in found.items()
     ]

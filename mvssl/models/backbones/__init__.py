@@ -1,4 +1,4 @@
-"""Backbones: normalised images (N, 3, s, s) to pooled features (N, C)."""
+"""Backbones: normalised images (N, in_channels, s, s) to pooled features (N, C)."""
 
 from mvssl.models.backbones.base import Backbone
 from mvssl.models.backbones.export import describe_backbone, save_backbone

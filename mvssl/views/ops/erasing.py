@@ -168,6 +168,8 @@ class ChannelDropout(RandomOperation):
         return places_bc < number_b[:, None]
 
     def host(self, image: Image, drawn: Mapping[str, Any]) -> Image:
+        if image.shape[2] == 1:
+            return image
         made = image.copy()
         value = np.rint(255.0 * self.fill) if image.dtype == np.uint8 else self.fill
         alone = {name: np.array([drawn[name]]) for name in ("share", "seed")}

@@ -123,6 +123,11 @@ class RandomAffine(Warp):
         scale = positive_interval(self.name, "scale", self.scale, 0.01, 100.0)
         object.__setattr__(self, "scale", scale)
 
+    @property
+    def idle(self) -> bool:
+        still = self.degrees == self.translate == self.shear == 0 and self.scale == (1.0, 1.0)
+        return super().idle or still
+
     def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
         """``matrix``, and by name, (B,): ``angle`` and ``shear`` (B, 2) in degrees, ``shift``
         (B, 2) in pixels, ``scale``.
@@ -153,7 +158,7 @@ class RandomAffine(Warp):
             f"scaled {self.scale[0]:g}-{self.scale[1]:g}" if self.scale != (1.0, 1.0) else "",
             f"sheared up to {self.shear:g}°" if self.shear else "",
         ]
-        return f"affine ({' '.join(filter(None, parts)) or 'nothing'}) p {self.prob:g}"
+        return f"affine ({' '.join(filter(None, parts))}) p {self.prob:g}"
 
     def told(self, drawn: Mapping[str, Any], height: int, width: int) -> str:
         x, y = drawn["shift"]
@@ -196,6 +201,10 @@ class RandomPerspective(Warp):
         super().__post_init__()
         # At 1 the corners can meet.
         check_strength(self.name, 0.9, distortion=self.distortion)
+
+    @property
+    def idle(self) -> bool:
+        return super().idle or self.distortion == 0
 
     def draw(self, u_bn: NDArray[np.float64], height: int, width: int) -> Drawn:
         """``matrix``, and ``corners``, (B, 4, 2): where upper left, upper right, lower right and
