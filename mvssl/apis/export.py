@@ -6,12 +6,14 @@ with the backbone on photographs. Only then the folder gets its name.
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +36,7 @@ from mvssl.models.backbones import Which, load_backbone
 from mvssl.models.backbones.opening import TIMM
 from mvssl.process.signals import current
 from mvssl.report.model_card import Card, model_card, run_of
-from mvssl.words import first_line, some
+from mvssl.words import count, first_line, some
 
 __all__ = ["LIMIT", "export"]
 
@@ -86,9 +88,10 @@ def export(
         text = model_card(_card(source, which, format, given, worst))
         (folder / CARD).write_text(text, encoding="utf-8")
         names = sorted(file.name for file in folder.iterdir())
+    images = count(len(given.images) // 2, "image")
     print(
-        f"compared on {len(given.images)} images: largest difference {worst:.1e} of the features' "
-        f"root mean square (at most {LIMIT:.0e})"
+        f"compared on {images}: largest difference {worst:.2g} of the features' root mean square "
+        f"(at most {LIMIT:g})"
     )
     print(f"written {os.fspath(out)}: {', '.join(names)}")
     return worst
@@ -116,9 +119,10 @@ def _images(network: Network, data: str | os.PathLike[str] | None) -> Tensor:
     """Some images, normalised, (N, c, s, s), with their mirror images, so that there are two."""
     dataset = open_images(_photographs(network) if data is None else data, network.backbone)
     batch = default_collate([dataset[number] for number in spread(len(dataset), MOST_IMAGES)])
-    if bool((batch["replaced"] >= 0).all()):
+    read = batch["replaced"] < 0
+    if not read.any():
         raise UserError(f"{dataset.describe()}: none of the images can be read.")
-    images: Tensor = network.preprocessor(batch)["inputs"]
+    images: Tensor = network.preprocessor(batch)["inputs"][read]
     return torch.cat([images, images.flip(3)])
 
 
@@ -177,8 +181,7 @@ def _staged(target: Path) -> Iterator[Path]:
 def _written(format: str, given: Exportable, folder: Path) -> Features:
     """Write, and open again; what comes out of another library's depths becomes a sentence."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they speak to who writes networks
+        with _quiet():
             return FORMS[format].write(given, folder)
     except (UserError, OSError):
         raise
@@ -187,6 +190,19 @@ def _written(format: str, given: Exportable, folder: Path) -> Features:
         raise UserError(
             f"{format} cannot hold this {name} ({_cause(error)}): choose another --format."
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries warn, log and print here for those who write networks."""
+    said, before = io.StringIO(), logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _cause(error: BaseException) -> str:
@@ -221,8 +237,8 @@ def _compared(format: str, given: Exportable, found: Features) -> float:
         worst = max(worst, float(((other - expected).abs().max() / scale).nan_to_num(math.inf)))
     if worst > LIMIT:
         raise RunError(
-            f"{format} computes other features than the backbone: they differ by {worst:.1e} of "
-            f"the features' root mean square, and rounding by {LIMIT:.0e} at most; choose another "
+            f"{format} computes other features than the backbone: they differ by {worst:.2g} of "
+            f"the features' root mean square, and rounding by {LIMIT:g} at most; choose another "
             f"--format."
         )
     return worst

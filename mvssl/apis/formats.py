@@ -153,9 +153,7 @@ def write_torchvision(given: Exportable, folder: Path) -> Features:
     name = architecture_of(backbone)
     if name not in RESNETS:
         known = ", ".join(sorted(RESNETS))
-        raise UserError(
-            f"torchvision has no network that is timm's {name}, of these alone: {known}."
-        )
+        raise UserError(f"torchvision has no network that is timm's {name}: it has {known}.")
     weights = _weights(backbone.model)
     own = _torchvision(name).state_dict()
     other = [key for key in own if key not in weights or weights[key].shape != own[key].shape]

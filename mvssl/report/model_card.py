@@ -147,7 +147,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
         yield from _of_run(card.run.summary)
     yield (
         "difference",
-        f"{card.difference:.1e} of the features' root mean square, between these files and mvssl",
+        f"{card.difference:.2g} of the features' root mean square, between these files and mvssl",
     )
 
 
