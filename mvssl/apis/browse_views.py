@@ -22,6 +22,7 @@ from mvssl.config.chain import check_file
 from mvssl.config.checks import check_config, complain
 from mvssl.config.faults import attempt
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.faults import check_some
 from mvssl.errors import UserError
 from mvssl.registry import MODELS
 from mvssl.report.view_sheet import ShownSample, ShownView, plot_view_sheet
@@ -143,6 +144,8 @@ def browse_views(options: TrainOptions, num: int = 8, epoch: int = 1) -> Browsed
     kind = f"train_dataloader.dataset: {type(dataset).__name__}"
     with seeded_generators(0):  # a notebook's own stay as they are
         samples = [called(kind, dataset.__getitem__, (n, epoch - 1)) for n in numbers]
+    if any(sample["replaced"] == sample["index"] for sample in samples):
+        check_some(dataset)  # one that nothing could replace: why is known of the data set
     batch = default_collate(samples)
     kind = f"model.data_preprocessor: {type(preprocessor).__name__}"
     views = called(kind, preprocessor.make_views, batch)

@@ -14,8 +14,11 @@ from mvssl.distributed import world_size
 from mvssl.errors import UserError
 from mvssl.evaluation.network import evaluation_mode
 from mvssl.models import MultiView
+from mvssl.words import count
 
-__all__ = ["check_least_batch"]
+__all__ = ["check_enough", "check_least_batch"]
+
+MOST = 2**16
 
 
 def check_least_batch(model: MultiView, batch_size: int, micro_batch_size: int | None) -> None:
@@ -43,6 +46,44 @@ def check_least_batch(model: MultiView, batch_size: int, micro_batch_size: int |
                 f"2 at once, and {told}"
             )
     _check_shuffling(model, piece, told)
+
+
+def check_enough(
+    model: MultiView, num_samples: int, batch_size: int, micro_batch_size: int | None
+) -> None:
+    """Whether the data set holds a batch, and enough images for any batch of the model.
+
+    Raises:
+        UserError: it does not; the sentence says how many images are needed, or which batch the
+            data set and the model allow.
+    """
+    sizes = [world_size() << power for power in range(MOST.bit_length())]
+    possible = [size for size in sizes if _takes(model, size, micro_batch_size)]
+    within = [size for size in possible if size <= num_samples]
+    held = f"the data set holds {count(num_samples, 'image')}"
+    if possible and not within:
+        raise UserError(
+            f"train_dataloader.batch_size is {batch_size}, but {held}, too few to train this model "
+            f"on: give at least {possible[0]}."
+        )
+    if batch_size > num_samples:
+        within = within or [size for size in sizes if size <= num_samples]
+        two_steps = [size for size in within if 2 * size <= num_samples]
+        best = max(two_steps, default=min(within, default=world_size()))
+        raise UserError(
+            f"train_dataloader.batch_size is {batch_size}, but {held}: lower it with --batch-size "
+            f"{best}."
+        )
+
+
+def _takes(model: MultiView, batch_size: int, micro_batch_size: int | None) -> bool:
+    own = batch_size // world_size()
+    micro = None if micro_batch_size is None else min(micro_batch_size, own)
+    try:
+        check_least_batch(model, batch_size, micro)
+    except UserError:
+        return False
+    return True
 
 
 def _smallest_piece(batch_size: int, own: int, micro: int | None) -> tuple[int, str]:

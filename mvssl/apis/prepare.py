@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mmengine.config import Config
@@ -21,17 +21,20 @@ from mvssl.apis.hooks import (
     build_default_hooks,
     missing_hooks,
 )
-from mvssl.apis.least_batch import check_least_batch
+from mvssl.apis.least_batch import check_enough, check_least_batch
 from mvssl.apis.lengths import length_notes
 from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
+from mvssl.arguments import is_integer
 from mvssl.config.checks import Problem, check_config, complain
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
 from mvssl.config.scale import AutoScaleLR
 from mvssl.config.settings import Environment, check_log_level, check_scope
 from mvssl.datasets import ImageDataset
+from mvssl.datasets.faults import MINIMUM, check_some
 from mvssl.engine.compiled import check_compile
+from mvssl.engine.hooks import DataFaultHook, EvaluationHook
 from mvssl.engine.job import Job
 from mvssl.engine.loaders import build_loader
 from mvssl.engine.loop import check_lengths
@@ -47,6 +50,7 @@ __all__ = ["build_dataset", "prepare"]
 T = TypeVar("T")
 
 COUNTS = "accumulative_counts"
+MICRO = "micro_batch_size"
 
 # Images of a data set that could not be built: enough for any number of clusters.
 STAND_IN_SAMPLES = 2**16
@@ -69,7 +73,8 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     parts = _Parts(plain, check_config(plain))
     for where, check in _settings(plain).items():
         parts.build(where, check)
-    dataset, loader = _data(parts, seed)
+    default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
+    dataset = _data(parts, default or {})
     facts = parts.build("model", lambda: data_facts(plain, dataset)) if dataset else None
     cfg = with_facts(cfg, facts or {})
     parts.plain = cfg.to_dict()
@@ -77,10 +82,11 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
     if dataset is not None and given is not None:
         fitted = fit_to_data(cfg, len(dataset), given)
         parts.plain = cfg.to_dict()
-    default = parts.build("default_hooks", lambda: build_default_hooks(cfg))
     also = ("evaluation", "schedules")
     custom = parts.build("custom_hooks", lambda: build_custom_hooks(cfg), *also)
+    parts.build("evaluation", lambda: _check_evaluated(custom or []))
     model = _model(parts, cfg, dataset)
+    loader = None if dataset is None else _loader(parts, dataset, model, seed)
     wrapper = None if model is None else _training(parts, cfg, model, default, custom)
     schedulers = None
     if dataset and loader and model and wrapper and not parts.problems:
@@ -126,13 +132,43 @@ class _Parts:
         return None if {where, *also} & self.broken else attempt(where, make, self.problems)
 
 
-def _data(parts: _Parts, seed: int) -> tuple[ImageDataset | None, DataLoader[Any] | None]:
+def _data(parts: _Parts, hooks: Mapping[str, Hook | None]) -> ImageDataset | None:
     where = "train_dataloader"
-    dataset = parts.build(where, lambda: build_dataset(parts.plain[where]))
-    if dataset is None:
-        return None, None
-    cfg = {**parts.plain[where], "dataset": dataset, "seed": seed}
-    return dataset, parts.build(where, lambda: build_loader(**cfg))
+    return parts.build(where, lambda: _readable(build_dataset(parts.plain[where]), hooks))
+
+
+def _loader(
+    parts: _Parts, dataset: ImageDataset, model: MultiView | None, seed: int
+) -> DataLoader[Any] | None:
+    where = "train_dataloader"
+    cfg: dict[str, Any] = {**parts.plain[where], "dataset": dataset, "seed": seed}
+    batch: Any = cfg.get("batch_size")
+    micro: Any = (parts.plain.get("train_cfg") or {}).get(MICRO)
+    usual = all(is_integer(one) and one > 0 for one in (batch, 1 if micro is None else micro))
+
+    def build() -> DataLoader[Any]:
+        if model is not None and usual:
+            check_enough(model, len(dataset), batch, micro)
+        return build_loader(**cfg)
+
+    return parts.build(where, build)
+
+
+def _readable(dataset: ImageDataset, hooks: Mapping[str, Hook | None]) -> ImageDataset:
+    """The data set, of which some images have been read."""
+    limits = [hook for hook in hooks.values() if isinstance(hook, DataFaultHook)]
+    if limits:
+        check_some(dataset, limits[0].minimum, limits[0].fraction)
+    else:
+        check_some(dataset)
+    return dataset
+
+
+def _check_evaluated(hooks: Sequence[Hook]) -> None:
+    for hook in hooks:
+        if isinstance(hook, EvaluationHook):
+            check_some(hook.train_set, MINIMUM)
+            check_some(hook.test_set, MINIMUM)
 
 
 def _model(parts: _Parts, cfg: Config, dataset: ImageDataset | None) -> MultiView | None:
@@ -174,7 +210,7 @@ def _tried(
     """The schedules, where all else is built; and whether the parts work together."""
     plain = parts.plain
     batch_size = plain["train_dataloader"]["batch_size"]
-    micro = plain["train_cfg"].get("micro_batch_size")
+    micro = plain["train_cfg"].get(MICRO)
     schedulers = parts.build("param_scheduler", lambda: _build_schedulers(plain, wrapper, steps))
     parts.build("model", lambda: check_least_batch(model, batch_size, micro))
     parts.build("train_dataloader", lambda: try_sample(model, dataset, batch_size))
@@ -262,7 +298,7 @@ def _build_model(filled: dict[str, Any], cfg: Config) -> MultiView:
 
 
 def _check_lengths(cfg: dict[str, Any]) -> None:
-    check_lengths(cfg["max_epochs"], cfg.get("micro_batch_size"))
+    check_lengths(cfg["max_epochs"], cfg.get(MICRO))
 
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
@@ -270,7 +306,7 @@ def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     steps = (cfg.get("optim_wrapper") or {}).get(COUNTS, 1)
     if not isinstance(steps, int) or steps < 1:
         return []  # told as such
-    micro = (cfg.get("train_cfg") or {}).get("micro_batch_size")
+    micro = (cfg.get("train_cfg") or {}).get(MICRO)
     told = None
     if steps != 1 and micro is not None:
         told = (

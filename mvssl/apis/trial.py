@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
+from timm.layers import PatchEmbed
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
@@ -66,9 +68,10 @@ def _advice(backbone: nn.Module, side: int, size: int) -> str:
     if isinstance(patch, int) and not whole and not given.get("dynamic_img_pad"):
         below, above = side // patch * patch, -(-side // patch) * patch
         sizes = f"{below} or {above}" if below else f"{above}"
+        sizes += " px (--image-size)" if side == size else " px"
         more = "" if dynamic or side == size else ", and give it dynamic_img_size=True"
         return (
-            f"its patches of {patch} px do not divide that: choose views of {sizes} px{more}, or "
+            f"its patches of {patch} px do not divide that: choose views of {sizes}{more}, or "
             f"another patch_size, in its model_args"
         )
     if side == size and given.get("img_size") != side:
@@ -90,13 +93,28 @@ def _wrong_channels(taken: int, others: dict[tuple[int, int], str]) -> str:
 
 
 def _trial(backbone: nn.Module, channels: int, side: int) -> str | None:
-    """What the backbone says to blank images; None where it takes them."""
+    """What the backbone says to blank images, or what of them it would not look at; None where it
+    takes them.
+    """
+    rests = list[int]()
+    patches = [part for part in backbone.modules() if isinstance(part, PatchEmbed)]
+    hooks = [part.register_forward_pre_hook(partial(_note_rest, rests)) for part in patches]
     try:
         with _undisturbed(backbone):
             backbone(torch.zeros(2, channels, side, side))
     except Exception as error:  # a component raises what it likes
         return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-    return None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f"the last {max(rests)} px of each side would have no effect" if rests else None
+
+
+def _note_rest(rests: list[int], part: PatchEmbed, inputs: tuple[Any, ...]) -> None:
+    """timm's patches leave out what is less than one at the border, and say nothing."""
+    rest = inputs[0].shape[-1] % part.patch_size[1]
+    if rest and not part.dynamic_img_pad:
+        rests.append(rest)
 
 
 def try_sample(model: MultiView, dataset: ImageDataset, batch_size: int) -> None:

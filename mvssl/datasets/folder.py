@@ -109,6 +109,11 @@ class ImageFolder(EncodedImages):
     def path(self, index: int) -> str:
         return str(self.root / self._files[index])
 
+    def remedy(self, missing: bool) -> str:
+        if missing:
+            return super().remedy(missing)
+        return f"python tools/check_data.py {self.root} tells of each file what is wrong."
+
     def names(self) -> list[str]:
         # Below the root, so that the folder may move.
         return list(self._files)

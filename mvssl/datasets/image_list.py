@@ -71,6 +71,7 @@ class ImageList(EncodedImages):
         )
         self.file = _at_home(str(file))
         self.root = self.file.rpartition("/")[0] if root is None else _at_home(str(root))
+        self._beside_list = root is None
         rows = _rows(self.file, label is not None)
         self._files = Paths(_paths(self.file, rows, _named(self.file, rows, image)))
         labels, classes = None, None
@@ -90,6 +91,18 @@ class ImageList(EncodedImages):
         if "://" in name or name.startswith("/") or not self.root:
             return name
         return f"{self.root.rstrip('/')}/{name}"
+
+    def remedy(self, missing: bool) -> str:
+        name = _at_home(self._files[0])
+        if not missing or "://" in name:
+            return super().remedy(missing)
+        if name.startswith("/"):
+            return f"Write paths into {self.file} that exist, or relative ones and give root."
+        own = ", the folder of the list" if self._beside_list else ""
+        return (
+            f"Paths are read relative to {self.root or '.'}{own}: set root in the data set to the "
+            f"folder that they are relative to."
+        )
 
     def names(self) -> list[str]:
         return list(self._files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -13,6 +14,7 @@ from mvssl.datasets.headers import (
     TIFF_STARTS,
     UnreadableError,
     is_deep_png,
+    kind_of_image,
     mended,
     open_image,
     pillow_undisturbed,
@@ -22,6 +24,7 @@ from mvssl.datasets.pixels import ON_ITS_SIDE, Pixels, by_opencv, other_channels
 from mvssl.datasets.tiff import decode_tiff
 from mvssl.errors import UserError
 from mvssl.opencv import mmcv
+from mvssl.words import in_words
 
 try:
     import simplejpeg
@@ -29,6 +32,9 @@ except ImportError:  # no wheel for this machine
     simplejpeg = None
 
 _DIVISORS = (2, 4, 8)  # at which a JPEG can be decoded
+
+MISSING: Final = "does not exist"
+"""Why a file that is not there cannot be read."""
 
 Spare = Callable[[int, int], float]
 """Of an image's height and width: by how much its sides may be divided without a loss."""
@@ -72,13 +78,26 @@ def why_undecodable(
     them: the end of a sentence that begins with the file's name.
     """
     try:
-        image = _decoded(content(), max_pixels, channels)
-        if image is not None and image.dtype != np.uint8:
-            return "has more than 8 bits, which others have not: give the data set's value_range"
+        data = content()
+    except UnreadableError as error:
+        return str(error)
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except Exception as error:  # whatever a file system or a backend raises
+        told = error.strerror if isinstance(error, OSError) else None
+        return f"cannot be read: {told or in_words(error)}"
+    if not data:
+        return "is empty"
+    try:
+        image = _decoded(data, max_pixels, channels)
     except UnreadableError as error:
         return str(error)
     except Exception:
-        pass
+        image = None
+    if image is not None and image.dtype != np.uint8:
+        return "has more than 8 bits, which others have not: give the data set's value_range"
+    if image is None and kind_of_image(data) is not None:
+        return "is cut off or damaged"
     return "cannot be read as an image"
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvssl.arguments import check_count
 from mvssl.datasets.headers import MOST_COLORS, MOST_PIXELS, Kind, kind_of_image
-from mvssl.datasets.images import decode_image
+from mvssl.datasets.images import decode_image, why_undecodable
 from mvssl.datasets.values import MOST_CHANNELS, check_value_range, range_of, resized
 from mvssl.errors import UserError
 from mvssl.words import count
@@ -97,16 +97,29 @@ def survey(
     # One by one: files of so many bits are large.
     found = range_of(_decoded(deep, max_pixels, number))
     if found is None:
-        raise UserError(
-            f"{owner}: images have more than 8 bits, and of {count(len(deep), 'such file')} no "
-            f"range of values can be read: give value_range=(black, white)."
-        )
+        raise UserError(_without_range(owner, deep, max_pixels, number))
     notes.append(
         f"values of more than 8 bits: {found[0]:g} is taken for black and {found[1]:g} for white, "
         f"by {count(len(deep), 'image')}; value_range in the data set sets them"
     )
     # What files of 8 bits hold, of whole numbers, is on one scale with them.
     return FileValues(number, found, not 1 < found[1] <= _WHITE, notes)
+
+
+def _without_range(
+    owner: str, deep: Sequence[Callable[[], bytes]], max_pixels: int, channels: int
+) -> str:
+    """Why files of more than 8 bits say no range of values, and what to do."""
+    files = count(len(deep), "such file")
+    if any(True for _ in _decoded(deep, max_pixels, channels)):
+        return (
+            f"{owner}: images have more than 8 bits, and {files} hold no two values: give "
+            f"value_range=(black, white)."
+        )
+    why = why_undecodable(deep[0], max_pixels, channels)
+    return (
+        f"{owner}: images have more than 8 bits, and of {files} none can be read: the first {why}."
+    )
 
 
 def _is_beside(

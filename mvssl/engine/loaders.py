@@ -18,6 +18,7 @@ from mvssl.datasets.loading import TIMEOUT, WatchedLoader
 from mvssl.distributed import rank, world_size
 from mvssl.errors import UserError
 from mvssl.process.signals import leave_workers_alone
+from mvssl.words import count
 
 __all__ = ["MOST_WORKERS", "REPEAT", "EpochSampler", "build_loader"]
 
@@ -182,8 +183,7 @@ def build_loader(
     if batch_size > len(dataset):
         raise UserError(
             f"train_dataloader.batch_size is {batch_size}, but the data set holds "
-            f"{len(dataset)} images: lower it with --batch-size "
-            f"{largest_batch(len(dataset))}."
+            f"{count(len(dataset), 'image')}: lower it."
         )
     if batch_size % world_size():
         raise UserError(
@@ -214,8 +214,3 @@ def _begin_worker(seed: int, _: int) -> None:
     info = get_worker_info()
     if info is not None and isinstance(info.dataset, ImageDataset):
         info.dataset.sample_seed = seed
-
-
-def largest_batch(num_samples: int) -> int:
-    """The largest power of two that leaves at least two steps an epoch (one for a single image)."""
-    return 1 << max((num_samples // 2).bit_length() - 1, 0)

@@ -14,7 +14,7 @@ from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
-from mvssl.words import printable
+from mvssl.words import count, printable
 
 __all__ = ["objective_of", "opening", "plan"]
 
@@ -66,11 +66,10 @@ def _schedules(job: Job) -> list[str]:
 
 def opening(job: Job, place: str) -> str:
     """What a run is, in a few lines for the console."""
-    cfg, model = job.cfg, job.model
+    model = job.model
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     size = sum(p.numel() for p in model.backbone.parameters())
     device = get_device()
-    epochs = cfg.train_cfg.max_epochs
     threads = f"{torch.get_num_threads()} threads"
     schedules = _schedules(job)
     objective = "with its er_head, " if job.objective == "er" else ""
@@ -80,16 +79,24 @@ def opening(job: Job, place: str) -> str:
         "data": job.dataset.describe(),
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
-        "steps": f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of "
-        f"{len(job.loader)} steps, "
-        f"{cfg.train_dataloader.batch_size} images each",
-        "device": f"{device} ({where}), {_processes(world_size())}",
+        "steps": _steps(job),
+        "device": f"{device} ({where}), {count(world_size(), 'process')}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
     }
     rows = [f"{name:<11}{printable(text)}" for name, text in lines.items()]
     notes = [*job.notes, *(f"note: {text}." for text in job.dataset.notes)]
     return "\n".join([f"mvssl {mvssl.__version__}", *rows, *map(printable, notes), ""])
+
+
+def _steps(job: Job) -> str:
+    epochs, batch = job.cfg.train_cfg.max_epochs, job.cfg.train_dataloader.batch_size
+    steps, total = len(job.loader), len(job.dataset)
+    left = total - steps * batch
+    told = f"{count(epochs, 'epoch')} of {count(steps, 'step')}, {count(batch, 'image')} each"
+    if left and not getattr(job.model.head, "balanced", False):  # which draws some several times
+        told += f"; each epoch leaves out {left:,} of {total:,} images, others each time"
+    return told
 
 
 def _title(model: MultiView) -> str:
@@ -102,7 +109,3 @@ def objective_of(model: MultiView) -> str:
     """Its head, and the loss in it if there is one."""
     loss = getattr(model.head, "loss", None)
     return type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
-
-
-def _processes(number: int) -> str:
-    return f"{number} process" + ("" if number == 1 else "es")

@@ -10,6 +10,7 @@ import torch
 from mvssl.apis import TrainOptions, dry_run
 from mvssl.engine import Runner, memory
 from mvssl.engine.memory import Estimate, estimate
+from mvssl.report.plan import opening
 from tests.mini import prepared, train_cli, write_config
 
 SMALL = ("--cfg-options", "train_dataloader.batch_size=64")
@@ -97,3 +98,18 @@ def test_a_containers_limit_counts(tmp_path: Path) -> None:
     assert memory._of_group(tmp_path) is None
     assert memory._of_group(tmp_path / "none") is None
     assert (memory.free_memory() or 0) > 2**20
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (500, "2 steps, 500 images each; each epoch leaves out 437 of 1,437 images, others each"),
+        (1400, "1 step, 1400 images each; each epoch leaves out 37 of 1,437 images"),
+        (479, "3 steps, 479 images each\n"),
+    ],
+)
+def test_images_that_an_epoch_leaves_out_are_told(batch: int, told: str, tmp_path: Path) -> None:
+    options = TrainOptions(
+        str(write_config(tmp_path)), cfg_options={"train_dataloader.batch_size": batch}
+    )
+    assert told in opening(prepared(options), "nowhere")

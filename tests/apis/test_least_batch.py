@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mvssl.apis.least_batch import check_least_batch
+from mvssl.apis.least_batch import check_enough, check_least_batch
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.models.heads import Head
@@ -126,3 +126,45 @@ def test_processes_join_their_images(run_distributed: GlooPool) -> None:
     for told in run_distributed(_on_ranks, 2, 2, False):
         assert "gives 1 to each process" in told
         assert "batch_size=4 or more" in told
+
+
+@pytest.mark.parametrize(("images", "batch"), [(2, 2), (3, 2), (4, 2), (5, 2), (8, 4), (360, 128)])
+def test_the_batch_that_is_advised_is_one_that_the_model_takes(images: int, batch: int) -> None:
+    model = small_model(COSINE)  # whose BatchNorm needs two
+    told = rf"holds {images} images: lower it with --batch-size {batch}\."
+    with pytest.raises(UserError, match=told):
+        check_enough(model, images, 1024, None)
+    check_least_batch(model, batch, None)
+    check_enough(model, images, batch, None)
+
+
+def test_a_single_image_is_enough_where_no_part_compares() -> None:
+    model = small_model(COSINE, neck=NO_NORM)
+    check_enough(model, 1, 1, None)
+    with pytest.raises(UserError, match=r"holds 1 image: lower it with --batch-size 1\."):
+        check_enough(model, 1, 64, None)
+
+
+@pytest.mark.parametrize(("images", "least", "parts"), [(1, 2, {}), (5, 8, {"shuffle_groups": 4})])
+def test_too_few_images_for_any_batch_are_told_with_how_many_are_needed(
+    images: int, least: int, parts: dict[str, int]
+) -> None:
+    model = small_model(COSINE, teacher=parts or None)
+    for batch in (1, 2, 64):
+        told = rf"batch_size is {batch}, .*too few to train this model on: give at least {least}\."
+        with pytest.raises(UserError, match=told):
+            check_enough(model, images, batch, None)
+    check_enough(model, least, least, None)
+
+
+def _enough_on_ranks() -> str:
+    try:
+        check_enough(small_model(COSINE), 7, 64, None)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_the_batch_that_is_advised_divides_among_processes(run_distributed: GlooPool) -> None:
+    for told in run_distributed(_enough_on_ranks, 2):
+        assert told.endswith("--batch-size 2.")

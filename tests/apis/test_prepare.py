@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from mvssl.apis import TrainOptions
@@ -335,3 +337,57 @@ def test_a_model_of_ones_own_is_a_multiview(tmp_path: Path) -> None:
     new = {"model": {"_delete_": True, "type": "EMATeacher"}}
     with pytest.raises(UserError, match=r"EMATeacher is not derived from mvssl\.models\.MultiView"):
         prepared(options(tmp_path, "byol_vit.py", **new))
+
+
+def _truncated(folder: Path, good: int, bad: int) -> Path:
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    for number in range(good + bad):
+        file = folder / f"{number:03}.jpg"
+        Image.fromarray(pixels).save(file)
+        if number >= good:
+            file.write_bytes(file.read_bytes()[:700])
+    return folder
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_images_of_which_none_can_be_read_are_refused_before_anything_is_written(
+    dry_run: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, "photos/byol_small.py")
+    folder = _truncated(tmp_path / "data", 0, 40)
+    argv = [config, "--data", folder, "--work-dir", tmp_path / "run", "--batch-size", 16]
+    assert train_cli(*argv, *(["--dry-run"] if dry_run else [])) == 2
+    told = capsys.readouterr().err
+    assert "000.jpg is cut off or damaged (7 more likewise)" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_how_many_unreadable_images_a_run_takes_is_the_hook_s(tmp_path: Path) -> None:
+    folder = str(_truncated(tmp_path / "data", 8, 32))
+
+    def run(**cfg_options: Any) -> None:
+        flat = {name.replace("__", "."): value for name, value in cfg_options.items()}
+        config = str(write_config(tmp_path, "photos/byol_small.py"))
+        prepared(TrainOptions(config, data=folder, batch_size=16, cfg_options=flat))
+
+    with pytest.raises(UserError, match="only 2 of 8 that were tried"):
+        run()
+    run(default_hooks__data_faults__minimum=100)
+    run(default_hooks__data_faults=None)
+
+
+def test_images_of_the_evaluation_are_tried_too(tmp_path: Path) -> None:
+    folder = _truncated(tmp_path / "data", 0, 40)
+    held_out = {"type": "ImageFolder", "root": str(folder), "size": 32, "labels": False}
+    evaluators = {"_delete_": True, "information": {"type": "Information", "images": 16}}
+    with pytest.raises(UserError, match=r"data \(train\): 40 images 32x32: none of 8"):
+        prepared(
+            options(
+                tmp_path,
+                "byol_vit.py",
+                evaluation__evaluators=evaluators,
+                evaluation__test={"_delete_": True, **held_out},
+            )
+        )

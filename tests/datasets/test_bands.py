@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mvssl.datasets import ImageFolder
+from mvssl.datasets.faults import check_some
 from mvssl.datasets.images import decode_image, why_undecodable
+from mvssl.errors import UserError
 
 tifffile = pytest.importorskip("tifffile", reason="pip install tifffile")
 
@@ -298,6 +300,26 @@ def test_without_tifffile_a_sentence_says_so(
     data = ImageFolder(tmp_path, split="all", channels=5)
     assert data.read(0) is None
     assert data.fault(0) == "has 5 channels: pip install tifffile reads it"
+    with pytest.raises(UserError, match=r"a\.tif has 5 channels: pip install tifffile reads it"):
+        check_some(data)
+
+
+def test_files_without_a_range_of_values_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.tif").write_bytes(tiff(pixels(5, "uint16", 20 + number)))
+    with monkeypatch.context() as without:
+        without.setattr("mvssl.datasets.tiff.find_spec", lambda name: None)
+        with pytest.raises(
+            UserError, match="of 3 such files none can be read: the first has 5 cha"
+        ):
+            ImageFolder(tmp_path, split="all")
+    flat = np.zeros((8, 8, 5), np.uint16)
+    for number in range(3):
+        (tmp_path / f"{number}.tif").write_bytes(tiff(flat))
+    with pytest.raises(UserError, match="3 such files hold no two values: give value_range"):
+        ImageFolder(tmp_path, split="all")
 
 
 @pytest.mark.parametrize("planar", PLANES)

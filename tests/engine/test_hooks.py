@@ -184,11 +184,11 @@ class Files(ImageDataset):
         return "400 files"
 
 
-def _feed(rows: list[list[int]], interval: int = 1) -> StubRun:
+def _feed(rows: list[list[int]], interval: int = 1, minimum: int = 3) -> StubRun:
     """A run in which some images were replaced, as its batches tell."""
     model = small_model({"type": "ERHead"})
     run = StubRun(model, optimizer_of(model), DataLoader(Files(), batch_size=1))
-    hook = DataFaultHook(interval=interval)
+    hook = DataFaultHook(minimum, interval=interval)
     for step, row in enumerate(rows):
         run.iter = step
         batch: dict[str, Any] = {"replaced": torch.tensor(row)}
@@ -203,8 +203,15 @@ def test_every_unreadable_file_is_named_once() -> None:
 
 def test_one_per_cent_or_three_files_do_not_stop_a_run() -> None:
     _feed([[1, 2], [3, 4]])
-    with pytest.raises(UserError, match=r"^5 of 400 images cannot be read \(file1, file2, file3"):
+    with pytest.raises(UserError, match=r"^5 of 400 images .* more than 4: file1 .*4 more"):
         _feed([[1, 2], [3, 4], [5, -1]])
+
+
+def test_the_console_names_ten_files_and_the_log_all(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "mvssl.tests"):
+        run = _feed([list(range(8)), list(range(8, 13))], minimum=13)
+    assert [message.split()[0] for message in run.messages] == [f"file{n}" for n in range(10)]
+    assert [message.split()[0] for message in caplog.messages] == ["file10", "file11", "file12"]
 
 
 def _faults_on_ranks() -> tuple[list[str], str]:

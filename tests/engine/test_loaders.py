@@ -10,7 +10,7 @@ from torch.utils.data import default_collate
 from mvssl.datasets import Digits
 from mvssl.distributed import world_size
 from mvssl.engine.generators import seed_everything
-from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader, largest_batch
+from mvssl.engine.loaders import REPEAT, EpochSampler, build_loader
 from mvssl.errors import UserError
 from mvssl.views import MultiViewPreprocessor
 from tests.gloo_pool import GlooPool
@@ -76,15 +76,10 @@ def test_a_batch_size_is_a_positive_number(batch_size: int) -> None:
         build_loader(Digits("test", 8), batch_size, 0)
 
 
-def test_a_batch_larger_than_the_data_says_which_fits() -> None:
-    with pytest.raises(UserError, match=r"holds 360 images: .*--batch-size 128"):
+def test_a_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(UserError, match=r"is 361, but the data set holds 360 images: lower it"):
         build_loader(Digits("test", 8), 361, 0)
     assert len(build_loader(Digits("test", 8), 360, 0)) == 1
-
-
-@pytest.mark.parametrize(("images", "batch"), [(1, 1), (2, 1), (3, 1), (4, 2), (360, 128)])
-def test_the_batch_that_is_advised(images: int, batch: int) -> None:
-    assert largest_batch(images) == batch
 
 
 def _refusal() -> str:

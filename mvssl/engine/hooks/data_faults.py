@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count, check_fraction
-from mvssl.datasets.faults import check_unreadable, told_unreadable
+from mvssl.datasets.faults import MOST_NAMED, check_unreadable, told_unreadable
 from mvssl.distributed import all_gather_object
 from mvssl.engine.run import Run
 from mvssl.registry import HOOKS
@@ -17,7 +17,8 @@ __all__ = ["DataFaultHook"]
 
 @HOOKS.register_module()
 class DataFaultHook(Hook):
-    """Names every unreadable image once in the log; too many end the run on all processes.
+    """Names every unreadable image once in the log, the first ten on the console too; too many end
+    the run on all processes.
 
     The data set shows another sample in its place. More than ``max(minimum, fraction * N)``
     unreadable files among N say that something is wrong with the data.
@@ -65,7 +66,8 @@ class DataFaultHook(Hook):
         dataset = runner.train_set
         found = set().union(*all_gather_object(self._new)) - self.corrupt
         self._new = set()
+        for number, index in enumerate(sorted(found), start=len(self.corrupt)):
+            tell = runner.console_message if number < MOST_NAMED else runner.logger.info
+            tell(told_unreadable(dataset, index))
         self.corrupt |= found
-        for index in sorted(found):
-            runner.console_message(told_unreadable(dataset, index))
         check_unreadable(dataset, self.corrupt, self.minimum, self.fraction)

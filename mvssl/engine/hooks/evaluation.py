@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 
 from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
+from mvssl.datasets.faults import MOST_NAMED
 from mvssl.engine.agreement import StopAskedError
 from mvssl.engine.loaders import MOST_WORKERS
 from mvssl.engine.run import Run, is_last_epoch
@@ -132,7 +133,8 @@ class EvaluationHook(Hook):
         """Once in a run, what is found again in every measurement."""
         if text not in self._told:
             self._told.add(text)
-            runner.console_message(text)
+            few = len(self._told) <= MOST_NAMED
+            (runner.console_message if few else runner.logger.info)(text)
 
     def _measure(
         self, runner: Run, evaluators: Mapping[str, Evaluator], when: str
