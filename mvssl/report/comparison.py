@@ -5,8 +5,7 @@ of them.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -16,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mvssl.engine.history import format_duration, format_scalar
-from mvssl.evaluation import Shown
-from mvssl.report.charts import chart, number
+from mvssl.report.charts import MINUS, chart, number
 from mvssl.report.curves import Curve, Panel, curve_of, end_of, smoothed
-from mvssl.report.html import Html, document, join, table, tag
+from mvssl.report.html import Html, Part, document, join, table, tag
 from mvssl.report.recorded import Recorded, number_of, told_progress
 from mvssl.words import count, some
 
@@ -27,7 +25,7 @@ __all__ = ["Group", "compared", "comparison_page", "comparison_table", "grouped"
 
 TONES = tuple(f"t{number}" for number in range(1, 11))
 DASH = "\N{EN DASH}"
-NATS = Shown("MI", "nats", 2)
+ON_PAGE_ALONE = frozenset({"infonce"})  # a console is narrow
 # Name, title and unit of the curves that are laid over each other, beside those of evaluators.
 CURVES = (
     ("mi_bound", "Mutual information: ER estimate", "nats"),
@@ -51,7 +49,7 @@ class Group:
         method: name of the config.
         objective: ``native`` or ``er``.
         data: what they were trained on.
-        settings: what else their command line said.
+        settings: what else their command line said, but for what all groups have in common.
         runs: by their seeds.
     """
 
@@ -67,10 +65,10 @@ class Group:
         return [run for run in self.runs if run.state == "finished"]
 
     @property
-    def name(self) -> str:
-        """In legends."""
-        er = " + ER" if self.objective == "er" else ""
-        return f"{self.method}{er}{f', {self.settings}' if self.settings else ''}"
+    def short_settings(self) -> list[str]:
+        """With the last parts of paths, where there is little room."""
+        settings = (one.rpartition("=") for one in self.settings.split(", ") if one)
+        return [f"{path.split('.')[-1]}={value}" for path, _, value in settings]
 
 
 def grouped(runs: Sequence[Recorded]) -> list[Group]:
@@ -78,15 +76,19 @@ def grouped(runs: Sequence[Recorded]) -> list[Group]:
     found: dict[str, list[Recorded]] = {}
     for run in runs:
         found.setdefault(_key(run), []).append(run)
+    said = [_settings(same[0].options) for same in found.values()]
+    common = set.intersection(*({*one.items()} for one in said)) if len(said) > 1 else set()
     return [
         Group(
-            some[0].name,
-            some[0].objective,
-            some[0].data or DASH,
-            _settings(some[0].options),
-            tuple(sorted(some, key=lambda run: number_of(run.summary, "seed") or 0.0)),
+            same[0].name,
+            same[0].objective,
+            same[0].data or DASH,
+            ", ".join(
+                f"{path}={value}" for path, value in one.items() if (path, value) not in common
+            ),
+            tuple(sorted(same, key=lambda run: number_of(run.summary, "seed") or 0.0)),
         )
-        for some in found.values()
+        for same, one in zip(found.values(), said, strict=True)
     ]
 
 
@@ -101,13 +103,13 @@ def _key(run: Recorded) -> str:
     return json.dumps(told, sort_keys=True, default=str)
 
 
-def _settings(options: Mapping[str, Any]) -> str:
+def _settings(options: Mapping[str, Any]) -> dict[str, str]:
     given = options.get("cfg_options")
-    words = [f"{path}={value}" for path, value in (given or {}).items()]
-    for name in ("backbone", "image_size", "batch_size"):
-        if options.get(name) is not None:
-            words.append(f"{name}={options[name]}")
-    return " ".join([*words, *(["amp"] if options.get("amp") else [])])
+    said = dict(given) if isinstance(given, Mapping) else {}
+    for name in ("backbone", "image_size", "batch_size", "amp"):
+        if options.get(name):
+            said[name] = options[name]
+    return {str(path): str(value) for path, value in said.items()}
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:
@@ -135,7 +137,7 @@ def remarks(groups: Sequence[Group]) -> list[str]:
         seeds = [run.summary.get("seed") for run in group.finished]
         if len(set(map(str, seeds))) < len(seeds):
             told.append(
-                f"{group.name}: several runs are of the same seed, and count each for itself."
+                f"{group.method}: several runs are of the same seed, and count each for itself."
             )
     return told
 
@@ -199,53 +201,66 @@ def _of_group(group: Group, column: _Column) -> tuple[float | None, float | None
     return _mean([x for run in group.finished if (x := column.of(run)) is not None])
 
 
-def _rows(groups: Sequence[Group]) -> Iterator[tuple[Group, Recorded | None, list[str]]]:
-    """Cells of every run, and after several finished ones of a group those of their mean."""
-    columns = _columns(groups)
-    several = any(group.settings for group in groups)
-    for group in groups:
-        own = [group.method, group.objective, group.data, *([group.settings] if several else [])]
-        for run in group.runs:
-            seed = str(run.summary.get("seed", DASH))
-            seed += "" if run.state == "finished" else "*"
-            values = [_text(column.of(run), column) for column in columns]
-            yield group, run, [*own, seed, *values, _health(run)]
-        if len(group.finished) > 1:
-            values = []
-            for column in columns:
-                mean, deviation = _of_group(group, column)
-                spread = "" if deviation is None else f" ± {column.text(deviation)}"
-                values.append(f"{_text(mean, column)}{spread}")
-            yield group, None, [*own, f"mean of {len(group.finished)}", *values, ""]
-
-
 def _text(value: float | None, column: _Column) -> str:
     return DASH if value is None else column.text(value)
 
 
-def _titles(groups: Sequence[Group]) -> list[str]:
-    settings = ["settings"] if any(group.settings for group in groups) else []
-    titles = [column.title for column in _columns(groups)]
-    return ["method", "objective", "data", *settings, "seed", *titles, "health"]
+def _seed(run: Recorded) -> str:
+    return f"{run.summary.get('seed', DASH)}{'' if run.state == 'finished' else '*'}"
 
 
 def comparison_table(groups: Sequence[Group]) -> Table:
     """A row for each run, and for each group with several finished ones their mean and standard
     deviation.
     """
-    made = Table(box=box.HORIZONTALS, border_style="dim", header_style="bold")
-    for title in _titles(groups):
-        words = title in ("method", "objective", "data", "settings", "health")
-        made.add_column(title, justify="left" if words else "right", overflow="fold")
-    before: Group | None = None
-    for group, run, cells in _rows(groups):
-        if before is not None and before is not group:
-            made.add_section()
-        same = len(cells) - len(_columns(groups)) - 2  # what all runs of a group share
-        shown = ["" if group is before and n < same else cell for n, cell in enumerate(cells)]
-        made.add_row(*map(Text, shown), style="bold" if run is None else None)
-        before = group
+    columns = [one for one in _columns(groups) if one.name not in ON_PAGE_ALONE]
+    made = Table(box=box.HORIZONTALS, border_style="dim", header_style="bold", padding=(0, 1, 0, 0))
+    for title in ("method", "objective", "data"):
+        made.add_column(title, overflow="fold", no_wrap=title == "objective")
+    for title in ("seed", *(column.title for column in columns)):
+        made.add_column(title, justify="right", no_wrap=True)
+    made.add_column("health", overflow="fold")
+    for group in groups:
+        own = ["\n".join([group.method, *group.short_settings]), group.objective, group.data]
+        for run in group.runs:
+            values = [_text(column.of(run), column) for column in columns]
+            made.add_row(*map(Text, [*own, _seed(run), *values, _health(run)]))
+            own = [""] * 3
+        if len(group.finished) > 1:
+            for name, place in (("mean", 0), ("±", 1)):
+                values = [_text(_of_group(group, column)[place], column) for column in columns]
+                made.add_row(*map(Text, ["", "", "", name, *values, ""]), style="bold")
+        made.add_section()
     return made
+
+
+def _page_table(groups: Sequence[Group]) -> Html:
+    columns = _columns(groups)
+    several = any(group.settings for group in groups)
+    settings = ["settings"] if several else []
+    titles = [column.title for column in columns]
+    head = ["method", "objective", "data", *settings, "seed", *titles, "health"]
+    rows: list[list[Part]] = []
+    for place, group in enumerate(groups):
+        mark = tag("i", class_=f"dot {TONES[place % len(TONES)]}")
+        own = [[mark, group.method], group.objective, group.data]
+        short = tag("span", "\n".join(group.short_settings), title=group.settings)
+        own += [short] if several else []
+        for run in group.runs:
+            values = [_text(column.of(run), column).replace("-", MINUS) for column in columns]
+            rows.append([*own, tag("span", _seed(run), title=run.folder), *values, _health(run)])
+            own = [""] * len(own)
+        if len(group.finished) > 1:
+            values = [_with_deviation(group, column) for column in columns]
+            cells = [*own, f"mean of {len(group.finished)}", *values, ""]
+            rows.append([tag("span", cell, class_="mean") for cell in cells])
+    return table(rows, head, class_="numbers")
+
+
+def _with_deviation(group: Group, column: _Column) -> str:
+    mean, deviation = _of_group(group, column)
+    spread = "" if deviation is None else f" ± {column.text(deviation)}"
+    return f"{_text(mean, column)}{spread}".replace("-", MINUS)
 
 
 def compared(
@@ -295,16 +310,12 @@ def comparison_page(
     told = [*notes, *(f"Left out: {why}" for why in left_out.values())]
     number_of_runs = sum(len(group.runs) for group in groups)
     about = f"{count(number_of_runs, 'run')} in {count(len(groups), 'group')}"
-    rows = [
-        [tag("span", cell, class_="mean") if run is None else cell for cell in cells]
-        for _, run, cells in _rows(groups)
-    ]
     body = join(
         tag("header", tag("h1", "Runs beside each other"), tag("p", about, class_="about")),
         tag(
             "main",
             tag("div", [tag("p", one) for one in told], class_="notice") if told else None,
-            tag("section", tag("h2", "Numbers"), table(rows, _titles(groups), class_="numbers")),
+            tag("section", tag("h2", "Numbers"), _page_table(groups)),
             tag("section", tag("h2", "Curves"), _charts(groups)),
         ),
     )
@@ -320,10 +331,10 @@ def _charts(groups: Sequence[Group]) -> Html:
         if how.panel is not None
     }
     sketches = [(name, str(how.panel), how.unit, how.decimals) for name, how in results.items()]
-    panels = []
+    panels, names = [], _names(groups)
     for name, title, unit, digits in [*sketches, *((*one, None) for one in CURVES)]:
         curves = [
-            (place, _curve(group, run, name, place))
+            (place, _curve(names[place], run, name, place))
             for place, group in enumerate(groups)
             for run in group.runs
         ]
@@ -333,23 +344,30 @@ def _charts(groups: Sequence[Group]) -> Html:
     if not panels:
         return tag("p", "No checkpoint is left that would hold curves.", class_="soft")
     end = end_of([curve for panel, _ in panels for curve in panel.curves])
-    drawn = [chart(panel, end, _legend(groups, curves, panel.digits)) for panel, curves in panels]
+    drawn = [chart(panel, end, _legend(names, curves, panel.digits)) for panel, curves in panels]
     return tag("div", drawn, class_="charts")
 
 
-def _curve(group: Group, run: Recorded, name: str, place: int) -> Curve:
-    label = f"{group.name}, seed {run.summary.get('seed', DASH)}"
+def _names(groups: Sequence[Group]) -> list[str]:
+    """Of groups in legends: with their settings where these alone tell them apart."""
+    plain = [f"{one.method}{' + ER' * (one.objective == 'er')}" for one in groups]
+    return [
+        ", ".join([name, *(group.short_settings if plain.count(name) > 1 else [])])
+        for name, group in zip(plain, groups, strict=True)
+    ]
+
+
+def _curve(name_of_group: str, run: Recorded, name: str, place: int) -> Curve:
+    label = f"{name_of_group}, seed {run.summary.get('seed', DASH)}"
     return curve_of(run.history, run.steps_per_epoch, name, label, TONES[place % len(TONES)])
 
 
-def _legend(
-    groups: Sequence[Group], curves: Sequence[tuple[int, Curve]], digits: int | None
-) -> Html:
-    """Each group once, with the mean of its last values."""
+def _legend(names: Sequence[str], curves: Sequence[tuple[int, Curve]], digits: int | None) -> Html:
+    """Each group once, with the mean of the last values of its runs."""
     lines = []
-    for place, group in enumerate(groups):
+    for place, name in enumerate(names):
         ends = [float(smoothed(one.y)[-1]) for at, one in curves if at == place]
-        if ends and all(map(math.isfinite, ends)):
+        if ends:
             mark = tag("i", class_=f"swatch {TONES[place % len(TONES)]}")
-            lines.append(tag("li", mark, group.name, " ", tag("b", number(fmean(ends), digits))))
+            lines.append(tag("li", mark, name, " ", tag("b", number(fmean(ends), digits))))
     return tag("ul", lines, class_="legend")

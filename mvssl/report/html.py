@@ -11,7 +11,7 @@ from typing import Any
 
 from mvssl.words import printable
 
-__all__ = ["Html", "document", "join", "picture", "table", "tag"]
+__all__ = ["Html", "Part", "document", "join", "picture", "table", "tag"]
 
 VOID = frozenset({"br", "col", "hr", "img", "meta"})
 # Nothing is fetched, whatever the names that stand in a page.

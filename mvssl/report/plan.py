@@ -16,7 +16,7 @@ from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
 from mvssl.words import count, printable
 
-__all__ = ["opening", "plan"]
+__all__ = ["objective_of", "opening", "plan"]
 
 
 def plan(runner: Runner, job: Job) -> dict[str, str]:
@@ -101,6 +101,11 @@ def _steps(job: Job) -> str:
 
 def _title(model: MultiView) -> str:
     backbone = getattr(model.backbone, "name", type(model.backbone).__name__)
+    teacher = ", EMA teacher" if model.teacher is not None else ""
+    return f"{backbone}, {objective_of(model)}{teacher}"
+
+
+def objective_of(model: MultiView) -> str:
+    """Its head, and the loss in it if there is one."""
     loss = getattr(model.head, "loss", None)
-    objective = type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
-    return f"{backbone}, {objective}" + (", EMA teacher" if model.teacher is not None else "")
+    return type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")

@@ -98,7 +98,10 @@ class Recorded:
     def name(self) -> str:
         """Of its config, without the folder of configs: ``photos/byol_small``."""
         parts = self.config.removesuffix(".py").split("/")
-        parts = parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]
+        if "configs" in parts:
+            parts = parts[len(parts) - parts[::-1].index("configs") :]
+        else:
+            parts = parts[-1:]
         return "/".join(parts) or self.folder.name
 
     @property

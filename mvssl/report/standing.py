@@ -12,6 +12,8 @@ from mvssl.engine import Job, Runner
 from mvssl.engine.environment import versions
 from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.evaluation import Evaluator
+from mvssl.models import MultiView
+from mvssl.report.plan import objective_of
 from mvssl.report.recorded import Recorded, State
 
 __all__ = ["evaluators_of", "recorded_of", "summary_of"]
@@ -56,10 +58,20 @@ def summary_of(runner: Runner, job: Job) -> dict[str, Any]:
         "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": job.config,
+        "data": job.dataset.describe(),
+        "method": _method(runner.model),
+        "objective": objective_of(runner.model),
         "head": type(runner.model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),
     }
+
+
+def _method(model: MultiView) -> str:
+    """What stands around the backbone, without the objective."""
+    parts = {"neck": model.neck, "predictor": model.predictor}
+    texts = [f"{name} {type(part).__name__}" for name, part in parts.items() if part is not None]
+    return ", ".join([*texts, *(["EMA teacher"] if model.teacher is not None else [])])
 
 
 def _results(hook: EvaluationHook) -> dict[str, float | None]:
