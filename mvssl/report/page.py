@@ -321,7 +321,7 @@ def _differences(run: Recorded) -> Html:
     more = len(found) - len(rows)
     return join(
         tag("p", "What it says beyond its bases, as they are now:", class_="soft small"),
-        table(rows, ("value", "bases", "this run")),
+        table(rows, ("value", "bases", "this run"), class_="differences"),
         tag("p", f"and {more} more", class_="soft small") if more else None,
     )
 
