@@ -66,7 +66,7 @@ def _replaced(old: Any, name: str, cfg: Config, notes: dict[str, None]) -> dict[
     if gone:
         what = f"{', '.join(gone)} of the config's backbone"
         verb = "is" if len(gone) == 1 else "are"
-        notes[f"{what} {verb} left out: --backbone takes {name} as timm has it"] = None
+        notes[f"{what} {verb} left out: {name} is taken as timm has it"] = None
     return new
 
 

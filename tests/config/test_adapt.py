@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -103,21 +104,22 @@ def test_another_backbone_is_what_timm_makes_of_its_name() -> None:
     assert {key: value.shape for key, value in backbone.model.state_dict().items()} == shapes
     assert len(notes) == 1
     assert "embed_dim" in notes[0]
-    assert "--backbone takes vit_small_patch8_224 as timm has it" in notes[0]
+    assert "vit_small_patch8_224 is taken as timm has it" in notes[0]
 
 
-@pytest.mark.parametrize("given", [{"backbone": "vit_tiny_patch16_224"}, {}])
-def test_the_config_s_own_name_means_timm_s_network_too(given: dict[str, str]) -> None:
+@pytest.mark.parametrize("option", ["backbone", "init_from"])
+def test_the_config_s_own_name_means_timm_s_network_too(option: str) -> None:
     """It makes that narrower; weights of timm's network fit the one that is asked for by name."""
     notes: list[str] = []
-    source = {} if given else {"init_from": "vit_tiny_patch16_224"}
-    cfg = load_config(SMALL_PHOTOS, sizes=Sizes(**given, **source), notes=notes)
+    given: dict[str, Any] = {option: "vit_tiny_patch16_224"}
+    sizes = Sizes(**given)
+    cfg = load_config(SMALL_PHOTOS, sizes=sizes, notes=notes)
     arguments = cfg.model.backbone.model_args.to_dict()
     plain = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96)
     shapes = {key: value.shape for key, value in plain.state_dict().items()}
     backbone = TimmBackbone("vit_tiny_patch16_224", arguments)
     assert {key: value.shape for key, value in backbone.model.state_dict().items()} == shapes
-    assert cfg.model.backbone.get("pretrained", False) is not bool(given)
+    assert cfg.model.backbone.get("pretrained", False) is (option == "init_from")
     assert [("depth" in note, "as timm has it" in note) for note in notes] == [(True, True)]
 
 
