@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import overload
+from typing import Any, overload
 
 from mvssl.errors import UserError
 
@@ -23,6 +23,7 @@ __all__ = [
     "check_seed",
     "check_temperature",
     "check_width",
+    "each_of",
     "is_integer",
     "is_number",
     "read_count",
@@ -121,6 +122,28 @@ def check_seed(owner: str, **values: int) -> None:
     NumPy's too.
     """
     check_count(owner, 0, 2**32 - 1, **values)
+
+
+def each_of(
+    owner: str, check: Callable[..., None], least: int = 1, **values: float | Sequence[float]
+) -> list[Any]:
+    """One number, or several that differ, as a list.
+
+    Args:
+        check: of each, as those above.
+        least: as many at the least.
+        values: one argument, by its name.
+
+    Raises:
+        UserError: ``check`` refuses one, or one is there twice.
+    """
+    ((name, value),) = values.items()
+    several = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    for one in several:
+        check(owner, **{name: one})
+    if len(several) < least or len(set(several)) < len(several):
+        raise UserError(f"{owner}: {name} is a number or several that differ, got {value!r}.")
+    return several
 
 
 class Number:

@@ -116,6 +116,7 @@ FINE: dict[str, dict[str, tuple[float, ...]]] = {
     "RandomAffine": {name: (0, 1e-30) for name in ("fill", "degrees", "translate", "shear")},
     "RandomPerspective": {name: (0, 1e-30) for name in ("fill", "distortion")},
     "BrightnessContrast": {name: (0, 1e-30) for name in ("prob", "brightness", "contrast")},
+    "SGDProbe": {"flip": (0, 1e-30)},
     # Which attribute it is set on decides; see tests/engine/test_schedule.py.
     "ScheduleHook": {"end": (-1, 0, 1e-30, 1e30), "start": (-1, 0, 1e-30, 1e30)},
 }

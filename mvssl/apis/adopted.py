@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from mvssl import registry
+from mvssl.config.changes import ORIGIN
 from mvssl.errors import UserError
 from mvssl.models.backbones.described import SOURCES
 from mvssl.words import printable
 
 __all__ = ["adoptable"]
 
-# Weights that a run which goes on leaves out, and never fetches.
-_OVER: Final = re.compile(r"model\.backbone(\.parts\.\d+)?\.(checkpoint|pretrained)")
 _PART = r"([A-Za-z0-9]\w*|_delete_)"  # others that begin with _ are marks of mmengine
 _PATH: Final = re.compile(rf"{_PART}(\.{_PART})*", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_.+ -]*")  # no address and no path
@@ -47,7 +46,7 @@ def adoptable(options: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     """
     known = _registered()
     for name, value in options.items():
-        if _OVER.fullmatch(str(name)) and (value is None or isinstance(value, bool | str)):
+        if re.fullmatch(ORIGIN, str(name)) and (value is None or isinstance(value, bool | str)):
             continue
         plain = isinstance(name, str) and _PATH.fullmatch(name) is not None
         if plain and not any(_faults(name.split("."), value, known)):

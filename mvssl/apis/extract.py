@@ -38,7 +38,7 @@ class Extracted:
     Attributes:
         x: (N, C), float32.
         names: of the images, (N,); of a folder, paths below it.
-        labels: (N,), int64, or None.
+        labels: (N,), int64, -1 where an image has none; or None.
         classes: names of the classes, or None.
         unreadable: images without a row, each with what is wrong with it.
     """
@@ -92,7 +92,7 @@ class Extracted:
         columns = {"name": [printable(name) for name in self.names], "features": rows}
         if self.labels is not None and self.classes is not None:
             columns["label"] = self.labels
-            columns["class"] = [self.classes[label] for label in self.labels]
+            columns["class"] = [None if label < 0 else self.classes[label] for label in self.labels]
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(columns), buffer)
         write_bytes_atomically(path, buffer.getvalue())

@@ -130,7 +130,7 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
 
 def _timm_name(value: int | str, checkpoint: RunCheckpoint) -> int | str:
     """``value``; of a name, one that timm itself registers, so that nothing is fetched."""
-    if isinstance(value, str) and not timm.is_model(value.split(".")[0]):
+    if isinstance(value, str) and not timm.is_model(value):
         raise UserError(
             f"{checkpoint.path} says that its run was begun with --backbone "
             f"{printable(value)[:80]}, which is no model of timm: give the one that you began it "

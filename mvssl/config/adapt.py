@@ -10,7 +10,7 @@ from typing import Any
 import timm
 from mmengine.config import Config
 
-from mvssl.config.components import component_at
+from mvssl.config.components import as_mapping, component_at
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
 from mvssl.models.backbones.sizes import NO_SHAPE
@@ -37,7 +37,7 @@ def use_backbone(cfg: Config, name: str) -> list[str]:
     model: Any = cfg.model
     notes: dict[str, None] = {}
     owner: Any = model.get("backbone")
-    if isinstance(_mapping(owner).get("parts"), list | tuple):
+    if isinstance(as_mapping(owner).get("parts"), list | tuple):
         owner["parts"] = [_replaced(part, name, cfg, notes) for part in owner["parts"]]
     else:
         model["backbone"] = _replaced(owner, name, cfg, notes)
@@ -111,7 +111,7 @@ def is_timm_name(source: str) -> bool:
     """
     if Path(source).exists():
         return False
-    if timm.is_model(source.split(".")[0]):
+    if timm.is_model(source):
         return True
     near = near_names(source, timm.list_models(), "")
     raise UserError(f"--init-from {source} is neither a file nor a model of timm{near or '.'}")
@@ -122,7 +122,7 @@ def use_image_size(cfg: Config, size: int) -> None:
 
     Data sets that cut images to another side than the views' keep the proportion.
     """
-    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    preprocessor = as_mapping(as_mapping(cfg.get("model")).get("data_preprocessor"))
     before = preprocessor.get("size")
     if not isinstance(before, int) or size < 1:
         raise UserError(
@@ -130,9 +130,9 @@ def use_image_size(cfg: Config, size: int) -> None:
             f"set sizes in the config."
         )
     cfg.model.data_preprocessor["size"] = size
-    evaluation, loader = _mapping(cfg.get("evaluation")), _mapping(cfg.get("train_dataloader"))
+    evaluation, loader = as_mapping(cfg.get("evaluation")), as_mapping(cfg.get("train_dataloader"))
     for images in (loader.get("dataset"), evaluation.get("train"), evaluation.get("test")):
-        side = _mapping(images).get("size")
+        side = as_mapping(images).get("size")
         if isinstance(side, int):
             images["size"] = round(side * size / before)
     for backbone in _backbones(cfg):
@@ -146,7 +146,7 @@ def fit_crops(cfg: Config) -> list[str]:
 
     Where a config says their side, or pads images, they are left as they are.
     """
-    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    preprocessor = as_mapping(as_mapping(cfg.get("model")).get("data_preprocessor"))
     views, size = preprocessor.get("views"), _size(cfg)
     make = find_set(views)
     if make is None or "local_size" not in inspect.signature(make).parameters:
@@ -170,12 +170,12 @@ def _patch(backbone: Mapping[str, Any]) -> int | None:
 
 
 def _size(cfg: Config) -> Any:
-    return _mapping(_mapping(cfg.get("model")).get("data_preprocessor")).get("size")
+    return as_mapping(as_mapping(cfg.get("model")).get("data_preprocessor")).get("size")
 
 
 def _sides(cfg: Config) -> set[int]:
     """Sides of the views of a config; none where they cannot be made, which is told later."""
-    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    preprocessor = as_mapping(as_mapping(cfg.get("model")).get("data_preprocessor"))
     try:
         return {view.size for view in build_views(preprocessor["views"], preprocessor["size"])}
     except Exception:  # a set of one's own raises what it likes
@@ -184,7 +184,7 @@ def _sides(cfg: Config) -> set[int]:
 
 def _backbones(cfg: Config) -> Iterator[Any]:
     """Models of timm of a config."""
-    backbone = _mapping(_mapping(cfg.get("model")).get("backbone"))
+    backbone = as_mapping(as_mapping(cfg.get("model")).get("backbone"))
     for one in backbone.get("parts") or [backbone]:
         if is_timm(one) and isinstance(one.get("name"), str):
             yield one
@@ -194,12 +194,7 @@ def is_timm(node: Any) -> bool:
     """Whether it describes a TimmBackbone, by whatever name, or what is derived from it and takes a
     model's arguments as it does.
     """
-    kind = component_at("model.backbone", _mapping(node))
+    kind = component_at("model.backbone", as_mapping(node))
     if not (isinstance(kind, type) and issubclass(kind, TimmBackbone)):
         return False
     return {"name", "model_args"} <= parameters_of(kind).keys()
-
-
-def _mapping(node: Any) -> Any:
-    """``node`` where it is a dict; what else it may be is told by the config's check."""
-    return node if isinstance(node, Mapping) else {}

@@ -13,7 +13,7 @@ import numpy as np
 from mvssl.config.components import default_at
 from mvssl.words import shown
 
-__all__ = ["RULES", "Change", "Rule", "changes", "is_absent", "plain_values"]
+__all__ = ["ORIGIN", "RULES", "Change", "Rule", "changes", "is_absent", "plain_values"]
 
 
 class Rule(Enum):
@@ -26,9 +26,11 @@ class Rule(Enum):
 
 
 OPTIONS = "lr|weight_decay|momentum|betas|eps|alpha|dampening|nesterov|trust_coeff|lr_decay"
+ORIGIN = r"model\.backbone(\.parts\.\d+)?\.(checkpoint|pretrained)"
+"""Path of where weights came from at the start, which a run that goes on never fetches."""
+
 RULES: tuple[tuple[str, Rule], ...] = (
-    # Where the weights came from at the start.
-    (r"model\.backbone(\.parts\.\d+)?\.(checkpoint|pretrained)", Rule.OVER),
+    (ORIGIN, Rule.OVER),
     (r"model\.teacher\.momentum", Rule.CHANGES),
     (r"model", Rule.AGREES),
     # It stands in model.head where it is used.

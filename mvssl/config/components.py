@@ -13,6 +13,7 @@ from mvssl.words import shown
 
 __all__ = [
     "accepted_arguments",
+    "as_mapping",
     "component_at",
     "default_at",
     "needs_type",
@@ -81,6 +82,13 @@ def target_of(node: Mapping[str, Any], slot: Slot) -> Callable[..., Any] | None:
     if slot.registry is None:
         raise UserError(f"it is always the same, so it takes no type (found '{named}').")
     return slot.registry.find(named)
+
+
+def as_mapping(node: Any) -> Any:
+    """``node`` where it is a dict, else an empty one; what else it may be is told by the config's
+    check.
+    """
+    return node if isinstance(node, Mapping) else {}
 
 
 def takes_anything(parameters: Mapping[str, inspect.Parameter]) -> bool:

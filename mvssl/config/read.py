@@ -16,7 +16,13 @@ from mmengine.utils import import_modules_from_strings
 from mvssl.config.adapt import begin_from, fit_crops, use_backbone, use_image_size
 from mvssl.config.chain import check_chain, check_file
 from mvssl.config.checks import Problem, complain
-from mvssl.config.components import accepted_arguments, component_at, needs_type, takes_text
+from mvssl.config.components import (
+    accepted_arguments,
+    as_mapping,
+    component_at,
+    needs_type,
+    takes_text,
+)
 from mvssl.config.evaluation import evaluate_folder
 from mvssl.config.scale import BATCH, scale_rate
 from mvssl.config.search import meant
@@ -75,7 +81,7 @@ def load_config(
             )
         cfg.model.head = without_delete(cfg.er_head)
     options, sizes, notes = options or {}, sizes or Sizes(), [] if notes is None else notes
-    own_batch = _mapping(cfg.get("train_dataloader")).get("batch_size")
+    own_batch = as_mapping(cfg.get("train_dataloader")).get("batch_size")
     notes += _resize(cfg, sizes)
     # Twice: the folder's data sets follow sizes and engine, and have arguments of their own.
     problems = _override(cfg, options)
@@ -151,23 +157,18 @@ def use_folder(cfg: Config, root: str | Path, labels: bool) -> None:
     the views where those are drawn on the device, in batches of one size. What the config says of a
     folder of its own, which part of it is trained on among it, holds for this one.
     """
-    preprocessor = _mapping(_mapping(cfg.get("model")).get("data_preprocessor"))
+    preprocessor = as_mapping(as_mapping(cfg.get("model")).get("data_preprocessor"))
     on_device = preprocessor.get("engine", "device") == "device"
     size = preprocessor.get("size")
     if not isinstance(cfg.get("train_dataloader"), Mapping):
         cfg.train_dataloader = {}
-    own = _mapping(cfg.train_dataloader.get("dataset"))
+    own = as_mapping(cfg.train_dataloader.get("dataset"))
     kept = dict(own) if component_at("train_dataloader.dataset", own) is ImageFolder else {}
     folder = {**kept, "type": "ImageFolder", "root": str(root), "labels": labels}
     whole = {"split": "train", **folder, "size": size if on_device else None}
     cfg.train_dataloader["dataset"] = whole
     still = {**folder, "size": size, "crop_pct": 1.0 if on_device else 0.875}
     evaluate_folder(cfg, still, labels)
-
-
-def _mapping(node: Any) -> Mapping[str, Any]:
-    """``node`` where it is a dict; what else it may be is told by the config's check."""
-    return node if isinstance(node, Mapping) else {}
 
 
 def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
@@ -205,8 +206,8 @@ def _meant(cfg: Config, path: str, value: Any) -> Any:
     *way, key = path.split(".")
     node: Any = cfg.to_dict()
     for part in way:
-        node = node[int(part)] if isinstance(node, list | tuple) else _mapping(node).get(part)
-    owner = _mapping(node)
+        node = node[int(part)] if isinstance(node, list | tuple) else as_mapping(node).get(part)
+    owner = as_mapping(node)
     return "none" if takes_text(".".join(way), owner, key) else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
@@ -19,14 +18,13 @@ from mvssl.datasets.values import MOST_CHANNELS, check_value_range, to_unit
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
 from mvssl.views.draws import sample_keys, uniforms
+from mvssl.views.ops.foreign import seed_generators
 from mvssl.views.preprocessor import ViewTransform
 from mvssl.views.some_channels import check_rgb
+from mvssl.views.view import MOST_SIDE
 from mvssl.words import in_words
 
 SPLITS: Final = ("train", "test", "all")
-
-MOST_SIDE: Final = 2**15
-"""Side of an image, beyond which a batch fits in no memory."""
 
 _REPLACEMENT_TRIES = 20
 _REPLACEMENT_SEED = 0x5EED
@@ -185,7 +183,8 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
                 "set's size (such as size=224), or use the host engine for views."
             )
         if self.sample_seed is not None:
-            _seed_generators(self.sample_seed, asked, epoch)
+            keys = sample_keys(self.sample_seed, np.array([epoch]), np.array([asked]))
+            seed_generators(int(keys[0]))
         image, index, replaced = self._read_or_replace(asked, epoch)
         self._check_side(image)
         sample: dict[str, Any] = {
@@ -272,14 +271,6 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
         size = f" {self.size}x{self.size}" if self.size else ""
         classes = f", {len(self._classes)} classes" if self._classes else ""
         return f"{name} ({split}): {len(self)} images{size}{classes}"
-
-
-def _seed_generators(seed: int, index: int, epoch: int) -> None:
-    """Seeds the global generators of Python, NumPy and torch's CPU."""
-    key = int(sample_keys(seed, np.array([epoch]), np.array([index]))[0])
-    random.seed(key)
-    np.random.seed(key % 2**32)
-    torch.default_generator.manual_seed(key % 2**63)  # torch.manual_seed would seed the GPUs too
 
 
 def check_split(split: str, test_fraction: float) -> None:

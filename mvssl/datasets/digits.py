@@ -8,9 +8,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from mvssl.arguments import check_count, check_seed
-from mvssl.datasets.base import MOST_SIDE, ImageDataset, check_split
+from mvssl.datasets.base import ImageDataset, check_split
 from mvssl.opencv import cv2
 from mvssl.registry import DATASETS
+from mvssl.views.view import MOST_SIDE
 
 
 @DATASETS.register_module()

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from mvssl.distributed import is_distributed, rank
 from mvssl.distributed.arrival import Place, meet, read_place, seconds_given
 from mvssl.errors import LostProcessError, UserError
-from mvssl.words import first_line
+from mvssl.words import count, first_line
 
 __all__ = ["lost_processes_told", "processes", "start_processes", "stop_processes"]
 
@@ -67,8 +67,8 @@ def _choose_device(place: Place) -> None:
     devices = torch.cuda.device_count()
     if place.local_rank >= devices:
         raise UserError(
-            f"{place.local_rank_name} is {place.local_rank}, but this machine has {devices} "
-            f"GPU{'' if devices == 1 else 's'}: start one process for each, at most {devices} here."
+            f"{place.local_rank_name} is {place.local_rank}, but this machine has "
+            f"{count(devices, 'GPU')}: start one process for each, at most {devices} here."
         )
     torch.cuda.set_device(place.local_rank)
 

@@ -14,9 +14,11 @@ from mvssl.errors import UserError
 from mvssl.words import count
 
 __all__ = [
+    "Labels",
     "accuracy",
     "balanced_accuracy",
     "check_classes",
+    "check_divisible",
     "class_accuracies",
     "class_name",
     "draw_of_each_class",
@@ -96,8 +98,27 @@ def check_classes(owner: str, train: ImageDataset, test: ImageDataset) -> None:
     if len(classes) < 2:
         only = f"the class {class_name(train, int(classes[0]))} alone" if len(classes) else "none"
         raise UserError(
-            f"{owner} tells classes apart, and the training images are of {only} "
+            f"{owner} tells classes apart, and the images that it takes them from are of {only} "
             f"({train.describe()}): give images of two classes or more, or leave {owner} out."
+        )
+
+
+def check_divisible(owner: str, train: ImageDataset, why: str, instead: str) -> None:
+    """That a part of every class can be held out.
+
+    Args:
+        why: what it is held out for ("to choose l2 by").
+        instead: what else a user may give.
+
+    Raises:
+        UserError: a class has one image.
+    """
+    classes, sizes = np.unique(known_labels(train), return_counts=True)
+    if sizes.min() < 2:
+        only = class_name(train, int(classes[sizes.argmin()]))
+        raise UserError(
+            f"{owner} holds out training images of every class {why}, and the class {only} has 1 "
+            f"({train.describe()}): give 2 or more, or {instead}."
         )
 
 

@@ -16,6 +16,7 @@ from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator
 from mvssl.evaluation.inputs import Inputs, network_inputs, pixel_inputs
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
+from mvssl.words import count
 
 __all__ = [
     "PIXEL_LIMIT",
@@ -111,8 +112,8 @@ def check_evaluators(
     """What can be told before anything is computed.
 
     Raises:
-        UserError: labels are needed and missing, two evaluators give results of one name, or a
-            data set is too small for one.
+        UserError: labels are needed and missing, be it of some images, two evaluators give results
+            of one name, or a data set is too small for one.
     """
     if train.channels != test.channels:
         raise UserError(
@@ -123,11 +124,7 @@ def check_evaluators(
     for one in evaluators:
         kind = type(one).__name__
         for dataset in (train, test) if one.needs_labels else ():
-            if dataset.labels is None:
-                raise UserError(
-                    f"{kind} needs labels, and {dataset.describe()} has none: give labels=True in "
-                    f"the data sets of the evaluation, or leave {kind} out."
-                )
+            _check_labels(kind, dataset)
         for name in one.results:
             if name in givers:
                 raise UserError(
@@ -136,6 +133,21 @@ def check_evaluators(
                 )
             givers[name] = kind
         one.check_data(train, test)
+
+
+def _check_labels(kind: str, dataset: ImageDataset) -> None:
+    if dataset.labels is None:
+        raise UserError(
+            f"{kind} needs labels, and {dataset.describe()} has none: give labels=True in the data "
+            f"sets of the evaluation, or leave {kind} out."
+        )
+    without = int((dataset.labels < 0).sum())
+    if without:  # as a test's, they would count as wrong
+        raise UserError(
+            f"{kind} needs labels, and of {dataset.describe()} {count(without, 'image')} "
+            f"{'has' if without == 1 else 'have'} a label below 0, which stands for none: leave "
+            f"{'it' if without == 1 else 'them'} out of the data set, or {kind} out."
+        )
 
 
 def check_records(evaluators: Iterable[Evaluator], network: Network) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,9 @@ from mvssl.evaluation.network import Network, as_network, evaluation_mode
 from mvssl.models import MultiView
 from mvssl.models.precision import at_least_float32
 from mvssl.process.signals import leave_workers_alone
+from mvssl.views.host_views import HostViews
 from mvssl.views.preprocessor import unit
+from mvssl.views.view import View
 
 __all__ = [
     "Features",
@@ -27,6 +30,7 @@ __all__ = [
     "own_batches",
     "pixel_features",
     "still_projections",
+    "view_features",
 ]
 
 PIXEL_SIDE = 32
@@ -67,6 +71,36 @@ def extract_features(
     with evaluation_mode(network.whole), torch.inference_mode():
         for batch in own_batches(dataset, batch_size, num_workers, between):
             own_x.append(network.features(batch).float().cpu())
+            own_labels.append(batch["label"])
+            own_replaced.append(batch["replaced"])
+    return _join(own_x, own_labels, own_replaced, len(dataset))
+
+
+def view_features(
+    network: Network,
+    dataset: ImageDataset,
+    view: View,
+    seed: int,
+    epoch: int,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    between: Callable[[], object] | None = None,
+) -> Features:
+    """Backbone features (N, C) of one view of every image, drawn from (seed, epoch, image); the
+    backbone is in evaluation mode, without gradients.
+
+    Views are drawn from whole images in the loader's workers. Otherwise as
+    :func:`extract_features`.
+    """
+    shown = copy.copy(dataset)
+    shown.view_transform = HostViews([view], seed)
+    shown.size = None
+    keys: Any = [(index, epoch) for index in range(len(dataset))]
+    own_x, own_labels, own_replaced = [], [], []
+    with evaluation_mode(network.whole), torch.inference_mode():
+        for batch in own_batches(Subset(shown, keys), batch_size, num_workers, between):
+            (images,) = batch["views"]
+            own_x.append(network.features({**batch, "image": images}).float().cpu())
             own_labels.append(batch["label"])
             own_replaced.append(batch["replaced"])
     return _join(own_x, own_labels, own_replaced, len(dataset))

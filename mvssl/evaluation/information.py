@@ -11,7 +11,7 @@ from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
-from mvssl.models.measures import measure, measure_geometry
+from mvssl.models.measures import measure, measure_discriminants, measure_geometry
 from mvssl.registry import EVALUATORS
 
 __all__ = ["Information"]
@@ -38,6 +38,10 @@ OTHERS = (
     "rankme_cap",
     "features_rankme",
     "features_rankme_cap",
+    "lidar",
+    "lidar_cap",
+    "features_lidar",
+    "features_lidar_cap",
     "embedding_std",
     "embedding_std_cap",
 )
@@ -48,8 +52,8 @@ class Information(Evaluator):
     """What two views of a held-out image share, in nats, and how their embeddings lie.
 
     The scalars of training (``mvssl.models.measures``: ER estimate with its terms, ceiling, floor
-    and cap, InfoNCE; RankMe, alignment, uniformity, the same of the features) under names with
-    ``heldout_`` before them. It needs no labels.
+    and cap, InfoNCE; RankMe, alignment, uniformity, the same of the features) and LiDAR, under
+    names with ``heldout_`` before them. It needs no labels.
 
     Args:
         kappa: concentration of the von Mises-Fisher density.
@@ -94,4 +98,5 @@ class Information(Evaluator):
         record = inputs.record(self.images)
         scalars = measure(record, self.kernel, gather=False)
         scalars |= measure_geometry(record, self.kernel, gather=False)
+        scalars |= measure_discriminants(record)
         return {f"heldout_{name}": float(value) for name, value in scalars.items()}

@@ -9,10 +9,11 @@ from torch import nn
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
-from mvssl.evaluation.features import Features, extract_features, pixel_features
+from mvssl.evaluation.features import Features, extract_features, pixel_features, view_features
 from mvssl.evaluation.network import Network
 from mvssl.evaluation.records import extract_record, spread
 from mvssl.models.record import Embeddings
+from mvssl.views.view import View
 from mvssl.words import count
 
 __all__ = ["Inputs", "network_inputs", "pixel_inputs"]
@@ -28,6 +29,8 @@ class Inputs:
         features: a data set to its features.
         record: a data set and sample numbers to the record of their views; None: there is none.
         network: None where there is no backbone, as for raw pixels.
+        view_features: a data set, a view, a seed and an epoch to the features of a random view of
+            each image, likewise.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class Inputs:
         features: Callable[[ImageDataset], Features],
         record: Callable[[ImageDataset, Sequence[int]], Embeddings] | None = None,
         network: Network | None = None,
+        view_features: Callable[[ImageDataset, View, int, int], Features] | None = None,
     ) -> None:
         self.train_set = train_set
         self.test_set = test_set
         self._features = features
         self._record = record
         self._network = network
+        self._view_features = view_features
         self._records: dict[int, Embeddings] = {}
 
     @cached_property
@@ -78,6 +83,17 @@ class Inputs:
         if len(chosen) not in self._records:
             self._records[len(chosen)] = self._record(self.test_set, chosen)
         return self._records[len(chosen)]
+
+    def train_view(self, view: View, seed: int, epoch: int) -> Features:
+        """Features of a random view of each training image, by the backbone in evaluation mode,
+        drawn from (seed, epoch, image). They are not kept.
+
+        Raises:
+            UserError: as for ``train``, and as for ``backbone``.
+        """
+        if self._view_features is None:
+            raise UserError(_undeclared("backbone"))
+        return _finite(self._view_features(self.train_set, view, seed, epoch), self.train_set)
 
     @property
     def backbone(self) -> nn.Module:
@@ -121,7 +137,10 @@ def network_inputs(
         assert model is not None
         return extract_record(model, dataset, indices, batch_size, num_workers, between)
 
-    return Inputs(train, test, features, None if model is None else record, network)
+    def of_view(dataset: ImageDataset, view: View, seed: int, epoch: int) -> Features:
+        return view_features(network, dataset, view, seed, epoch, batch_size, num_workers, between)
+
+    return Inputs(train, test, features, None if model is None else record, network, of_view)
 
 
 def pixel_inputs(

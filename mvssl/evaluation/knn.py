@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvssl.arguments import check_choice, check_count, check_temperature
+from mvssl.arguments import check_choice, check_count, check_temperature, each_of
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Shown
@@ -124,15 +124,10 @@ class KNN(Evaluator):
         temperature: float = 0.07,
         votes: str = "weighted",
     ) -> None:
-        ks = [USUAL_NEIGHBOURS] if k is None else list(k) if isinstance(k, Sequence) else [k]
-        for one in ks:
-            check_count("KNN", k=one)
-        if len(set(ks)) < max(len(ks), 1):
-            raise UserError(f"KNN: k is a number of neighbours or several different, got {k!r}.")
         check_temperature("KNN", temperature=temperature)
         check_choice("KNN", "votes", votes, VOTES)
         self.k = k
-        self.ks = ks
+        self.ks: list[int] = each_of("KNN", check_count, k=USUAL_NEIGHBOURS if k is None else k)
         self.temperature = temperature
         self.votes = votes
         self._unequal = False

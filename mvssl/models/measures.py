@@ -20,6 +20,7 @@ from mvssl.information import (
     entropy,
     er_bound,
     infonce_bound,
+    lidar,
     rankme,
     reconstruction,
     uniformity,
@@ -33,6 +34,7 @@ __all__ = [
     "mean_scalars",
     "measure",
     "measure_discrete",
+    "measure_discriminants",
     "measure_geometry",
 ]
 
@@ -214,6 +216,24 @@ def measure_geometry(record: Embeddings, kernel: VonMisesFisher, gather: bool = 
         "features_mi_ceiling": cap - floor,
         "features_infonce": infonce_bound(c1, c2, kernel, validate=False).value,
     }
+
+
+@torch.no_grad()
+def measure_discriminants(record: Embeddings) -> Scalars:
+    """LiDAR of projections and features, with each image's views as a class, of a record that every
+    process holds whole; nothing where an image has one view, or where they are no numbers.
+
+    ``lidar`` and ``features_lidar``, effective ranks, at most ``lidar_cap`` and
+    ``features_lidar_cap``: channels, or images less one. The more views, the surer.
+    """
+    scalars: Scalars = {}
+    for name, views in (("lidar", record.z), ("features_lidar", record.features)):
+        z_nqd = at_least_float32(torch.stack(views, dim=1))
+        if z_nqd.shape[1] < 2 or not bool(z_nqd.isfinite().all()):
+            continue
+        scalars[name] = lidar(z_nqd, validate=False)
+        scalars[f"{name}_cap"] = float(min(z_nqd.shape[0] - 1, z_nqd.shape[2]))
+    return scalars
 
 
 def entropy_window(kernel: VonMisesFisher, d: int, k: int) -> tuple[float, float]:

@@ -220,7 +220,7 @@ class MultiView(nn.Module):
         return [
             target
             for part in _by_shape(views)
-            for target in self.teacher(torch.cat(part)).chunk(len(part))
+            for target in self.teacher(joined(part)).chunk(len(part))
         ]
 
     def _logits(
@@ -244,7 +244,7 @@ class MultiView(nn.Module):
         z: list[Tensor] = []
         p: list[Tensor] = []
         for part in _by_shape(views[self.teacher_only_views :]):
-            part_features = self.backbone(torch.cat(part))
+            part_features = self.backbone(joined(part))
             part_z = self.neck(part_features)
             features += part_features.chunk(len(part))
             z += part_z.chunk(len(part))
@@ -262,3 +262,22 @@ def _by_shape(views: list[Tensor]) -> list[list[Tensor]]:
         else:
             groups.append([view])
     return groups
+
+
+def joined(views: list[Tensor]) -> Tensor:
+    """``torch.cat`` of views, (B, C, s, s) each; a look at their memory where they are pieces of
+    one tensor already, one after the other.
+    """
+    first, place = views[0], views[0].storage_offset()
+    for view in views:
+        if (
+            torch.compiler.is_compiling()  # which cannot look
+            or view.requires_grad
+            or not view.is_contiguous()
+            or view.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
+            or view.storage_offset() != place
+        ):
+            return torch.cat(views)
+        place += view.numel()
+    shape = (sum(len(view) for view in views), *first.shape[1:])
+    return first.as_strided(shape, first.stride())

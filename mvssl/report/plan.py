@@ -82,7 +82,7 @@ def opening(job: Job, place: str) -> str:
         "model": f"{_title(model)}; {size / 1e6:.2f} M parameters in the backbone, "
         f"{trained / 1e6:.2f} M trained",
         "steps": _steps(job),
-        "device": f"{device} ({where}), {_processes(world_size())}",
+        "device": f"{device} ({where}), {count(world_size(), 'process')}",
         **({"schedules": "; ".join(schedules)} if schedules else {}),
         "output": place,
     }
@@ -116,7 +116,3 @@ def _named(backbone: nn.Module) -> str:
     own = {key: value for key, value in backbone.model_args.items() if key not in NO_SHAPE}
     told = ", ".join(f"{key}={shown(value, 30)}" for key, value in own.items())
     return f"{name} ({told})" if own else name
-
-
-def _processes(number: int) -> str:
-    return f"{number} process" + ("" if number == 1 else "es")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvssl.arguments import is_integer
+from mvssl.arguments import check_count, is_integer
 from mvssl.errors import UserError
 from mvssl.views.draws import first_place, numbers, places, stream_keys
 from mvssl.views.flat import change, usual_operations
@@ -21,7 +21,7 @@ from mvssl.views.ops.base import Operation
 __all__ = ["MOST_SIDE", "NUM_CHANNELS", "Step", "View"]
 
 MOST_SIDE = 2**15
-"""Pixels, beyond which a batch of views fits in no memory."""
+"""Pixels, beyond which a batch of images fits in no memory."""
 
 NUM_CHANNELS = 3
 
@@ -55,12 +55,7 @@ class View:
     draw_as: int | None = None
 
     def __post_init__(self) -> None:
-        if not is_integer(self.size) or self.size < 2:
-            raise UserError(
-                f"View: size must be an integer of at least 2 pixels, not {self.size!r}."
-            )
-        if self.size > MOST_SIDE:
-            raise UserError(f"View: size must be at most {MOST_SIDE} pixels, not {self.size!r}.")
+        check_count("View", 2, MOST_SIDE, size=self.size)
         for operation in self.operations:
             if not isinstance(operation, Operation):
                 raise UserError(

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from sklearn.datasets import load_sample_images
 
 import mvssl
-from mvssl.apis.extract import extract
+from mvssl.apis.extract import Extracted, extract
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from tests.gloo_pool import GlooPool
@@ -115,6 +115,16 @@ def test_every_ending_holds_the_same(
     table = parquet.read_table(tmp_path / "f.parquet").to_pydict()
     np.testing.assert_array_equal(np.array(table["features"], np.float32), expected.x)
     assert table["class"] == ["china"] * 3 + ["flower"] * 3
+
+
+def test_an_image_without_a_label_is_of_no_class(tmp_path: Path) -> None:
+    features = np.zeros((3, 2), np.float32)
+    labels = np.array([1, -1, 0])
+    made = Extracted(features, ["a", "b", "c"], labels, ["cat", "dog"], {})
+    made.save(tmp_path / "f.parquet")
+    table = parquet.read_table(tmp_path / "f.parquet").to_pydict()
+    assert table["class"] == ["dog", None, "cat"]
+    assert table["label"] == [1, -1, 0]
 
 
 def on_a_rank(backbone: str, folder: str) -> Any:

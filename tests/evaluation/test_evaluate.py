@@ -158,6 +158,23 @@ def test_missing_labels_are_told(tmp_path: Path) -> None:
     assert evaluate(small_model(), [MeanFeature()], train, images)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_images_without_a_label_among_others_are_told(which: int) -> None:
+    """They would be counted as wrong."""
+    both = sets()
+    labels = both[which].labels
+    assert labels is not None
+    labels[[2, 5]] = -1
+    with pytest.raises(
+        UserError, match=r"^KNN needs labels, and of .* 2 images have a label below"
+    ):
+        evaluate(small_model(), [KNN()], *both)
+    labels[5] = 0
+    with pytest.raises(UserError, match=r"1 image has a label below 0, .*: leave it out"):
+        evaluate(small_model(), [KNN()], *both)
+    assert evaluate(small_model(), [MeanFeature()], *both)
+
+
 def test_features_that_are_no_numbers_are_told() -> None:
     train, test = sets()
     model = small_model()

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
 from mvssl.errors import UserError
 from mvssl.evaluation import Information, evaluate, extract_record
+from mvssl.models.measures import measure_discriminants
+from mvssl.models.record import Embeddings
 from tests.evaluation.small import CountedDigits, small_model
 
 
@@ -49,6 +52,39 @@ def test_held_out_information_is_that_of_the_formulas(kappa: float) -> None:
     rank = np.exp(-(share * np.log(share + 1e-7)).sum())
     assert found["heldout_features_rankme"] == pytest.approx(rank, rel=1e-2)
     assert found["heldout_mi_ceiling"] == pytest.approx(min(np.log(36), kappa))
+
+
+@pytest.mark.parametrize("name", ["z", "features"])
+def test_lidar_is_the_effective_rank_of_the_discriminants_of_images(name: str) -> None:
+    """Thilak et al. 2024, by NumPy: the eigenvalues of S_w^(-1/2) S_b S_w^(-1/2)."""
+    model, test = small_model(), CountedDigits()
+    found = evaluate(model, [Information()], test, test)
+    views = getattr(extract_record(model, test), name)
+    x = np.stack([one.double().numpy() for one in views], axis=1)
+    n, q, d = x.shape
+    means = x.mean(axis=1)
+    between = (means - means.mean(axis=0)).T @ (means - means.mean(axis=0)) / n
+    spread = (x - means[:, None]).reshape(n * q, d)
+    within = spread.T @ spread / (n * q) + 1e-4 * np.eye(d)
+    values, vectors = np.linalg.eigh(within)
+    root = vectors @ np.diag(values**-0.5) @ vectors.T
+    eigenvalues = np.linalg.eigvalsh(root @ between @ root).clip(min=0)
+    share = eigenvalues / eigenvalues.sum() + 1e-7
+    key = "heldout_lidar" if name == "z" else "heldout_features_lidar"
+    assert found[key] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-3)
+    assert found[f"{key}_cap"] == min(n - 1, d)
+    assert 1 < found[key] < d
+
+
+def test_lidar_needs_two_views_of_an_image() -> None:
+    record = extract_record(small_model(), CountedDigits())
+    assert set(measure_discriminants(record)) == {
+        f"{start}lidar{end}" for start in ("", "features_") for end in ("", "_cap")
+    }
+    one = Embeddings(record.features[:1], record.z[:1], record.p[:1], record.target, record.index)
+    assert measure_discriminants(one) == {}
+    bad = record.map(lambda x: x * torch.nan if x.is_floating_point() else x)
+    assert measure_discriminants(bad) == {}
 
 
 def test_every_result_is_named_and_two_are_listed() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.models import Embeddings, MultiView
 from mvssl.models.heads import Head
+from mvssl.models.multiview import joined
 from mvssl.registry import HEADS, MODELS
 
 VIT: dict[str, Any] = {
@@ -213,3 +214,21 @@ def test_a_head_for_one_view_takes_one_view() -> None:
         assert loss_of(model, some_views(16)).item() > 0
     finally:
         HEADS.module_dict.pop("_OneView")
+
+
+def test_views_that_lie_side_by_side_are_joined_without_a_copy() -> None:
+    whole = torch.randn(6, 3, 4, 4)
+    views = list(whole.chunk(3))
+    assert joined(views).data_ptr() == whole.data_ptr()
+    assert torch.equal(joined(views), whole)
+    for others in (
+        views[::-1],
+        [views[0], views[2]],
+        [view.clone() for view in views],
+        list(whole.transpose(2, 3).chunk(3)),
+        list(whole.clone().requires_grad_().chunk(3)),
+        [views[0], torch.randn(2, 3, 4, 4)],
+    ):
+        assert torch.equal(joined(others), torch.cat(others))
+    assert joined(views[1:]).data_ptr() == views[1].data_ptr()
+    assert torch.equal(joined(views[1:]), whole[2:])

@@ -235,12 +235,12 @@ def _check_parts(value: Any, where: str, path: object) -> None:
 def _check_timm(description: dict[str, Any], where: str, path: object) -> None:
     """That name and ``model_args`` are those of a model that timm itself registers."""
     name, given = description.get("name"), description.get("model_args") or {}
-    if not isinstance(name, str) or not timm.is_model(name.split(".")[0]):
+    if not isinstance(name, str) or not timm.is_model(name):
         raise _refused(path, f"{where}.name", f"is {str(name)[:80]!r}, no model of timm")
     if not isinstance(given, dict):
         raise _refused(path, f"{where}.model_args", "is no dict")
     # Arguments of the classes that the model is made of: where it is defined.
-    module = sys.modules[timm.models.model_entrypoint(name.split(".")[0]).__module__]
+    module = sys.modules[timm.models.model_entrypoint(name).__module__]
     classes = [one for one in vars(module).values() if isinstance(one, type)]
     known = {key for one in classes if issubclass(one, nn.Module) for key in _parameters(one)}
     for key, value in given.items():

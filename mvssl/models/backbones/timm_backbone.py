@@ -117,7 +117,7 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
             f"model.backbone.model_args holds {', '.join(sorted(clash))}, which TimmBackbone sets "
             f"itself: remove it (weights come by pretrained or checkpoint)."
         )
-    if not timm.is_model(name.split(":")[-1].split("/")[-1].split(".")[0]):
+    if not timm.is_model(name.split(":")[-1].split("/")[-1]):
         near = near_names(name, timm.list_models(), "; timm.list_models() shows them all.")
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     # Which tells of every attempt; the last one's fault is told below.

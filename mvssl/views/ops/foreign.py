@@ -16,19 +16,23 @@ from numpy.typing import NDArray
 from mvssl.errors import UserError
 from mvssl.views.ops.base import Drawn, Image, RandomOperation
 
-__all__ = ["ForeignOperation", "seeded_generators"]
+__all__ = ["ForeignOperation", "seed_generators", "seeded_generators"]
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds the global generators of Python, NumPy and torch's CPU, by a number that is not
+    negative.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed would seed the GPUs too
 
 
 @contextlib.contextmanager
 def seeded_generators(seed: int) -> Iterator[None]:
-    """Seeds the global generators of Python, NumPy and torch's CPU, and puts them back afterwards.
-
-    ``seed`` lies between 0 and 2^63.
-    """
+    """As ``seed_generators``; afterwards they are as they were."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+    seed_generators(seed)
     try:
         yield
     finally:
