@@ -39,18 +39,21 @@ def write_views(model: MultiView, dataset: ImageDataset, path: Path) -> None:
         dataset.view_transform = transform
     shown = list(dataset.shown_channels)
     views = [view.cpu()[:, shown] for view in preprocessor.make_views(batch)]
+    sides = None
     if "image" in batch:
         originals = batch["image"].cpu()[:, shown]
         if originals.is_floating_point():
             originals = (255.0 * originals).round().to(torch.uint8)
     else:
-        originals = _squares(dataset, batch["index"].tolist(), preprocessor.size)
-    plot_views(originals, views, path)
+        originals, sides = _squares(dataset, batch["index"].tolist(), preprocessor.size)
+    plot_views(originals, views, path, sides)
 
 
-def _squares(dataset: ImageDataset, indices: list[int], size: int) -> Tensor:
-    """Images of any shape, uint8 (n, 3, size, size), whole, on white."""
-    squares = np.full((len(indices), size, size, 3), 255, np.uint8)
+def _squares(
+    dataset: ImageDataset, indices: list[int], size: int
+) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Images of any shape, uint8 (n, 3, size, size), whole, on white; and what sides they have."""
+    squares, sides = np.full((len(indices), size, size, 3), 255, np.uint8), []
     for square, index in zip(squares, indices, strict=True):
         image = dataset.pixels(index)
         if image is None:
@@ -58,12 +61,13 @@ def _squares(dataset: ImageDataset, indices: list[int], size: int) -> Tensor:
         image = image[..., dataset.shown_channels]
         image = image if image.dtype == np.uint8 else np.rint(255.0 * image).astype(np.uint8)
         height, width = image.shape[:2]
+        sides.append((height, width))
         scale = size / max(height, width)
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         top, left = (size - height) // 2, (size - width) // 2
         square[top : top + height, left : left + width] = small
-    return torch.from_numpy(squares).permute(0, 3, 1, 2)
+    return torch.from_numpy(squares).permute(0, 3, 1, 2), sides
 
 
 def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
