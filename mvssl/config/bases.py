@@ -17,6 +17,7 @@ __all__ = ["base_values"]
 
 MOST_BYTES: Final = 2**20
 MOST_FILES: Final = 50
+MOST_VALUES: Final = 100_000
 
 OPERATIONS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -83,7 +84,7 @@ def _all_of(path: Path, left: int) -> dict[str, Any]:
             raise _NotPlainError(ast.dump(node)[:80])
         if name != "_base_":
             assert isinstance(node, ast.Assign)
-            own[name] = _value(node.value, {**own, "_base_": below})
+            own[name] = _bounded(_value(node.value, {**own, "_base_": below}))
     merged = Config(below)
     merged.merge_from_dict(own)
     return dict(merged.to_dict())
@@ -126,6 +127,20 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
                 raise _NotPlainError("a sum of something else than numbers")
             return OPERATIONS[type(node.op)](*sides)
     raise _NotPlainError(type(node).__name__)
+
+
+def _bounded(value: Any) -> Any:
+    """``value``, if it is not huge: a few lines that name each other can say very much."""
+    left, count = [value], 0
+    while left:
+        one = left.pop()
+        inner = one.values() if isinstance(one, dict) else one
+        if isinstance(one, dict | list | tuple):
+            left += inner
+        count += 1
+        if count + len(left) > MOST_VALUES:
+            raise _NotPlainError("too much")
+    return value
 
 
 def _joined(pairs: Any) -> dict[str, Any]:

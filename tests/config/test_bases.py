@@ -56,6 +56,7 @@ def test_bases_of_the_projects_configs(config: Path, tmp_path: Path) -> None:
         "x = 1 / 0\n",
         "_base_ = ['base.py']\n",
         "_base_ = ['nowhere.py']\n",
+        "a = [1, 2]\n" + "a = [a, a, a, a, a, a, a, a, a, a]\n" * 30,
         "x = " + "(" * 5000 + ")" * 5000,
     ],
 )
