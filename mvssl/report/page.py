@@ -124,7 +124,9 @@ def _verdict(run: Recorded) -> Html:
     health = health if isinstance(health, Mapping) else {}
     kind = str(health.get("kind") or "unknown")
     look, title = VERDICTS.get(kind, (FAULT, kind[:1].upper() + kind[1:]))
-    sentence = str(health.get("sentence") or "no judgement was recorded").removeprefix(f"{kind}: ")
+    sentence = str(health.get("sentence") or "no judgement was recorded").removeprefix(
+        f"{title.lower()}: "
+    )
     advice = [
         join(tag("h3", heading), tag("ul", [tag("li", one) for one in _texts(health, name)]))
         for heading, name in (("Likely causes", "causes"), ("Remedies", "remedies"))
