@@ -14,8 +14,9 @@ __all__ = ["Fitted", "fit_to_data", "put_back"]
 PROTOTYPES = ("num_prototypes", "num_clusters")
 QUEUE = "queue_size"
 IMAGES_EACH = 10
-"""Images for each prototype where there were more prototypes than images."""
+"""Images for each prototype, at least: a cluster of an image or two says nothing of others."""
 FEWEST = 16
+"""Prototypes of few images, where there are as many images."""
 
 
 class Fitted(NamedTuple):
@@ -28,11 +29,10 @@ class Fitted(NamedTuple):
 def fit_to_data(cfg: Config, num_samples: int, given: Mapping[str, Any]) -> Fitted:
     """Lower what is more than a data set can fill; the config is changed.
 
-    Prototypes and clusters that outnumber the images become a tenth of them, of few images 16. A
-    queue that would remember more than the data set without the present batch, so that every image
-    would meet itself in it, becomes the largest multiple of the batch that does not (but for one
-    that only balances assignments, as SwAV's); one that is no multiple of the batch, the next
-    smaller multiple.
+    Prototypes and clusters are at most a tenth of the images, of few images 16. A queue that would
+    remember more than the data set without the present batch, so that every image would meet itself
+    in it, becomes the largest multiple of the batch that does not (but for one that only balances
+    assignments, as SwAV's); one that is no multiple of the batch, the next smaller multiple.
 
     Args:
         cfg: the config of a run.
@@ -82,9 +82,8 @@ def _numbers(node: Any, where: str) -> Iterator[tuple[Any, str, str]]:
 def _fewer(value: Any, num_samples: int) -> Any:
     if isinstance(value, list | tuple):
         return [_fewer(one, num_samples) for one in value]
-    if not is_integer(value) or value <= num_samples:
-        return value
-    return max(num_samples // IMAGES_EACH, min(num_samples, FEWEST))
+    most = max(num_samples // IMAGES_EACH, min(num_samples, FEWEST))
+    return most if is_integer(value) and value > most else value
 
 
 def _queue(value: Any, most: int | None, batch: int) -> Any:

@@ -13,30 +13,21 @@ from mmengine.config import Config
 from mvssl.config.components import as_mapping, component_at
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of
+from mvssl.models.backbones.sizes import NO_SHAPE
 from mvssl.models.backbones.timm_backbone import TimmBackbone, arguments_of, patch_of
 from mvssl.views.build import build_views, find_set
 from mvssl.words import near_names
 
 __all__ = ["begin_from", "fit_crops", "is_timm", "is_timm_name", "use_backbone", "use_image_size"]
 
-# Of a model's arguments those that say nothing of how wide and deep it is; others would make the
-# new backbone a copy of the old one.
-KEPT = {
-    "attn_drop_rate",
-    "drop_path_rate",
-    "drop_rate",
-    "dynamic_img_pad",
-    "dynamic_img_size",
-    "img_size",
-    "in_chans",
-    "pos_drop_rate",
-    "proj_drop_rate",
-}
 OWN = ("type", "name", "model_args", "pretrained", "checkpoint", "stem")
 
 
 def use_backbone(cfg: Config, name: str) -> list[str]:
     """Put a model of timm in the place of a config's backbone, or of each of its parts.
+
+    It is as timm has it, of the config's size of images: one that the config names too, and makes
+    narrower or less deep, as any other.
 
     Returns:
         A sentence about the arguments that fell away, if any did.
@@ -55,24 +46,27 @@ def use_backbone(cfg: Config, name: str) -> list[str]:
 
 def _replaced(old: Any, name: str, cfg: Config, notes: dict[str, None]) -> dict[str, Any]:
     old = dict(old) if isinstance(old, Mapping) else {}
-    if old.get("name") == name and is_timm(old):
-        return old
+    same = old.get("name") == name and is_timm(old)
     given = dict(old.get("model_args") or {})
     taken = arguments_of(name)
-    kept = {key: value for key, value in given.items() if key in KEPT & taken.keys()}
+    kept = {key: value for key, value in given.items() if key in NO_SHAPE & taken.keys()}
     size = _size(cfg)
     if "img_size" in taken and isinstance(size, int):
         kept["img_size"] = size
     if "dynamic_img_size" in taken and len(_sides(cfg)) > 1:
         kept["dynamic_img_size"] = True
     new = {"type": "TimmBackbone", "name": name, "model_args": kept}
+    if same:
+        new = {**old, "model_args": kept}
     stem = old.get("stem", "default")
     if stem != "default" and name.startswith("resnet"):
         new["stem"] = stem
     gone = [f"model_args.{key}" for key in given if key not in kept]
     gone += [key for key in old if key not in new and key in OWN and old[key]]
     if gone:
-        notes[f"{', '.join(gone)} of the config's backbone fall away: {name} has its own"] = None
+        what = f"{', '.join(gone)} of the config's backbone"
+        verb = "is" if len(gone) == 1 else "are"
+        notes[f"{what} {verb} left out: {name} is taken as timm has it"] = None
     return new
 
 

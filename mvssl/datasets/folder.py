@@ -23,11 +23,11 @@ class ImageFolder(EncodedImages):
     """All images below a folder.
 
     Folders on the first level that are all named like parts of a data set, in any case (train,
-    training; val, valid, validation; test, testing; unlabeled), are taken as the split. Without
-    labels, 'train' is then all but the images for validation and tests, and 'all' is everything;
-    without such folders both are everything. With labels, the folders below are the classes, and
-    the folder for tests, else that for validation, is 'test'. Without such folders those on the
-    first level are the classes, and a share of every class is held out as 'test'.
+    training; val, valid, validation, dev; test, testing; unlabeled), are taken as the split.
+    Without labels, 'train' is then all but the images for validation and tests, and 'all' is
+    everything; without such folders both are everything. With labels, the folders below are the
+    classes, and the folder for tests, else that for validation, is 'test'. Without such folders
+    those on the first level are the classes, and a share of every class is held out as 'test'.
 
     Args:
         root: The folder.

@@ -19,7 +19,7 @@ __all__ = ["PARTS", "Chosen", "by_class", "by_split"]
 PARTS: Final = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabelled"),
 }
 """Usual names for parts of a data set, in lower case, and the part that each is."""
@@ -58,7 +58,7 @@ def by_split(root: Path, files: Sequence[str], split: str) -> Chosen:
                 f"{root}: split='test' needs labels=True, or a folder test/ or val/ beside train/; "
                 "without either all images belong to the split 'train'."
             )
-        return Chosen(kept, None, None, "", [])
+        return Chosen(kept, None, None, "", _odd_parts(tops, "all images are trained on"))
     held_out = np.isin(parts, ["test", "val"])
     folders = some(sorted({f"{name}/" for name in tops[held_out].tolist()}), 6)
     if split == "all":
@@ -89,8 +89,8 @@ def by_class(
     _check_inside(root, files)
     tops = _tops(files)
     parts = _parts(tops, alone=True)
-    notes: list[str] = []
     if parts is None:
+        notes = _odd_parts(tops, "every folder is a class")
         names = tops
         inside = np.ones(len(names), bool)
         held_out = _hold_out(
@@ -128,6 +128,29 @@ def _parts(tops: NDArray[np.str_], alone: bool = False) -> NDArray[np.str_] | No
     if "train" not in known or not (alone or {"test", "val"} & set(known)):
         return None
     return np.array(known)[numbers]
+
+
+def _odd_parts(tops: NDArray[np.str_], so: str) -> list[str]:
+    """A note where folders are named like parts of a data set, and are none since others are not or
+    since none is for training; ``so`` says what follows.
+    """
+    names = sorted(set(tops.tolist()) - {""})
+    like = [name for name in names if name.lower() in PARTS]
+    others = [f"{name}/" for name in names if name not in like]
+    training = any(PARTS[name.lower()] == "train" for name in like)
+    if not like or (training and not others):
+        return []
+    why = f"{some(others)} {_are(others)} not" if others else "none is for training"
+    named = some([f"{name}/" for name in like])
+    return [f"{named} {_are(like)} named like {_parts_named(like)} of a data set, but {why}: {so}"]
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _parts_named(names: Sequence[str]) -> str:
+    return "a part" if len(names) == 1 else "parts"
 
 
 def _check_inside(root: Path, files: Sequence[str]) -> None:
@@ -225,9 +248,15 @@ def _classes_of_split(
 
 def _at_least_two(root: Path, classes: list[str]) -> list[str]:
     if len(classes) < 2:
+        way = "Use labels=False for images without classes."
+        if classes[0].lower() in PARTS:
+            way = (
+                f"It is named like a part of a data set: give {root / classes[0]} where the "
+                f"classes are inside, or use labels=False."
+            )
         raise UserError(
             f"{root}: labels=True needs at least two folders with images, one per class, but there "
-            f"is {classes[0]!r} alone. Use labels=False for images without classes."
+            f"is {classes[0]!r} alone. {way}"
         )
     return classes
 

@@ -41,22 +41,15 @@ def plot_data(
     with canvas(path) as figure:
         top = rows * THUMBNAIL_IN
         figure.set_size_inches(COLUMNS * THUMBNAIL_IN + 0.4, top + 3.0)
-        parts = figure.add_gridspec(
-            2,
-            1,
-            height_ratios=[top, 2.6],
-            hspace=0.16,
-            left=0.085,
-            right=0.98,
-            top=0.99,
-            bottom=0.13,
-        )
-        grid = parts[0].subgridspec(rows, COLUMNS, wspace=0.06, hspace=0.06)
+        # Labels are as wide as numbers and names are.
+        figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06, wspace=0, hspace=0)
+        parts = figure.add_gridspec(2, 1, height_ratios=[top, 2.6])
+        grid = parts[0].subgridspec(rows, COLUMNS)
         for number, image in enumerate(shown):
             axes = figure.add_subplot(grid[number // COLUMNS, number % COLUMNS])
             axes.imshow(image)
             axes.set_axis_off()
-        below = parts[1].subgridspec(1, 2 if classes else 1, wspace=0.2)
+        below = parts[1].subgridspec(1, 2 if classes else 1)
         _plot_sides(figure.add_subplot(below[0]), sides)
         if classes:
             _plot_classes(figure.add_subplot(below[1]), classes)

@@ -32,7 +32,10 @@ CELL, GAP, GROUP_GAP, MARGIN, HEAD = 128, 8, 28, 14, 52  # of the grid of views,
 
 
 def plot_views(
-    originals: torch.Tensor, views: Sequence[torch.Tensor], path: str | os.PathLike[str]
+    originals: torch.Tensor,
+    views: Sequence[torch.Tensor],
+    path: str | os.PathLike[str],
+    sides: Sequence[tuple[int, int]] | None = None,
 ) -> Figure:
     """Draw images beside their views into a PNG: one row per image, eight rows at most.
 
@@ -40,6 +43,7 @@ def plot_views(
         originals: uint8 (n, 3, H, W).
         views: V float tensors (n, 3, s, s) in [0, 1]; the sizes s may differ.
         path: where the PNG goes, replaced at once.
+        sides: height and width of each image where ``originals`` are smaller; None: they are whole.
 
     Raises:
         ValueError: if there is no image, or if the views are not of these images.
@@ -48,6 +52,10 @@ def plot_views(
     rows = min(len(originals), MAX_ROWS)
     columns = [("original", originals[:rows].float() / 255)]
     columns += [(f"view {v}", view[:rows].float()) for v, view in enumerate(views, start=1)]
+    heads = [f"{name}\n{_by(images.shape[-2:])}" for name, images in columns]
+    if sides is not None:
+        found = set(sides[:rows])
+        heads[0] = f"original\n{_by(found.pop()) if len(found) == 1 else 'own sizes'}"
     # Views of one size stand together; a wider gap sets them off from the next size.
     lefts = [MARGIN]
     for number, (_, images) in enumerate(columns[1:]):
@@ -57,13 +65,13 @@ def plot_views(
     height = HEAD + rows * (CELL + GAP) - GAP + MARGIN
     with canvas(path) as figure:
         figure.set_size_inches(width / DPI, height / DPI)
-        for left, (name, images) in zip(lefts, columns, strict=True):
+        for left, head, (_, images) in zip(lefts, heads, columns, strict=True):
             pixels = images.detach().clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
             h, w = pixels.shape[1:3]
             figure.text(
                 (left + CELL / 2) / width,
                 1 - (HEAD - 10) / height,
-                f"{name}\n{h} × {w}",
+                head,
                 ha="center",
                 va="baseline",
                 fontsize=8.5,
@@ -78,6 +86,10 @@ def plot_views(
                 axes.imshow(image, interpolation=how, vmin=0, vmax=1)
                 axes.set_axis_off()
     return figure
+
+
+def _by(side: Sequence[int]) -> str:
+    return f"{side[0]} × {side[1]}"
 
 
 def _check_views(originals: torch.Tensor, views: Sequence[torch.Tensor]) -> None:

@@ -14,7 +14,9 @@ from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
-from mvssl.words import count, printable
+from mvssl.models.backbones import TimmBackbone
+from mvssl.models.backbones.sizes import NO_SHAPE
+from mvssl.words import count, printable, shown
 
 __all__ = ["objective_of", "opening", "plan"]
 
@@ -100,12 +102,21 @@ def _steps(job: Job) -> str:
 
 
 def _title(model: MultiView) -> str:
-    backbone = getattr(model.backbone, "name", type(model.backbone).__name__)
     teacher = ", EMA teacher" if model.teacher is not None else ""
-    return f"{backbone}, {objective_of(model)}{teacher}"
+    return f"{_named(model.backbone)}, {objective_of(model)}{teacher}"
 
 
 def objective_of(model: MultiView) -> str:
     """Its head, and the loss in it if there is one."""
     loss = getattr(model.head, "loss", None)
     return type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
+
+
+def _named(backbone: nn.Module) -> str:
+    """Its name, and what makes it another network than timm's of that name."""
+    name = str(getattr(backbone, "name", type(backbone).__name__))
+    if not isinstance(backbone, TimmBackbone):
+        return name
+    own = {key: value for key, value in backbone.model_args.items() if key not in NO_SHAPE}
+    told = ", ".join(f"{key}={shown(value, 30)}" for key, value in own.items())
+    return f"{name} ({told})" if own else name

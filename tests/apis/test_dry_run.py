@@ -113,3 +113,15 @@ def test_images_that_an_epoch_leaves_out_are_told(batch: int, told: str, tmp_pat
         str(write_config(tmp_path)), cfg_options={"train_dataloader.batch_size": batch}
     )
     assert told in opening(prepared(options), "nowhere")
+
+
+def test_a_model_that_is_not_timm_s_of_its_name_says_so(tmp_path: Path) -> None:
+    def model_line(**more: Any) -> str:
+        told = opening(prepared(TrainOptions(config, **more)), "nowhere")
+        return next(line for line in told.split("\n") if line.startswith("model "))
+
+    config = str(write_config(tmp_path))
+    cut_down = "vit_tiny_patch16_224 (patch_size=8, embed_dim=16, depth=1, num_heads=2), "
+    assert cut_down in model_line()
+    assert "resnet10t, " in model_line(backbone="resnet10t")
+    assert "vit_tiny_patch16_224, " in model_line(backbone="vit_tiny_patch16_224")

@@ -36,6 +36,19 @@ def test_what_outnumbers_the_images_is_lowered() -> None:
     }
 
 
+@pytest.mark.parametrize(("images", "most"), [(10, 10), (16, 16), (120, 16), (170, 17), (999, 99)])
+def test_every_cluster_has_ten_images_or_there_are_few(images: int, most: int) -> None:
+    for value, left in ((most, most), (most + 1, most), (images, most)):
+        cfg = Config(
+            {"model": {"head": {"num_clusters": value}}, "train_dataloader": {"batch_size": 8}}
+        )
+        fitted = fit_to_data(cfg, images, {})
+        assert cfg.model.head.num_clusters == left
+        assert [note.split()[1:4] for note in fitted.notes] == (
+            [["model.head.num_clusters", "is", f"{left},"]] if left < value else []
+        )
+
+
 def test_what_fits_and_what_was_said_stay() -> None:
     assert fitted(2**20, 256) == {}
     said = {"model.neck.num_prototypes": 65536, "model.head": {}}

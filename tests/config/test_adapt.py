@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -17,6 +18,7 @@ from tests.mini import ROOT, prepared
 
 DINO = str(ROOT / "configs" / "imagenet" / "dino_vits16.py")
 BYOL = str(ROOT / "configs" / "imagenet" / "byol_resnet50.py")
+SMALL_PHOTOS = ROOT / "configs" / "photos" / "simclr_small.py"
 DIGITS = str(ROOT / "configs" / "byol_er_vit.py")
 
 
@@ -52,7 +54,9 @@ def test_a_backbone_of_timm_is_known_by_whatever_name(
     assert cfg.model.backbone.checkpoint == __file__
     assert cfg.model.backbone.type == kind
     use_backbone(cfg, cfg.model.backbone.name)
-    assert cfg.model.backbone.type == kind  # which is that backbone already
+    assert cfg.model.backbone.type == kind  # as timm has it, of that class
+    assert set(cfg.model.backbone.model_args) <= {"img_size", "dynamic_img_size"}
+    assert cfg.model.backbone.checkpoint == __file__
     four = with_facts(cfg, {"channels": 4})
     assert four.model.backbone.model_args.in_chans == 4
     use_backbone(cfg, "resnet10t")
@@ -100,7 +104,23 @@ def test_another_backbone_is_what_timm_makes_of_its_name() -> None:
     assert {key: value.shape for key, value in backbone.model.state_dict().items()} == shapes
     assert len(notes) == 1
     assert "embed_dim" in notes[0]
-    assert "vit_small_patch8_224 has its own" in notes[0]
+    assert "vit_small_patch8_224 is taken as timm has it" in notes[0]
+
+
+@pytest.mark.parametrize("option", ["backbone", "init_from"])
+def test_the_config_s_own_name_means_timm_s_network_too(option: str) -> None:
+    """It makes that narrower; weights of timm's network fit the one that is asked for by name."""
+    notes: list[str] = []
+    given: dict[str, Any] = {option: "vit_tiny_patch16_224"}
+    sizes = Sizes(**given)
+    cfg = load_config(SMALL_PHOTOS, sizes=sizes, notes=notes)
+    arguments = cfg.model.backbone.model_args.to_dict()
+    plain = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96)
+    shapes = {key: value.shape for key, value in plain.state_dict().items()}
+    backbone = TimmBackbone("vit_tiny_patch16_224", arguments)
+    assert {key: value.shape for key, value in backbone.model.state_dict().items()} == shapes
+    assert cfg.model.backbone.get("pretrained", False) is (option == "init_from")
+    assert [("depth" in note, "as timm has it" in note) for note in notes] == [(True, True)]
 
 
 def test_what_a_resnet_does_not_take_falls_away() -> None:

@@ -231,6 +231,51 @@ def test_a_class_named_train_among_others_is_a_class(tmp_path: Path) -> None:
     assert data.classes == ["plane", "train"]
 
 
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (("train", "extra"), "train/ is named like a part of a data set, but extra/ is not: "),
+        (("VAL", "Test"), "Test/, VAL/ are named like parts of a data set, but none is for train"),
+        (("car", "plane", "train"), "train/ is named like a part of a data set, but car/, plane/"),
+        (("car", "plane"), None),
+    ],
+)
+@pytest.mark.parametrize("labels", [False, True])
+def test_folders_of_which_some_are_named_like_parts_are_told(
+    labels: bool, folders: tuple[str, ...], told: str | None, tmp_path: Path
+) -> None:
+    _classes(tmp_path, **dict.fromkeys(folders, 5))
+    data = ImageFolder(tmp_path, "all", labels=labels)
+    assert len(data) == 5 * len(folders)
+    notes = [note for note in data.notes if "of a data set, but" in note]
+    assert [note.startswith(told or "") for note in notes] == [True] * (told is not None)
+    so = "every folder is a class" if labels else "all images are trained on"
+    assert all(note.endswith(so) for note in notes)
+
+
+def test_parts_as_they_should_be_are_no_reason_for_a_note(tmp_path: Path) -> None:
+    for folder in ("train", "Dev"):
+        _classes(tmp_path / folder, cat=5, dog=5)
+    data = ImageFolder(tmp_path, "test", labels=True)
+    assert data.classes == ["cat", "dog"]
+    assert {path.split("/")[0] for path in _paths(data)} == {"Dev"}
+    assert not any("of a data set, but" in note for note in data.notes)
+    assert {path.split("/")[0] for path in _paths(ImageFolder(tmp_path))} == {"train"}
+    alone = _classes(tmp_path / "alone" / "train", cat=5, dog=5).parent
+    assert not any("of a data set, but" in note for note in ImageFolder(alone).notes)
+
+
+def test_a_part_that_is_there_alone_is_told_as_one(tmp_path: Path) -> None:
+    _classes(tmp_path / "val", cat=5, dog=5)
+    with pytest.raises(
+        UserError, match=r"'val' alone\. It is named like a part .* give .*/val where"
+    ):
+        ImageFolder(tmp_path, labels=True)
+    assert ImageFolder(tmp_path / "val", labels=True).classes == ["cat", "dog"]
+    notes = ImageFolder(tmp_path).notes
+    assert any(note.startswith("val/ is named like a part") for note in notes)
+
+
 def _no_folder(root: Path) -> dict[str, Any]:
     return {"root": root / "nowhere"}
 

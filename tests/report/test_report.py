@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,12 +16,16 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from mvssl.datasets import ImageFolder
 from mvssl.engine.history import History
 from mvssl.errors import UserError
 from mvssl.evaluation import KNN, Evaluator, Information, Inputs, Shown
 from mvssl.report.curves import plot_curves
+from mvssl.report.data_sheet import plot_data
 from mvssl.report.figures import plot_views
+from mvssl.report.outputs import write_views
 from mvssl.report.tables import print_report, write_summary
+from tests.runs import SMALL_MODEL, small_model
 
 SUMMARY = {
     "knn_top1_init": 0.8528,
@@ -359,6 +364,54 @@ def test_views_grid_holds_the_pixels(tmp_path: Path) -> None:
         cell = pixels[top + row * 136 :][:128, left : left + 128]
         expected = originals[row].permute(1, 2, 0).numpy().repeat(4, 0).repeat(4, 1)
         np.testing.assert_allclose(cell.astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("sides", "head"),
+    [([(375, 500)] * 3, "375 × 500"), ([(375, 500), (9, 9), (375, 500)], "own sizes")],
+)
+def test_originals_are_headed_by_their_own_sizes(
+    sides: list[tuple[int, int]], head: str, tmp_path: Path
+) -> None:
+    originals = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    figure = plot_views(originals, [torch.rand(3, 3, 16, 16)], tmp_path / "views.png", sides)
+    assert [text.get_text() for text in figure.texts] == [f"original\n{head}", "view 1\n16 × 16"]
+
+
+def test_views_of_a_run_are_beside_images_with_their_sizes(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        Image.new("RGB", (50, 37)).save(tmp_path / f"images/{number}.png")
+    views = {**SMALL_MODEL["data_preprocessor"], "engine": "host"}
+    drawn = list[Any]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mvssl.report.outputs.plot_views", lambda *args: drawn.append(args))
+        model = small_model({"type": "ERHead"}, data_preprocessor=views)
+        write_views(model, ImageFolder(tmp_path / "images"), tmp_path / "views.png")
+    originals, _, _, sides = drawn[0]
+    assert originals.shape == (2, 3, 16, 16)
+    assert sides == [(37, 50)] * 2
+
+
+@pytest.mark.parametrize("number", [1, 12, 45])
+@pytest.mark.parametrize(
+    ("sides", "classes"),
+    [
+        ([[375, 500]], {}),
+        ([[10, 20], [12000, 30000]], {f"a very long name {n}": 10**n for n in range(7)}),
+        ([[40000, 40000]], {f"{n}": 10**6 for n in range(300)}),
+        ([[30, 20], [700, 610]], {"a": 1, "b": 2}),
+    ],
+)
+def test_nothing_of_a_picture_of_data_is_cut_off_at_its_edges(
+    number: int, sides: list[list[int]], classes: dict[str, int], tmp_path: Path
+) -> None:
+    images = [np.full((30, 40, 3), 90, np.uint8)] * number
+    plot_data(tmp_path / "data.png", images, np.array(sides), classes)
+    with Image.open(tmp_path / "data.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    for edge in (pixels[:3], pixels[-3:], pixels[:, :3], pixels[:, -3:]):
+        assert (edge == 255).all()
 
 
 def test_multi_crop_grid_has_eight_rows_at_most(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
 from mvssl.arguments import check_count, check_number, is_number
 from mvssl.errors import UserError
 
-__all__ = ["check_model_args", "check_patches"]
+__all__ = ["NO_SHAPE", "check_model_args", "check_patches"]
 
 # Of which a network has at least one; their values may be lists, one number a stage.
 COUNTS = (
@@ -32,6 +32,21 @@ COUNTS = (
     "widths",
     "window_size",
 )
+NO_SHAPE: Final = frozenset(
+    (
+        "attn_drop_rate",
+        "drop_path_rate",
+        "drop_rate",
+        "dynamic_img_pad",
+        "dynamic_img_size",
+        "img_size",
+        "in_chans",
+        "pos_drop_rate",
+        "proj_drop_rate",
+    )
+)
+"""Arguments that say nothing of how wide and deep a network is; others make it another one."""
+
 RATES = ("_rate", "_drop")
 MOST = 2**20
 
