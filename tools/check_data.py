@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before what takes time to import
 import argparse
 from collections.abc import Sequence
 
-from mvssl.process.parser import Parser, whole_number
+from mvssl.process.parser import Parser, positive_number
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -37,12 +37,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "ones the first, for the data set ImageList",
     )
     parser.add_argument("--picture", metavar="FILE", help="write a PNG of images and sizes")
-    parser.add_argument("--workers", type=whole_number, default=4, help="threads that read [4]")
+    parser.add_argument("--workers", type=positive_number, default=4, help="threads that read [4]")
     return parser.parse_args(argv)
 
 
 def check(args: argparse.Namespace) -> None:
     from mvssl.apis.check_data import check_data, draw, of_list, write_list
+    from mvssl.errors import UserError
 
     report = check_data(args.folder, args.labels, args.workers)
     print("\n".join(report.lines()))
@@ -50,6 +51,8 @@ def check(args: argparse.Namespace) -> None:
         print(f"{'unreadable':<12} {report.name(number)} {fault}")
     if len(report.faults) > SHOWN:
         print(f"{'':<12} and {len(report.faults) - SHOWN:,} more")
+    if not report.readable:
+        raise UserError(f"{args.folder}: no image can be read, of {len(report.dataset):,}.")
     if args.good is not None:
         left_out = write_list(report, args.good)
         print(f"{'list':<12} {args.good}: {len(report.good) - len(left_out):,} images")

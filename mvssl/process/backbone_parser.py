@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mvssl.process.parser import Parser, whole_number
+from mvssl.process.parser import Parser, positive_number, whole_number
 
 __all__ = ["SOURCES", "add_backbone_options"]
 
@@ -21,11 +21,11 @@ def add_backbone_options(parser: Parser) -> None:
         help="backbone of a run or a checkpoint [student]",
     )
     parser.add_argument(
-        "--image-size", type=whole_number, metavar="N", help="side in pixels [that of training]"
+        "--image-size", type=positive_number, metavar="N", help="side in pixels [that of training]"
     )
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     parser.add_argument(
-        "--batch-size", type=whole_number, metavar="N", default=256, help="images at once [256]"
+        "--batch-size", type=positive_number, metavar="N", default=256, help="images at once [256]"
     )
     parser.add_argument(
         "--workers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mvssl.process.parser import Parser, whole_number
+from mvssl.process.parser import Parser, positive_number, whole_number
 
 __all__ = ["add_config_options", "parse_train"]
 
@@ -20,7 +20,7 @@ def add_config_options(parser: Parser) -> None:
         help="sub-folders of FOLDER are classes (for evaluation alone)",
     )
     parser.add_argument(
-        "--image-size", type=whole_number, metavar="N", help="side of the views in pixels"
+        "--image-size", type=positive_number, metavar="N", help="side of the views in pixels"
     )
     parser.add_argument(
         "--seed",
@@ -53,7 +53,7 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", metavar="NAME", help="any model of timm")
     parser.add_argument(
         "--batch-size",
-        type=whole_number,
+        type=positive_number,
         metavar="N",
         help="images of a step, over all processes; the learning rate follows",
     )
