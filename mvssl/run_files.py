@@ -9,6 +9,7 @@ from typing import Final, Literal
 __all__ = [
     "BACKBONE",
     "CURVES",
+    "EVALUATED",
     "LATEST",
     "LOG",
     "PICTURES",
@@ -26,6 +27,8 @@ CURVES: Final = "vis_data"
 CONFIG: Final = "config.py"
 ENVIRONMENT: Final = "environment.txt"
 SUMMARY: Final = "summary.json"
+EVALUATED: Final = "evaluation/metrics.json"
+"""What tools/evaluate.py finds of a run."""
 BACKBONE: Final = "backbone.safetensors"
 TEACHER: Final = "teacher.safetensors"
 """The teacher's backbone, of methods that have one."""

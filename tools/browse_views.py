@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mvssl.process.parser import Parser, positive_number
+from mvssl.process.parser import Parser, whole_number
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 from mvssl.process.train_parser import add_config_options
@@ -31,8 +31,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "~/Pictures --epoch 3",
     )
     add_config_options(parser)
-    parser.add_argument("--num", type=positive_number, default=8, help="images, 64 at most [8]")
-    parser.add_argument("--epoch", type=positive_number, default=1, help="of the run, from 1 [1]")
+    parser.add_argument("--num", type=whole_number, default=8, help="images, 64 at most [8]")
+    parser.add_argument("--epoch", type=whole_number, default=1, help="of the run, from 1 [1]")
     parser.add_argument(
         "--out", metavar="FILE", help="the picture, a PNG (default: <config>_views.png)"
     )

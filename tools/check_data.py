@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before what takes time to import
 import argparse
 from collections.abc import Sequence
 
-from mvssl.process.parser import Parser, positive_number
+from mvssl.process.parser import Parser, whole_number
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -37,7 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "ones the first, for the data set ImageList",
     )
     parser.add_argument("--picture", metavar="FILE", help="write a PNG of images and sizes")
-    parser.add_argument("--workers", type=positive_number, default=4, help="threads that read [4]")
+    parser.add_argument("--workers", type=whole_number, default=4, help="threads that read [4]")
     return parser.parse_args(argv)
 
 

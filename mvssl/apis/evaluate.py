@@ -29,13 +29,13 @@ from mvssl.models.backbones import Which
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
 from mvssl.report.tables import write_summary
+from mvssl.run_files import EVALUATED
 from mvssl.words import near_names, some
 
 __all__ = ["PIXELS", "EvaluateOptions", "Evaluated", "evaluate_backbones", "named_evaluators"]
 
 PIXELS: Final = "pixels"
 """A source: raw pixels in the place of features, of images averaged down to 32 x 32."""
-METRICS: Final = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _usual_folder(options: EvaluateOptions) -> Path:
     """``evaluation`` in the run, where one alone is evaluated."""
     first = Path(options.sources[0])
     if len(options.sources) == 1 and first.is_dir():
-        return first / "evaluation"
+        return (first / EVALUATED).parent
     return Path("work_dirs", "evaluation", Path(options.data).absolute().name)
 
 
@@ -249,7 +249,7 @@ def _write(
             pictures.append(out / f"{name}_confusion.png")
             plot_confusion(pictures[-1], one.inputs)
     write_summary(
-        out / METRICS,
+        out / Path(EVALUATED).name,
         {
             "data": os.fspath(options.data),
             "test": options.test,
@@ -266,7 +266,7 @@ def _write(
         },
     )
     print_results([(one.label, one.results) for one in found], evaluators)
-    print(f"\nwritten {out / METRICS} and {len(pictures)} pictures beside")
+    print(f"\nwritten {out / Path(EVALUATED).name} and {len(pictures)} pictures beside")
 
 
 def _counts(dataset: ImageDataset) -> dict[str, int]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from mvssl.process.parser import Parser, positive_number, whole_number
+from mvssl.process.parser import Parser, whole_number
 
-__all__ = ["SOURCES", "add_backbone_options"]
+__all__ = ["FORMATS", "SOURCES", "add_backbone_options", "add_opening_options"]
 
 SOURCES = (
     "folder of a run, its backbone.safetensors, a checkpoint, or timm:NAME (published weights)"
 )
+FORMATS = ("timm", "torchvision", "onnx", "torch_export", "huggingface")
+"""In which a backbone is written for other libraries."""
 
 
 def add_backbone_options(parser: Parser) -> None:
     """Images, and how they pass through a backbone."""
     parser.add_argument("--data", metavar="FOLDER", required=True, help="a folder of images")
-    parser.add_argument(
-        "--which",
-        choices=("student", "teacher"),
-        default="student",
-        help="backbone of a run or a checkpoint [student]",
-    )
-    parser.add_argument(
-        "--image-size", type=positive_number, metavar="N", help="side in pixels [that of training]"
-    )
+    add_opening_options(parser)
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     parser.add_argument(
-        "--batch-size", type=positive_number, metavar="N", default=256, help="images at once [256]"
+        "--batch-size", type=whole_number, metavar="N", default=256, help="images at once [256]"
     )
     parser.add_argument(
         "--workers",
@@ -40,4 +34,17 @@ def add_backbone_options(parser: Parser) -> None:
         choices=("none", "pytorch", "slurm"),
         default="none",
         help="pytorch under torchrun, slurm under srun",
+    )
+
+
+def add_opening_options(parser: Parser) -> None:
+    """Which backbone a source gives, and of which size its images are."""
+    parser.add_argument(
+        "--which",
+        choices=("student", "teacher"),
+        default="student",
+        help="backbone of a run or a checkpoint [student]",
+    )
+    parser.add_argument(
+        "--image-size", type=whole_number, metavar="N", help="side in pixels [that of training]"
     )

@@ -21,6 +21,7 @@ from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
 from mvssl.report.curves import plot_curves
 from mvssl.report.figures import plot_views
+from mvssl.report.plan import objective_of
 from mvssl.report.tables import print_report, write_summary
 from mvssl.run_files import BACKBONE, LOG, SUMMARY, TEACHER
 
@@ -123,7 +124,10 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": job.config,
-        "head": type(runner.model.head).__name__,
+        "data": job.dataset.describe(),
+        "method": _method(model),
+        "objective": objective_of(model),
+        "head": type(model.head).__name__,
         "seed": runner.seed,
         "versions": versions(),
         "backbone": {"file": file.name, **backbone},
@@ -132,6 +136,13 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     print()
     print_report(summary, evaluators, _places(folder))
     return summary
+
+
+def _method(model: MultiView) -> str:
+    """What stands around the backbone, without the objective."""
+    parts = {"neck": model.neck, "predictor": model.predictor}
+    texts = [f"{name} {type(part).__name__}" for name, part in parts.items() if part is not None]
+    return ", ".join([*texts, *(["EMA teacher"] if model.teacher is not None else [])])
 
 
 def _results(hook: EvaluationHook) -> dict[str, float | None]:

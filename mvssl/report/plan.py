@@ -18,7 +18,7 @@ from mvssl.models.backbones import TimmBackbone
 from mvssl.models.backbones.sizes import NO_SHAPE
 from mvssl.words import count, printable, shown
 
-__all__ = ["opening", "plan"]
+__all__ = ["objective_of", "opening", "plan"]
 
 
 def plan(runner: Runner, job: Job) -> dict[str, str]:
@@ -102,10 +102,14 @@ def _steps(job: Job) -> str:
 
 
 def _title(model: MultiView) -> str:
-    backbone = _named(model.backbone)
+    teacher = ", EMA teacher" if model.teacher is not None else ""
+    return f"{_named(model.backbone)}, {objective_of(model)}{teacher}"
+
+
+def objective_of(model: MultiView) -> str:
+    """Its head, and the loss in it if there is one."""
     loss = getattr(model.head, "loss", None)
-    objective = type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
-    return f"{backbone}, {objective}" + (", EMA teacher" if model.teacher is not None else "")
+    return type(model.head).__name__ + (f"({type(loss).__name__})" if loss is not None else "")
 
 
 def _named(backbone: nn.Module) -> str:
