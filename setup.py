@@ -73,7 +73,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["mvssl", "mvssl.*"]),
-    package_data={"mvssl": ["py.typed"]},
+    package_data={"mvssl": ["py.typed"], "mvssl.report": ["assets/*"]},
     install_requires=read_requirements("runtime"),
     extras_require=extras,
     cmdclass={"build_py": BuildWithConfigs},

@@ -12,9 +12,11 @@ __all__ = [
     "EVALUATED",
     "LATEST",
     "LOG",
+    "PAGE",
     "PICTURES",
     "SUMMARY",
     "TEACHER",
+    "VIEWS",
     "Kind",
     "numbered",
 ]
@@ -32,7 +34,10 @@ EVALUATED: Final = "evaluation/metrics.json"
 BACKBONE: Final = "backbone.safetensors"
 TEACHER: Final = "teacher.safetensors"
 """The teacher's backbone, of methods that have one."""
-PICTURES: Final = frozenset({"views.png", "curves.png"})
+PAGE: Final = "report.html"
+"""All of it as one page."""
+VIEWS: Final = "views.png"
+PICTURES: Final = frozenset({VIEWS, "curves.png"})
 
 Kind = Literal["epoch", "iter"]
 """Of a checkpoint: at the end of an epoch, or within one."""

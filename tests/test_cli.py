@@ -146,4 +146,5 @@ def test_a_wheel_trains_and_evaluates_in_an_empty_folder(tmp_path: Path) -> None
     small = ["model.backbone.model_args.depth=1", "train_cfg.max_epochs=1"]
     mvssl("train", "byol_er_vit", "--work-dir", "run", "--cfg-options", *small)
     assert (empty / "run/backbone.safetensors").is_file()
+    assert (empty / "run/report.html").is_file()  # whose style and script come with the package
     assert "evaluate" in mvssl("--help")

@@ -38,8 +38,11 @@ from mvssl.errors import Interrupted, UserError
 from mvssl.files import WriteError
 from mvssl.process import signals
 from mvssl.process.signals import Phase, SignalWatch
+from mvssl.report.live import PageHook
 from mvssl.report.outputs import write_outputs, write_views
 from mvssl.report.plan import opening
+from mvssl.report.recorded import State
+from mvssl.run_files import VIEWS
 from mvssl.views.build import find_set
 from mvssl.views.sets import FOR_DIGITS
 
@@ -135,9 +138,12 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
 def run(runner: Runner, job: Job) -> dict[str, Any] | None:
     """Train and write the outputs; the summary on the first process, None on others."""
     work_dir = Path(runner.work_dir)
+    page = PageHook(job)
+    runner.register_hook(page)
     with (
         told_while_running(runner, lambda: _what_is_left(work_dir)),
         _telling_what_is_left(work_dir),
+        _showing_its_end(runner, page),
     ):
         on_first_rank(partial(_open, runner, job))
         runner.train()
@@ -151,9 +157,21 @@ def _open(runner: Runner, job: Job) -> None:
     print(told, flush=True)
     for line in told.strip().split("\n"):
         runner.logger.info(line)
-    views = Path(runner.work_dir) / "views.png"
+    views = Path(runner.work_dir) / VIEWS
     write_views(runner.model, job.dataset, views)
     runner.write_picture("views", views)
+
+
+@contextmanager
+def _showing_its_end(runner: Runner, page: PageHook) -> Iterator[None]:
+    """Let the page say that a run is over, however it ends; a process that is killed cannot."""
+    state: State = "stopped"
+    try:
+        yield
+        state = "finished"
+    finally:
+        if runner.rank == 0 and Path(runner.work_dir).is_dir():
+            page.write(runner, state)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,23 @@ from mvssl.engine.history import History, format_scalar
 from mvssl.evaluation import Shown
 from mvssl.report.figures import INK, canvas
 
-__all__ = ["plot_curves"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "SMOOTHED_FROM",
+    "Curve",
+    "Panel",
+    "binned",
+    "constant",
+    "curve_of",
+    "end_of",
+    "plot_curves",
+    "result_panels",
+    "smoothed",
+    "with_data",
+]
 
 Array = NDArray[np.float64]
 
@@ -66,7 +82,7 @@ def plot_curves(
         results: what evaluators gave, by name; those that ask for a panel get one.
     """
     panels = _panels(history, steps_per_epoch, results or {})
-    end = _end([curve for panel in panels for curve in panel.curves if not curve.reference])
+    end = end_of([curve for panel in panels for curve in panel.curves if not curve.reference])
     with canvas(path) as figure:
         rows = _rows(len(panels))
         figure.set_size_inches(12.0, 4.4 if len(rows) < 2 else 3.5 * len(rows))
@@ -97,9 +113,7 @@ def _panels(history: History, steps_per_epoch: float, results: Mapping[str, Show
     """The panels that there is data for."""
 
     def curve(name: str, label: str, color: str, reference: bool = False) -> Curve:
-        steps, values = history.series(name)
-        finite = np.isfinite(values)
-        return Curve(steps[finite] / steps_per_epoch, values[finite], label, color, reference)
+        return curve_of(history, steps_per_epoch, name, label, color, reference)
 
     entropies = [
         curve("entropy", "target", BLUE),
@@ -118,17 +132,44 @@ def _panels(history: History, steps_per_epoch: float, results: Mapping[str, Show
         Panel("Reconstruction", "nats", [curve("reconstruction", "", GREEN)]),
         Panel("Mutual information between views", "nats", bounds, zero=True),
     ]
+    return with_data([*panels, *result_panels(history, steps_per_epoch, results)])
+
+
+def curve_of(
+    history: History,
+    steps_per_epoch: float,
+    name: str,
+    label: str,
+    color: str,
+    reference: bool = False,
+) -> Curve:
+    """One name of a history over epochs; what is no finite number is left out."""
+    steps, values = history.series(name)
+    finite = np.isfinite(values)
+    return Curve(steps[finite] / steps_per_epoch, values[finite], label, color, reference)
+
+
+def result_panels(
+    history: History, steps_per_epoch: float, results: Mapping[str, Shown]
+) -> list[Panel]:
+    """Of those results that ask for one."""
+    panels = []
     for name, shown in results.items():
         if shown.panel is not None:
-            reached = curve(name, shown.curve, BLUE)
-            pixels = curve(f"{name}_pixels", "raw pixels", ORANGE)
+            reached = curve_of(history, steps_per_epoch, name, shown.curve, BLUE)
+            pixels = curve_of(history, steps_per_epoch, f"{name}_pixels", "raw pixels", ORANGE)
             curves = _with_references(reached, pixels)
             panels.append(Panel(shown.panel, shown.unit, curves, digits=shown.decimals))
+    return panels
+
+
+def with_data(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels that have a curve, each with those that it has."""
     kept = []
     for panel in panels:
         curves = [one for one in panel.curves if len(one.x)]
         if any(not one.reference for one in curves):
-            kept.append(Panel(panel.title, panel.unit, curves, panel.digits, panel.zero))
+            kept.append(replace(panel, curves=curves))
     return kept
 
 
@@ -136,17 +177,18 @@ def _with_references(reached: Curve, pixels: Curve) -> list[Curve]:
     """A result beside what raw pixels reach, and what it was before training."""
     curves = [reached]
     if len(pixels.y):
-        curves.append(_constant(float(pixels.y[0]), pixels.label, pixels.color))
+        curves.append(constant(float(pixels.y[0]), pixels.label, pixels.color))
     if len(reached.x) > 1 and reached.x[0] == 0:
-        curves.append(_constant(float(reached.y[0]), "at the start", GREY))
+        curves.append(constant(float(reached.y[0]), "at the start", GREY))
     return curves
 
 
-def _constant(value: float, label: str, color: str) -> Curve:
+def constant(value: float, label: str, color: str) -> Curve:
+    """A reference that is the same throughout."""
     return Curve(np.zeros(1), np.full(1, value), label, color, reference=True)
 
 
-def _end(curves: Sequence[Curve]) -> float:
+def end_of(curves: Sequence[Curve]) -> float:
     """Where the axis of epochs ends: with the data, or with the epoch if that is nearly over."""
     end = max((float(curve.x[-1]) for curve in curves), default=0.0) or 1.0
     whole = float(math.ceil(end))
@@ -156,14 +198,14 @@ def _end(curves: Sequence[Curve]) -> float:
 def _draw(axes: Axes, panel: Panel, end: float) -> None:
     low, high = (0.0, 0.0) if panel.zero else (np.inf, -np.inf)
     for curve in panel.curves:
-        x, y = _binned(curve.x, curve.y)
+        x, y = binned(curve.x, curve.y)
         if curve.reference:
             x, y = np.array([0.0, *x, end]), np.array([y[0], *y, y[-1]])
             axes.plot(x, y, color=curve.color, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
             shown = y
         elif len(y) >= SMOOTHED_FROM:
             axes.plot(x, y, color=curve.color, linewidth=0.7, alpha=0.28)
-            y = _smooth(y)
+            y = smoothed(y)
             axes.plot(x, y, color=curve.color, linewidth=1.8)
             # The odd spike of the raw curve may leave the panel; the smooth one may not.
             shown = np.array([y.min(), y.max(), *np.percentile(curve.y, [1, 99])])
@@ -192,7 +234,7 @@ def _draw(axes: Axes, panel: Panel, end: float) -> None:
 def _label(axes: Axes, panel: Panel) -> None:
     """Names and last values at the right end of the curves, instead of a legend."""
     bottom, top = axes.get_ylim()
-    ends = [(_smooth(c.y) if len(c.y) >= SMOOTHED_FROM else c.y)[-1] for c in panel.curves]
+    ends = [(smoothed(c.y) if len(c.y) >= SMOOTHED_FROM else c.y)[-1] for c in panel.curves]
     heights = _spread([(value - bottom) / (top - bottom) for value in ends], 0.085)
     for curve, value, height in zip(panel.curves, ends, heights, strict=True):
         number = format_scalar(value) if panel.digits is None else f"{value:.{panel.digits}f}"
@@ -223,16 +265,16 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
     return [float(height) for height in placed]
 
 
-def _binned(x: Array, y: Array) -> tuple[Array, Array]:
-    """At most `MAX_POINTS` points, each the mean of its neighbours."""
-    if len(x) <= MAX_POINTS:
+def binned(x: Array, y: Array, most: int = MAX_POINTS) -> tuple[Array, Array]:
+    """At most ``most`` points, each the mean of its neighbours."""
+    if len(x) <= most:
         return x, y
-    starts = np.linspace(0, len(x), MAX_POINTS, endpoint=False).astype(np.int64)
+    starts = np.linspace(0, len(x), most, endpoint=False).astype(np.int64)
     counts = np.diff([*starts, len(x)])
     return np.add.reduceat(x, starts) / counts, np.add.reduceat(y, starts) / counts
 
 
-def _smooth(y: Array) -> Array:
+def smoothed(y: Array) -> Array:
     """Centred moving average over a fortieth of the curve, cut off at the ends."""
     half = max(len(y) // 80, 1)
     sums = np.concatenate([[0.0], np.cumsum(y)])

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mvssl.engine.environment import versions
 from mvssl.errors import UserError
-from mvssl.report.outputs import versions
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
 from mvssl.words import in_words, printable
 

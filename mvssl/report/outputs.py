@@ -12,31 +12,18 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from mvssl.datasets.base import ImageDataset
-from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
-from mvssl.engine.environment import versions
-from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import save_backbone
 from mvssl.opencv import cv2
 from mvssl.report.curves import plot_curves
 from mvssl.report.figures import plot_views
-from mvssl.report.plan import objective_of
+from mvssl.report.standing import evaluators_of, summary_of
 from mvssl.report.tables import print_report, write_summary
-from mvssl.run_files import BACKBONE, LOG, SUMMARY, TEACHER
+from mvssl.run_files import BACKBONE, LOG, PAGE, SUMMARY, TEACHER, VIEWS
 
 __all__ = ["write_outputs", "write_views"]
 
-MEANS = (
-    "loss",
-    "entropy",
-    "entropy_trained",
-    "reconstruction",
-    "mi_bound",
-    "mi_ceiling",
-    "infonce",
-    "images_per_second",
-)
 NUM_SHOWN = 8
 
 
@@ -92,8 +79,7 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
     """
     folder = Path(runner.work_dir)
     file = folder / BACKBONE
-    hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
-    evaluators = {name: one for hook in hooks for name, one in hook.evaluators.items()}
+    evaluators = evaluators_of(job)
     model = runner.model
     built = job.cfg.model.backbone.to_dict()
     backbone = save_backbone(model.backbone, file, built, job.expected)
@@ -106,55 +92,11 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         steps_per_epoch=runner.iter / max(runner.epoch, 1) or len(runner.train_dataloader),
         results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
     )
-    means = runner.epoch_means
-    doctors = [hook for hook in job.hooks if isinstance(hook, DoctorHook)]
-    summary: dict[str, Any] = {
-        **{name: value for hook in hooks for name, value in _results(hook).items()},
-        "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
-        "evaluation_note": None if evaluators else job.evaluation_note,
-        **{name: means.get(name) for name in MEANS},
-        "health": doctors[0].results() if doctors else None,
-        "seconds": round(runner.seconds, 1),
-        "epochs": runner.epoch,
-        "images": len(job.dataset),
-        "image_values": {
-            "channels": job.dataset.channels,
-            "value_range": job.dataset.value_range,
-        },
-        "batch_size": job.cfg.train_dataloader.batch_size,
-        "processes": world_size(),
-        "config": job.config,
-        "data": job.dataset.describe(),
-        "method": _method(model),
-        "objective": objective_of(model),
-        "head": type(model.head).__name__,
-        "seed": runner.seed,
-        "versions": versions(),
-        "backbone": {"file": file.name, **backbone},
-    }
+    summary = {**summary_of(runner, job), "backbone": {"file": file.name, **backbone}}
     write_summary(folder / SUMMARY, summary)
     print()
     print_report(summary, evaluators, _places(folder))
     return summary
-
-
-def _method(model: MultiView) -> str:
-    """What stands around the backbone, without the objective."""
-    parts = {"neck": model.neck, "predictor": model.predictor}
-    texts = [f"{name} {type(part).__name__}" for name, part in parts.items() if part is not None]
-    return ", ".join([*texts, *(["EMA teacher"] if model.teacher is not None else [])])
-
-
-def _results(hook: EvaluationHook) -> dict[str, float | None]:
-    """``<name>_init``, ``<name>`` and ``<name>_pixels`` of every result, None where it is not."""
-    results: dict[str, float | None] = {}
-    for one in hook.evaluators.values():
-        for name in one.results:
-            results[f"{name}_init"] = hook.initial.get(name)
-            results[name] = hook.final.get(name)
-            if one.on_pixels:
-                results[f"{name}_pixels"] = hook.pixels.get(f"{name}_pixels")
-    return results
 
 
 def _places(folder: Path) -> Mapping[str, str]:
@@ -165,8 +107,9 @@ def _places(folder: Path) -> Mapping[str, str]:
     return {
         "backbone": str(shown / BACKBONE),
         "curves": str(shown / "curves.png"),
-        "views": str(shown / "views.png"),
+        "views": str(shown / VIEWS),
         "summary": str(shown / SUMMARY),
+        "page": str(shown / PAGE),
         "log": str(shown / LOG),
         "TensorBoard": f"tensorboard --logdir {shown}",
     }

@@ -1,0 +1,167 @@
+"""The page of a run that is there: what ``tools/report.py`` and notebooks call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Subset
+
+from mvssl.apis.given import open_images, open_network
+from mvssl.arguments import check_choice, check_count
+from mvssl.datasets import Digits
+from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
+from mvssl.evaluation.features import own_batches
+from mvssl.evaluation.network import Network, evaluation_mode
+from mvssl.evaluation.records import spread
+from mvssl.files import WriteError
+from mvssl.report.gallery import LAYOUTS, Gallery, check_layout, image_map, neighbours
+from mvssl.report.html import Html, tag
+from mvssl.report.page import NEIGHBOURS, write_run_page
+from mvssl.report.recorded import Recorded, read_run
+from mvssl.run_files import PAGE
+from mvssl.views.preprocessor import unit
+
+__all__ = ["ReportOptions", "check_page", "report_run"]
+
+BATCH = 128
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What ``tools/report.py`` is given.
+
+    Attributes:
+        run: folder of a run, finished or not.
+        out: the page; by default ``report.html`` in the folder of the run.
+        data: a folder of images to show neighbours and a map of; by default those that the run was
+            trained on, where they are still there.
+        images: the most that are shown there, evenly spread; 0 leaves them out.
+        map: how their features are laid out: ``pca``, ``tsne`` or ``umap``.
+        num_workers: processes that read images.
+    """
+
+    run: str
+    out: str | None = None
+    data: str | None = None
+    images: int = 1000
+    map: str = "pca"
+    num_workers: int = 0
+
+
+def report_run(options: ReportOptions) -> Path:
+    """Write the page of a run; where it is.
+
+    Raises:
+        UserError: there is no run, or something that was given is wrong; nothing was written then.
+    """
+    check_choice("report", "map", options.map, LAYOUTS)
+    check_layout(options.map)
+    check_count("report", at_least=0, images=options.images, num_workers=options.num_workers)
+    folder = Path(options.run).expanduser()
+    out = check_page(options.out, folder / PAGE)
+    if options.data is not None and not Path(options.data).expanduser().is_dir():
+        raise UserError(f"--data: there is no folder {options.data}.")
+    run = read_run(folder)
+    write_run_page(out, run, _pictures(run, options))
+    return out
+
+
+def _pictures(run: Recorded, options: ReportOptions) -> list[tuple[str, Html]]:
+    """Sections made of images, or one that says why there are none."""
+    if options.images == 0:
+        return []
+    try:
+        network = open_network(run.folder)
+        dataset = _images(run, network.backbone, options)
+        gallery = _gallery(network, dataset, options)
+    except UserError as error:
+        if options.data is not None:
+            raise
+        # What was trained on may have gone since, and the rest of the page is there.
+        print(f"note: no images are shown: {error}")
+        return [(NEIGHBOURS, tag("p", f"Not shown: {error}", class_="soft small"))]
+    return [(NEIGHBOURS, neighbours(gallery)), ("Map", image_map(gallery, options.map))]
+
+
+def _images(run: Recorded, backbone: nn.Module, options: ReportOptions) -> ImageDataset:
+    """Those that are given, else those of the run, as far as a checkpoint may name them."""
+    if options.data is not None:
+        return _folder(options.data, backbone)
+    loader: Any = (run.values or {}).get("train_dataloader")
+    found: Any = loader.get("dataset") if isinstance(loader, Mapping) else None
+    dataset: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    kind = dataset.get("type")
+    if kind == "Digits":
+        size = (getattr(backbone, "preprocessing", None) or {}).get("size", 32)
+        return Digits("all", size)
+    if kind == "ImageFolder" and isinstance(dataset.get("root"), str):
+        root = Path(str(run.options.get("folder", ".")), Path(dataset["root"]).expanduser())
+        return _folder(os.path.normpath(root), backbone)
+    raise UserError("the run does not say where its images are: give them by --data FOLDER.")
+
+
+def _folder(root: str, backbone: nn.Module) -> ImageDataset:
+    """With classes, where its sub-folders can be such."""
+    try:
+        return open_images(root, backbone, labels=True)
+    except UserError:
+        return open_images(root, backbone)
+
+
+def _told(dataset: ImageDataset) -> str:
+    """Where images are from, in a few words."""
+    return dataset.describe().split(" (all)")[0]
+
+
+def _gallery(network: Network, dataset: ImageDataset, options: ReportOptions) -> Gallery:
+    """Features and pixels of some images, read once."""
+    chosen = spread(len(dataset), options.images)
+    features, pixels, kept = [], [], []
+    shown = list(dataset.shown_channels)
+    with evaluation_mode(network.whole), torch.inference_mode():
+        for batch in own_batches(Subset(dataset, chosen), BATCH, options.num_workers):
+            readable = batch["replaced"] < 0
+            made = network.features(batch).float().cpu()
+            images = (255.0 * unit(batch["image"])[:, shown]).round().to(torch.uint8)
+            features.append(made[readable])
+            pixels += list(images[readable].permute(0, 2, 3, 1).contiguous().numpy())
+            kept += batch["index"][readable].tolist()
+    x = torch.cat(features).clone() if features else torch.zeros(0, 1)
+    if len(x) < FEWEST:
+        raise UserError(f"{dataset.describe()}: fewer than {FEWEST} images can be read.")
+    if not bool(x.isfinite().all()):
+        raise UserError(f"The features of {dataset.describe()} hold NaN or infinite numbers.")
+    names, labels = dataset.names(), dataset.labels
+    return Gallery(
+        x,
+        pixels,
+        [names[number] for number in kept],
+        None if labels is None else np.asarray(labels)[kept],
+        dataset.classes,
+        f"{len(kept):,} of {len(dataset):,} images ({_told(dataset)})",
+    )
+
+
+def check_page(given: str | None, usual: Path) -> Path:
+    """Where a page goes.
+
+    Raises:
+        UserError: the name has another ending, or its folder is not there.
+    """
+    if given is None:
+        return usual
+    path = Path(given).expanduser()
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out {given}: give a name that ends in .html.")
+    if not path.absolute().parent.is_dir():
+        raise WriteError(f"--out {given}: there is no folder {path.parent}: make it first.")
+    return path

@@ -1,0 +1,224 @@
+"""The page of a run: its sections, its numbers, and what strange names become in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvssl.engine.history import History
+from mvssl.errors import UserError
+from mvssl.evaluation import Shown
+from mvssl.report.html import Html, join, tag
+from mvssl.report.page import write_run_page
+from mvssl.report.recorded import Recorded, read_run
+from tests.mini import ROOT
+from tests.report.pages import Page, summary, write_run
+
+HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\x1b[2J\udcff"
+
+
+def page_of(run: Recorded, folder: Path) -> Page:
+    write_run_page(folder / "page.html", run)
+    return Page(folder / "page.html")
+
+
+def tiles(page: Page) -> dict[str, str]:
+    found = page.root.of_id("summary").all("div", "tile")
+    return {one.all("h3")[0].text: one.all("div", "value")[0].text for one in found}
+
+
+def test_numbers_are_those_of_the_summary(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    page = page_of(read_run(folder), tmp_path)
+    told = json.loads((folder / "summary.json").read_text())
+    shown = tiles(page)
+    assert float(shown["kNN top-1"]) == told["knn_top1"]
+    assert shown["Mutual information between views"] == "1.5 nats"
+    assert shown["Entropy"] == "\N{MINUS SIGN}2 nats"
+    assert shown["Time"] == "0:02:05"
+    below = page.root.of_id("summary").all("div", "tile")[0].all("p")[0].text
+    assert "0.250 before training (+0.650), 0.500 on raw pixels, with k = 20" in below
+    assert "of at most 2" in page.root.of_id("summary").text
+
+
+def test_the_verdict_stands_first_and_tells_remedies(tmp_path: Path) -> None:
+    health = {
+        "kind": "complete collapse",
+        "sentence": "complete collapse: all embeddings are nearly equal",
+        "causes": ["there is no predictor"],
+        "remedies": ["give one"],
+        "told": {"kind": "complete collapse", "iteration": 44},
+    }
+    page = page_of(read_run(write_run(tmp_path / "run", health=health)), tmp_path)
+    first = page.root.all("section")[0]
+    assert first.attributes["id"] == "verdict"
+    assert "bad" in (first.attributes["class"] or "")
+    assert first.all("h2")[0].text == "Complete collapse"
+    assert [one.text for one in first.all("li")] == ["there is no predictor", "give one"]
+    assert "iteration 44" in first.text
+
+
+@pytest.mark.parametrize("kind", ["healthy", "unknown"])
+def test_what_is_no_fault_does_not_look_like_one(tmp_path: Path, kind: str) -> None:
+    health = {"kind": kind, "sentence": "so it is"}
+    page = page_of(read_run(write_run(tmp_path / "run", health=health)), tmp_path)
+    assert "bad" not in (page.root.of_id("verdict").attributes["class"] or "")
+
+
+def charts(page: Page) -> dict[str, dict[str, object]]:
+    found = page.root.of_id("curves").all("figure")
+    return {one.all("h4")[0].text: json.loads(one.attributes["data-chart"] or "") for one in found}
+
+
+def test_curves_lie_where_their_values_are(tmp_path: Path) -> None:
+    page = page_of(read_run(write_run(tmp_path / "run")), tmp_path)
+    found = charts(page)
+    assert {"Entropy", "Mutual information between views", "RankMe", "Training loss"} <= set(found)
+    assert "of my own" in found  # what a hook of the user's own has recorded
+    (figure,) = (one for one in page.root.of_id("curves").all("figure") if "of my own" in one.text)
+    rough = next(p for p in figure.all("path") if "rough" in (p.attributes["class"] or ""))
+    places = re.findall(r"([\d.]+),([\d.]+)", rough.attributes["d"] or "")
+    across, down = np.array(places, float).T
+    # A value that rises evenly over two epochs is a straight line that ends at the right.
+    np.testing.assert_allclose(np.diff(across), np.diff(across).mean(), atol=0.11)
+    np.testing.assert_allclose(np.diff(down), np.diff(down).mean(), atol=0.11)
+    assert across[-1] == 350
+    assert down[0] > down[-1]
+
+
+def test_entropy_stands_between_its_floor_and_cap(tmp_path: Path) -> None:
+    page = page_of(read_run(write_run(tmp_path / "run")), tmp_path)
+    curves = charts(page)["Entropy"]["curves"]
+    assert isinstance(curves, list)
+    assert [(one["label"], one["reference"]) for one in curves] == [
+        ("target", False),
+        ("cap", True),
+        ("floor", True),
+    ]
+    assert [one["v"][-1] for one in curves] == ["−2", "−1", "−3"]
+
+
+def test_strange_names_are_text(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    history = History()
+    history.add(1, {HOSTILE: 1.0, "loss": float("nan"), "lr": 1.0})
+    told = summary(config=HOSTILE, head=HOSTILE, evaluation_note=HOSTILE)
+    told["health"] = {"kind": HOSTILE, "sentence": HOSTILE, "causes": [HOSTILE]}
+    run = Recorded(
+        folder,
+        "stopped",
+        told,
+        history,
+        1.0,
+        1,
+        options={"data": HOSTILE, "config": HOSTILE, "cfg_options": {HOSTILE: HOSTILE}},
+        values={HOSTILE: HOSTILE},
+        config_text=HOSTILE,
+        results={"knn_top1": Shown(HOSTILE, HOSTILE, panel=HOSTILE)},
+        notes=(HOSTILE,),
+    )
+    page = page_of(run, tmp_path)
+    scripts = page.root.all("script")
+    assert len(scripts) == 1
+    assert "alert" not in scripts[0].text
+    assert page.root.all("img") == []
+    assert HOSTILE.split("\x1b")[0] in page.root.all("pre")[0].text
+    assert "\x1b" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_fetches_nothing(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    page = page_of(read_run(folder), tmp_path)
+    text = (tmp_path / "page.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!#|data:)", text)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    policies = [one.attributes.get("content") or "" for one in page.root.all("meta")]
+    assert any("default-src 'none'" in one for one in policies)
+
+
+@pytest.mark.parametrize("state", ["running", "finished", "stopped"])
+def test_a_run_under_way_reloads_and_says_so(tmp_path: Path, state: str) -> None:
+    history = History()
+    run = Recorded(tmp_path, state, {}, history, 1.0, 10, 3)  # type: ignore[arg-type]
+    page = page_of(run, tmp_path)
+    refresh = [x for x in page.root.all("meta") if x.attributes.get("http-equiv") == "refresh"]
+    assert bool(refresh) == (state == "running")
+    notices = " ".join(one.text for one in page.root.all("div", "notice"))
+    words = {"running": "Under way, after 1 of 3 epochs", "stopped": "Stopped after 1 of 3 epochs"}
+    assert words.get(state, "") in notices
+    assert bool(notices) == (state != "finished")
+
+
+def test_a_run_that_was_not_finished_is_shown_from_its_checkpoint(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", finished=False))
+    page = page_of(run, tmp_path)
+    assert "Not finished: what is shown is after 2 of 3 epochs" in page.root.text
+    assert tiles(page)["kNN top-1"] == "0.900"
+    assert page.root.of_id("verdict").all("h2")[0].text == "Not judged"
+
+
+def test_the_difference_to_the_bases(tmp_path: Path) -> None:
+    from mvssl.apis import TrainOptions
+    from mvssl.config.changes import plain_values
+
+    config = "configs/byol_er_vit.py"
+    given = {"optim_wrapper.optimizer.lr": 0.5}
+    cfg = TrainOptions(str(ROOT / config), cfg_options=given).read()
+    folder = write_run(
+        tmp_path / "run",
+        values=plain_values(cfg.to_dict()),
+        options={"config": config, "folder": str(ROOT), "cfg_options": given},
+    )
+    section = page_of(read_run(folder), tmp_path).root.of_id("config")
+    rows = [[cell.text for cell in row.all("td")] for row in section.all("tr")]
+    assert ["optim_wrapper.optimizer.lr", "0.001", "0.5"] in rows
+    (head,) = (row for row in rows if row and row[0] == "model.head.type")
+    assert head[2] == "'ERHead'"
+    assert not any(row and row[0].startswith("train_cfg") for row in rows)
+    assert "--cfg-options optim_wrapper.optimizer.lr=0.5" in section.text
+
+
+def test_without_a_checkpoint_numbers_are_there_and_curves_are_not(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "epoch_2.pth").unlink()
+    page = page_of(read_run(folder), tmp_path)
+    assert tiles(page)["kNN top-1"] == "0.900"
+    assert "No checkpoint is left" in page.root.text
+
+
+def test_a_damaged_checkpoint_is_told_and_another_one_taken(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "epoch_3.pth").write_bytes((folder / "epoch_2.pth").read_bytes()[:2000])
+    run = read_run(folder)
+    assert "epoch_3.pth is damaged" in run.notes[0]
+    assert run.epochs == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, '{"a": 1}'])
+def test_a_damaged_summary_is_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    if content == '{"a": 1}':
+        page_of(read_run(tmp_path), tmp_path)  # little is known, and little is shown
+        return
+    with pytest.raises(UserError, match=r"summary\.json is"):
+        read_run(tmp_path)
+
+
+def test_numbers_of_another_kind_are_not_shown(tmp_path: Path) -> None:
+    told = summary(knn=None, mi_bound="much", mi_ceiling=[], seconds={}, health=3, versions=4)
+    told |= {"knn_top1": [1], "evaluation": 7, "images": "many", "processes": None}
+    (tmp_path / "summary.json").write_text(json.dumps(told))
+    page = page_of(read_run(tmp_path), tmp_path)
+    assert set(tiles(page)) == {"Entropy"}
+
+
+def test_text_is_escaped_unless_it_is_markup() -> None:
+    made = tag("p", "<b>", Html("<i>"), ["&", None, 3], title='"', class_="a", hidden=True, x=None)
+    assert made == '<p title="&quot;" class="a" hidden>&lt;b&gt;<i>&amp;3</p>'
+    assert isinstance(join("a", made), Html)
