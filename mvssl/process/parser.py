@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from mvssl.words import near_names
 
-__all__ = ["Parser", "positive_number", "whole_number"]
+__all__ = ["Parser", "whole_number"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,11 +55,3 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"it is a whole number, got '{text}'") from None
-
-
-def positive_number(text: str) -> int:
-    """As ``whole_number``, from 1 on."""
-    number = whole_number(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"it is a whole number of at least 1, got '{text}'")
-    return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mvssl.process.parser import Parser, positive_number, whole_number
+from mvssl.process.parser import Parser, whole_number
 
 __all__ = ["add_config_options", "parse_train"]
 
@@ -81,3 +81,11 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     return parser.parse_args(argv)
+
+
+def positive_number(text: str) -> int:
+    """As ``whole_number``, from 1 on."""
+    number = whole_number(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is a whole number of at least 1, got '{text}'")
+    return number
