@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 from mvssl.version import __version__
 
 if TYPE_CHECKING:
+    from mvssl.apis.export import export
     from mvssl.apis.extract import extract
     from mvssl.models.backbones import load_backbone
 
-__all__ = ["__version__", "extract", "load_backbone"]
+__all__ = ["__version__", "export", "extract", "load_backbone"]
 
-_PLACES = {"extract": "mvssl.apis.extract", "load_backbone": "mvssl.models.backbones"}
+_PLACES = {
+    "export": "mvssl.apis.export",
+    "extract": "mvssl.apis.extract",
+    "load_backbone": "mvssl.models.backbones",
+}
 
 
 def __getattr__(name: str) -> Any:

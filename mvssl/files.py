@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -20,11 +21,12 @@ __all__ = [
     "write_atomically",
 ]
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 class WriteError(UserError):
-    """The disk refuses: no room, no permission, a folder that is gone."""
+    """The disk refuses: no room, no permission, a folder that is not there."""
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
@@ -52,12 +54,13 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     except BaseException as error:
         cause = _cause(error, before)
         if isinstance(cause, OSError):
-            why = cause.strerror or cause
+            why, way = cause.strerror or cause, "Choose another folder."
             if isinstance(cause, FileNotFoundError) and not target.parent.is_dir():
-                why = f"the folder {target.parent} is gone"
-            raise WriteError(
-                f"Cannot write {target}: {why}. Make room, or choose another folder."
-            ) from error
+                why = f"there is no folder {target.parent}"
+                way = "Make it, or choose another folder."
+            elif cause.errno in NO_ROOM:
+                way = "Make room, or choose another folder."
+            raise WriteError(f"Cannot write {target}: {why}. {way}") from error
         if cause is not error:
             raise cause from error
         raise

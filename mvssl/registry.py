@@ -17,7 +17,7 @@ from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as MMRegistry
 
 from mvssl.errors import ComponentError, UserError
-from mvssl.words import either, in_words, near_names, shown
+from mvssl.words import each, in_words, near_names, shown
 
 __all__ = [
     "ASSIGNERS",
@@ -131,7 +131,7 @@ class Registry(MMRegistry):
     def _miss(self, name: str) -> str:
         own, known = sorted(self.module_dict), self.known_names()
         listed = [*own, *(one for one in known if one not in own)]
-        hint = near_names(name, known, f"; it holds {either(listed, 20)}.")
+        hint = near_names(name, known, f"; it holds {each(listed, 20)}.")
         return (
             f"'{name}' is not in the registry {self.name}{hint} To add your own, decorate it "
             f"with @{self.name}.register_module() (from mvssl.registry) and list its module in "

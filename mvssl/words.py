@@ -8,6 +8,7 @@ from collections.abc import Iterable
 __all__ = [
     "LIST_ITEM",
     "count",
+    "each",
     "either",
     "first_line",
     "in_words",
@@ -56,11 +57,20 @@ def near_names(name: str, known: Iterable[str], otherwise: str = ".") -> str:
 
 def either(names: Iterable[str], most: int = 12) -> str:
     """``'x', 'y' or 'z'``; of more than ``most``, how many more there are."""
+    return _joined(names, "or", most)
+
+
+def each(names: Iterable[str], most: int = 12) -> str:
+    """As ``either``, but ``'x', 'y' and 'z'``."""
+    return _joined(names, "and", most)
+
+
+def _joined(names: Iterable[str], word: str, most: int) -> str:
     listed = list(names)
     shown = [f"'{name}'" for name in listed[:most]]
     if len(listed) > most:
         shown.append(f"{len(listed) - most} more")
-    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+    return f"{', '.join(shown[:-1])} {word} {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def some(names: Iterable[str], most: int = 3) -> str:

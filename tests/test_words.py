@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mvssl.words import count, either, first_line, near_names, some
+from mvssl.words import count, each, either, first_line, near_names, some
 
 
 def test_near_names() -> None:
@@ -13,6 +13,11 @@ def test_near_names() -> None:
 def test_either() -> None:
     assert [either("abc"[:n]) for n in range(4)] == ["", "'a'", "'a' or 'b'", "'a', 'b' or 'c'"]
     assert either("abcd", most=2) == "'a', 'b' or 2 more"
+
+
+def test_each() -> None:
+    assert [each("abc"[:n]) for n in range(4)] == ["", "'a'", "'a' and 'b'", "'a', 'b' and 'c'"]
+    assert each("abcd", most=2) == "'a', 'b' and 2 more"
 
 
 def test_the_first_of_many() -> None:

@@ -43,6 +43,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     from mvssl.apis.check_data import check_data, draw, of_list, write_list
+    from mvssl.errors import UserError
 
     report = check_data(args.folder, args.labels, args.workers)
     print("\n".join(report.lines()))
@@ -50,6 +51,8 @@ def check(args: argparse.Namespace) -> None:
         print(f"{'unreadable':<12} {report.name(number)} {fault}")
     if len(report.faults) > SHOWN:
         print(f"{'':<12} and {len(report.faults) - SHOWN:,} more")
+    if not report.readable:
+        raise UserError(f"{args.folder}: no image can be read, of {len(report.dataset):,}.")
     if args.good is not None:
         left_out = write_list(report, args.good)
         print(f"{'list':<12} {args.good}: {len(report.good) - len(left_out):,} images")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from mvssl.checkpoint import write_safetensors
 from mvssl.errors import UserError
-from mvssl.files import write_atomically
+from mvssl.files import write_atomically, write_bytes_atomically
 from mvssl.models.backbones import TimmBackbone
 
 __all__ = ["FORMS", "Exportable", "Features", "Form", "architecture_of", "code_of"]
@@ -110,7 +112,7 @@ def write_huggingface(given: Exportable, folder: Path) -> Features:
 
 
 def _write_hub(given: Exportable, folder: Path, more: Mapping[str, Any]) -> None:
-    backbone = _of_timm(given.backbone, "timm and huggingface")
+    backbone = _of_timm(given.backbone)
     space = given.expected.get("color_space", "rgb")
     if space != "rgb":
         raise UserError(
@@ -140,7 +142,7 @@ def _pretrained_cfg(own: Mapping[str, Any], given: Exportable) -> dict[str, Any]
         "input_size": list(given.images.shape[1:]),
         "mean": list(given.expected["mean"]),
         "std": list(given.expected["std"]),
-        "interpolation": "bilinear",
+        "interpolation": "bicubic",
         "crop_pct": 1.0,
         "crop_mode": "center",
         "num_classes": 0,
@@ -149,7 +151,7 @@ def _pretrained_cfg(own: Mapping[str, Any], given: Exportable) -> dict[str, Any]
 
 def write_torchvision(given: Exportable, folder: Path) -> Features:
     """``model.pth``: the weights of one of torchvision's ResNets without its classifier."""
-    backbone = _of_timm(given.backbone, "torchvision")
+    backbone = _of_timm(given.backbone)
     name = architecture_of(backbone)
     if name not in RESNETS:
         known = ", ".join(sorted(RESNETS))
@@ -179,8 +181,11 @@ def _torchvision(name: str) -> nn.Module:
 
 def write_torch_export(given: Exportable, folder: Path) -> Features:
     """``model.pt2``: the graph of the network, for batches of any length."""
-    file = folder / "model.pt2"
-    torch.export.save(_program(given), file)
+    file, program = folder / "model.pt2", _program(given)
+    # torch's own writer ends the process where a disk is full.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    write_bytes_atomically(file, buffer.getvalue())
     model: nn.Module = torch.export.load(file).module()
     return model
 
@@ -196,10 +201,12 @@ def write_onnx(given: Exportable, folder: Path) -> Features:
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["features"]}
     if BY_DYNAMO:
         size = sum(x.numel() * x.element_size() for x in given.backbone.parameters())
-        names |= {"dynamo": True, "external_data": size > MOST_IN_ONE_FILE, "verbose": False}
+        names |= {"external_data": size > MOST_IN_ONE_FILE, "verbose": False, "dynamo": True}
         torch.onnx.export(_program(given), (), file, **names)
     else:
         axes = {"images": {0: "batch"}, "features": {0: "batch"}}
+        if "dynamo" in inspect.signature(torch.onnx.export).parameters:  # from torch 2.5 on
+            names["dynamo"] = False
         torch.onnx.export(
             given.backbone, (given.images[:2],), str(file), dynamic_axes=axes, **names
         )
@@ -208,16 +215,16 @@ def write_onnx(given: Exportable, folder: Path) -> Features:
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
-def _of_timm(backbone: nn.Module, takers: str) -> TimmBackbone:
+def _of_timm(backbone: nn.Module) -> TimmBackbone:
     """A backbone that is wholly timm's."""
     if not isinstance(backbone, TimmBackbone):
         raise UserError(
-            f"{takers} takes networks of timm alone, and the backbone is a "
+            f"The format takes networks of timm alone, and the backbone is a "
             f"{type(backbone).__name__}: export to onnx or torch_export."
         )
     if backbone.stem != "default":
         raise UserError(
-            f"{takers} cannot build {backbone.name} with stem='{backbone.stem}': export to onnx or "
+            f"The format has no {backbone.name} with stem='{backbone.stem}': export to onnx or "
             f"torch_export."
         )
     return backbone
@@ -253,7 +260,7 @@ PHOTOGRAPH: Final = """
 import numpy as np
 from PIL import Image, ImageOps
 photo = Image.open("photo.jpg").convert("RGB")
-square = ImageOps.fit(photo, ($size, $size), Image.Resampling.BILINEAR)
+square = ImageOps.fit(photo, ($size, $size), Image.Resampling.BICUBIC)
 mean, std = $mean, $std
 images = ((np.asarray(square) / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
 """

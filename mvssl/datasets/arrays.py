@@ -19,7 +19,7 @@ from mvssl.datasets.survey import centre, spread
 from mvssl.datasets.values import check_value_range, range_of
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.words import either, in_words
+from mvssl.words import each, in_words
 
 __all__ = ["ArrayImages", "TorchvisionImages"]
 
@@ -143,7 +143,7 @@ def _load(file: Path, key: str | None) -> NDArray[Any]:
                 return array
     except Exception as error:  # a damaged file raises nearly anything
         raise UserError(f"{file} cannot be read as arrays of NumPy: {in_words(error)}") from error
-    raise UserError(f"{file} holds {either(names)}: say which are the images, key='...'.")
+    raise UserError(f"{file} holds {each(names)}: say which are the images, key='...'.")
 
 
 def _labels(labels: Any, images: Any) -> NDArray[Any]:

@@ -125,11 +125,11 @@ class ImageFolder(EncodedImages):
 def _find(root: Path) -> Found:
     if not root.exists():
         raise UserError(
-            f"There is no folder {root}. Check the path (it is read from {Path.cwd()}), or "
-            "give your own by --data FOLDER."
+            f"There is no folder {root}. Check the path, which is read from {Path.cwd()}; a run "
+            f"takes another one by --data FOLDER."
         )
     if not root.is_dir():
-        raise UserError(f"{root} is a file. Give the folder that holds the images.")
+        raise UserError(f"{root} is a file. {_reader(root)}")
     try:
         found = find_images(root)
     except OSError as error:
@@ -142,6 +142,19 @@ def _find(root: Path) -> Found:
             f"{skipped}{left_out}"
         )
     return found
+
+
+def _reader(file: Path) -> str:
+    """What to do with a file where a folder is asked for."""
+    endings = "".join(file.suffixes[-2:]).lower()
+    readers = {"TarShards": (".tar",), "ArrayImages": (".npy", ".npz")}
+    readers |= {"ImageList": (".txt", ".csv", ".tsv", ".jsonl", ".parquet")}
+    for kind, known in readers.items():
+        if endings.endswith(known):
+            return f"In a config, {kind} reads it: type='{kind}' in train_dataloader.dataset."
+    if endings.endswith((".zip", ".tgz", ".tar.gz", ".tar.xz", ".7z", ".rar")):
+        return "Unpack it, and give the folder that holds the images."
+    return "Give the folder that holds the images."
 
 
 def _left_out(root: Path, found: Found) -> list[str]:

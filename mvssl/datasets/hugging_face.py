@@ -18,7 +18,7 @@ from mvssl.datasets.image_list import numbered
 from mvssl.datasets.splits import PARTS
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.words import count, either, in_words
+from mvssl.words import count, each, in_words
 
 __all__ = ["HuggingFaceImages"]
 
@@ -70,7 +70,7 @@ class HuggingFaceImages(EncodedImages):
         for name in (image, label):
             if name is not None and name not in rows.column_names:
                 raise UserError(
-                    f"{path} has no column '{name}', and has {either(rows.column_names)}."
+                    f"{path} has no column '{name}', and has {each(rows.column_names)}."
                 )
         if not len(rows):
             raise UserError(f"{path} ({split}) holds no image.")
@@ -138,7 +138,7 @@ def _load(package: Any, path: Path, split: str) -> Any:
     if not isinstance(loaded, package.DatasetDict):
         return loaded
     if split not in loaded:
-        raise UserError(f"{path} has no split '{split}', and has {either(loaded)}.")
+        raise UserError(f"{path} has no split '{split}', and has {each(loaded)}.")
     return loaded[split]
 
 
@@ -154,9 +154,7 @@ def _of_split(root: Path, split: str) -> list[Path]:
         told = {
             next((one for one in names if one in PARTS), names[-1]) for names in splits if names
         }
-        raise UserError(
-            f"{root} has no files of a split '{split}', and has {either(sorted(told))}."
-        )
+        raise UserError(f"{root} has no files of a split '{split}', and has {each(sorted(told))}.")
     return own
 
 

@@ -21,7 +21,7 @@ from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, read_bytes
 from mvssl.datasets.paths import Paths
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from mvssl.words import either, in_words, shown
+from mvssl.words import each, either, in_words, shown
 
 __all__ = ["ImageList", "numbered"]
 
@@ -194,7 +194,7 @@ def _named(file: str, rows: Rows, image: str | None) -> str:
     found = image or next((name for name in _COLUMNS if name in rows[0]), None)
     if found is None:
         raise UserError(
-            f"{file} has no column {either(_COLUMNS)}, and has {either(rows[0])}: name that of the "
+            f"{file} has no column {either(_COLUMNS)}, and has {each(rows[0])}: name that of the "
             f"paths, image='...'."
         )
     return found
@@ -202,7 +202,7 @@ def _named(file: str, rows: Rows, image: str | None) -> str:
 
 def _column(file: str, rows: Rows, name: str) -> list[Any]:
     if name not in rows[0]:
-        raise UserError(f"{file} has no column '{name}', and has {either(rows[0])}.")
+        raise UserError(f"{file} has no column '{name}', and has {each(rows[0])}.")
     return [row.get(name) for row in rows]
 
 

@@ -158,12 +158,12 @@ def _usual_bands(kinds: Sequence[Kind]) -> int:
 
 def _channel_notes(kinds: Sequence[Kind], number: int, chosen: bool) -> list[str]:
     beside = [one for one in kinds if number < one.bands <= MOST_COLORS]
-    notes = []
+    notes = list[str]()
     if beside and number == 3:
         what = "transparency" if all(one.alpha for one in beside) else "channels after the third"
         notes.append(
-            f"of {len(kinds)} images {len(beside)} have {what}, which is left out; channels="
-            f"{beside[0].bands} in the data set keeps it"
+            f"{_some(len(beside), kinds)} {what}, which is left out; channels={beside[0].bands} in "
+            f"the data set keeps it"
         )
     notes += _page_notes(kinds, number)
     if chosen and number != 3:
@@ -173,19 +173,23 @@ def _channel_notes(kinds: Sequence[Kind], number: int, chosen: bool) -> list[str
     return notes
 
 
+def _some(number: int, kinds: Sequence[Kind]) -> str:
+    verb = "has" if number == 1 else "have"
+    return f"of {len(kinds)} images that were looked at {number} {verb}"
+
+
 def _page_notes(kinds: Sequence[Kind], number: int) -> list[str]:
     stacks = [one.pages for one in kinds if one.pages > 1]
     read, others = stacks.count(number), [pages for pages in stacks if pages != number]
-    notes = []
+    notes = list[str]()
     if read:
         notes.append(
-            f"of {len(kinds)} images {read} have {number} pages of one band each, which are read "
-            f"as channels"
+            f"{_some(read, kinds)} {number} pages of one band each, which are read as channels"
         )
     if others and number in (1, 3):
         notes.append(
-            f"of {len(kinds)} images {len(others)} have several pages of one band each, of which "
-            f"the first is read; channels={others[0]} in the data set reads {others[0]} as channels"
+            f"{_some(len(others), kinds)} several pages of one band each, of which the first is "
+            f"read; channels={others[0]} in the data set reads {others[0]} as channels"
         )
     return notes
 

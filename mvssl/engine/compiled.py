@@ -9,7 +9,7 @@ import torch
 
 from mvssl.errors import UserError
 from mvssl.models import MultiView
-from mvssl.words import either, in_words, near_names
+from mvssl.words import each, in_words, near_names
 
 __all__ = ["check_compile", "compile_embed", "compile_fault"]
 
@@ -22,7 +22,7 @@ def check_compile(options: bool | Mapping[str, Any] | None) -> None:
     if isinstance(backend, str):
         known = torch.compiler.list_backends(exclude_tags=())
         if backend not in known:
-            near = near_names(backend, known, f"; it has {either(known)}.")
+            near = near_names(backend, known, f"; it has {each(known)}.")
             raise UserError(f"compile.backend: torch.compile has no backend '{backend}'{near}")
     modes = list(torch._inductor.list_mode_options())
     if mode is not None and mode not in modes:

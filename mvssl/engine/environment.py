@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from mmengine.utils.dl_utils import collect_env
 
-import mvssl
+from mvssl.version import __version__
 
 __all__ = ["environment_text", "processor", "versions"]
 
@@ -22,7 +22,7 @@ PACKAGES = ("torch", "timm", "onedl-mmengine", "onedl-mmcv", "numpy", "scikit-le
 def versions() -> dict[str, str]:
     """Of Python and of the packages that a result depends on."""
     return {
-        "mvssl": mvssl.__version__,
+        "mvssl": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mvssl.arguments import check_not_negative
 from mvssl.errors import UserError
 from mvssl.models.remedies import Method, advice, spread_over_prototypes
-from mvssl.words import either, near_names
+from mvssl.words import each, near_names
 
 __all__ = ["FIGURES", "OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
 
@@ -89,7 +89,7 @@ class Limits:
             if name not in known:
                 raise UserError(
                     f"DoctorHook: there is no limit '{name}'{near_names(name, known)} "
-                    f"Known are {either(known)}."
+                    f"Known are {each(known)}."
                 )
         check_not_negative("DoctorHook", **values)
         return cls(**values)

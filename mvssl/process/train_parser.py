@@ -20,7 +20,7 @@ def add_config_options(parser: Parser) -> None:
         help="sub-folders of FOLDER are classes (for evaluation alone)",
     )
     parser.add_argument(
-        "--image-size", type=whole_number, metavar="N", help="side of the views in pixels"
+        "--image-size", type=positive_number, metavar="N", help="side of the views in pixels"
     )
     parser.add_argument(
         "--seed",
@@ -53,7 +53,7 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", metavar="NAME", help="any model of timm")
     parser.add_argument(
         "--batch-size",
-        type=whole_number,
+        type=positive_number,
         metavar="N",
         help="images of a step, over all processes; the learning rate follows",
     )
@@ -81,3 +81,11 @@ def parse_train(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     return parser.parse_args(argv)
+
+
+def positive_number(text: str) -> int:
+    """As ``whole_number``, from 1 on."""
+    number = whole_number(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is a whole number of at least 1, got '{text}'")
+    return number

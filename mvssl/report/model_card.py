@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ class Run:
     Attributes:
         which: ``student`` or ``teacher``.
         summary: its ``summary.json``.
-        evaluated: what ``tools/evaluate.py`` found of it; empty where it was not asked.
+        data, results: what ``tools/evaluate.py`` found of it, and on what.
     """
 
     which: str
     summary: Mapping[str, Any]
-    evaluated: Mapping[str, Any]
+    data: str
+    results: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,23 +82,31 @@ def run_of(source: object, which: str) -> Run | None:
         folder, found = path.parent, names[path.name]
     else:
         return None
-    evaluated = _read(folder / EVALUATED)
-    return Run(found, _read(folder / SUMMARY), evaluated if evaluated.get("which") == found else {})
+    summary, evaluated = _read(folder / SUMMARY), _read(folder / EVALUATED)
+    if evaluated.get("which") != found:
+        return Run(found, summary, "", ())
+    with _told(folder / EVALUATED):
+        results = [dict(one["results"]) for one in evaluated["backbones"]]
+    return Run(found, summary, Path(str(evaluated.get("data"))).name, results)
 
 
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
+    with _told(file):
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Say of a file that it is not what was written."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no names and values")
-    except (OSError, ValueError, RecursionError) as error:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{file} cannot be read ({in_words(error)[:100]}), so that nothing can be said of the "
             f"run: mend it, or move it away."
         ) from error
-    return content
 
 
 def model_card(card: Card) -> str:
@@ -216,10 +226,9 @@ def _metrics(card: Card) -> Iterator[str]:
     ]
     if estimates:
         yield _table("## Information of two views, in training", ("", ""), estimates)
-    for one in card.run.evaluated.get("backbones") or []:
-        found = [(name, _number(value)) for name, value in one["results"].items()]
-        data = Path(str(card.run.evaluated.get("data"))).name
-        yield _table(f"## Evaluated on {printable(data)}", ("", ""), found)
+    for one in card.run.results:
+        found = [(name, _number(value)) for name, value in one.items()]
+        yield _table(f"## Evaluated on {printable(card.run.data)}", ("", ""), found)
 
 
 def _number(value: Any) -> str:

@@ -9,13 +9,13 @@ import torch
 from mmengine.device import get_device
 from torch import nn
 
-import mvssl
 from mvssl.distributed import world_size
 from mvssl.engine import Job, Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.models import MultiView
 from mvssl.models.backbones import TimmBackbone
 from mvssl.models.backbones.sizes import NO_SHAPE
+from mvssl.version import __version__
 from mvssl.words import count, printable, shown
 
 __all__ = ["objective_of", "opening", "plan"]
@@ -88,7 +88,7 @@ def opening(job: Job, place: str) -> str:
     }
     rows = [f"{name:<11}{printable(text)}" for name, text in lines.items()]
     notes = [*job.notes, *(f"note: {text}." for text in job.dataset.notes)]
-    return "\n".join([f"mvssl {mvssl.__version__}", *rows, *map(printable, notes), ""])
+    return "\n".join([f"mvssl {__version__}", *rows, *map(printable, notes), ""])
 
 
 def _steps(job: Job) -> str:

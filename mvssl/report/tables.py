@@ -123,7 +123,7 @@ def _result_rows(
 def _estimate_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     estimate, ceiling = _number(summary, "mi_bound"), _number(summary, "mi_ceiling")
     health = summary.get("health")
-    most = "" if estimate is None or ceiling is None else f" of at most {format_scalar(ceiling)}"
+    most = "" if estimate is None or ceiling is None else f" of at most {_of_nats(ceiling)}"
     return [
         ("entropy", _nats(_number(summary, "entropy"))),
         ("reconstruction", _nats(_number(summary, "reconstruction"))),
@@ -147,7 +147,12 @@ def _number(summary: Mapping[str, Any], name: str) -> float | None:
 
 
 def _nats(value: float | None) -> str:
-    return "–" if value is None else f"{format_scalar(value)} nats"
+    return "–" if value is None else f"{_of_nats(value)} nats"
+
+
+def _of_nats(value: float) -> str:
+    """Of what is hardly different from none as many decimals as say so."""
+    return format_scalar(value) if abs(value) >= 0.01 else f"{round(value, 4) + 0.0:.4f}"
 
 
 def _jsonable(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from mvssl.errors import UserError
 from mvssl.registry import VIEW_OPS
 from mvssl.views.ops.base import Operation
-from mvssl.words import either, near_names
+from mvssl.words import each, either, near_names
 
 __all__ = ["by_operation", "change", "flat_names", "usual_operations"]
 
@@ -54,7 +54,7 @@ def by_operation(named: Mapping[str, Any]) -> dict[type[Operation], dict[str, An
     known = flat_names()
     for name in named:
         if name not in known:
-            hint = near_names(str(name), known, f"; known are {either(sorted(known), most=40)}.")
+            hint = near_names(str(name), known, f"; known are {each(sorted(known), most=40)}.")
             raise UserError(f"no operation of a view has {name!r}{hint}")
     return {
         operation: {name: named[name] for name in operation.flat if name in named}

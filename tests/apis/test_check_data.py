@@ -184,3 +184,15 @@ def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     assert not report.readable
     with pytest.raises(UserError, match="no image can be read"):
         draw(report, tmp_path / "sheet.png")
+
+
+def test_a_folder_of_which_no_image_can_be_read_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"")
+    assert load_tool("check_data").main([str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert "0 of 3 can be read" in out
+    assert out.count("is empty") == 3
+    assert err.endswith("no image can be read, of 3.\n")

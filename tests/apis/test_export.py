@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import signal
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -17,12 +20,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
+from mvssl import export
 from mvssl.apis import formats
 from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
-from mvssl.apis.export import export
 from mvssl.errors import UserError
 from mvssl.models.backbones import Backbone, TimmBackbone, load_backbone, save_backbone
 from mvssl.registry import BACKBONES
+from tests.commands import Command
+from tests.forking import python
 from tests.mini import load_tool, train_cli, write_config
 
 SIZE = 32
@@ -139,12 +144,25 @@ def test_a_card_is_read_by_the_hub(sources: Path, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize(
+    ("name", "value", "files"),
+    [
+        ("BY_DYNAMO", True, ["README.md", "model.onnx"]),
+        ("BY_DYNAMO", False, ["README.md", "model.onnx"]),
+        ("MOST_IN_ONE_FILE", 0, ["README.md", "model.onnx", "model.onnx.data"]),
+    ],
+)
 def test_onnx_takes_batches_of_any_length(
-    dynamo: bool, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    value: int,
+    files: list[str],
+    sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(formats, "BY_DYNAMO", dynamo)
+    monkeypatch.setattr(formats, name, value)
     export(sources / "vit", "onnx", tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == files
     session = import_module("onnxruntime").InferenceSession(tmp_path / "out" / "model.onnx")
     backbone = load_backbone(sources / "vit")
     for length in (1, 3, 17):
@@ -238,6 +256,40 @@ def test_an_empty_folder_is_filled_even_that_where_one_stands(
     names = {"README.md", "config.json", "model.safetensors"}
     assert {file.name for file in Path().iterdir()} == names
     assert {file.name for file in (tmp_path / "here").iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("timm", "vit"),
+        ("huggingface", "vit"),
+        ("onnx", "vit"),
+        ("torch_export", "vit"),
+        ("torchvision", "resnet18"),
+    ],
+)
+def test_a_full_disk_is_told_and_leaves_nothing(
+    form: str, name: str, sources: Path, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"File too large\. Make room"):
+            export(sources / name, form, tmp_path / "a" / "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_leaves_nothing(sources: Path, tmp_path: Path) -> None:
+    words = ["tools/export.py", sources / "vit", "--format", "onnx", "--out", tmp_path / "a" / "b"]
+    command = Command([python(), *words])
+    while command.process.poll() is None and not (tmp_path / "a").exists():
+        time.sleep(0.01)
+    command.send(signal.SIGTERM)
+    assert command.end() == 128 + signal.SIGTERM
+    assert len(command.told()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 class _Own(Backbone):
@@ -457,7 +509,7 @@ def test_a_card_gives_no_backbone_the_numbers_of_another(run: Path, tmp_path: Pa
     assert "epochs" not in earlier
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
+@pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])
 def test_a_damaged_summary_is_told(run: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "backbone.safetensors").write_bytes(
@@ -465,6 +517,11 @@ def test_a_damaged_summary_is_told(run: Path, tmp_path: Path, text: str) -> None
     )
     (tmp_path / "run" / "summary.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=r"summary\.json cannot be read"):
+        export(tmp_path / "run", "timm", tmp_path / "out")
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "evaluation").mkdir()
+    (tmp_path / "run" / "evaluation/metrics.json").write_text('{"which": "student"}')
+    with pytest.raises(UserError, match=r"metrics\.json cannot be read"):
         export(tmp_path / "run", "timm", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

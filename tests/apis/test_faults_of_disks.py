@@ -76,6 +76,13 @@ def test_a_write_that_fails_is_one_sentence_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"there is no folder .*/nodir\. Make it, or choose another"
+    ):
+        write_bytes_atomically(tmp_path / "nodir" / "x.png", b"x")
+
+
 def test_the_same_weights_make_the_same_file(tmp_path: Path) -> None:
     tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.bfloat16)}
     metadata = {name: name * 3 for name in ("x", "build", "y", "z", "é")}

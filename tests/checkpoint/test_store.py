@@ -254,6 +254,12 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, content: dict[str, An
         BACKBONES.build({**vit_config(), "checkpoint": str(tmp_path / "a.pth")})
 
 
+def test_weights_of_another_architecture_are_called_so(tmp_path: Path) -> None:
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"another architecture \(give its name by --backbone\)"):
+        TimmBackbone("resnet50", checkpoint=str(tmp_path / "a.pth"))
+
+
 def test_strict_loading_lists_keys_and_leaves_the_model_alone() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     before = {key: value.clone() for key, value in model.state_dict().items()}

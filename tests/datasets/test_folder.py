@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,25 @@ def test_a_part_that_is_there_alone_is_told_as_one(tmp_path: Path) -> None:
     assert ImageFolder(tmp_path / "val", labels=True).classes == ["cat", "dog"]
     notes = ImageFolder(tmp_path).notes
     assert any(note.startswith("val/ is named like a part") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.tar", "TarShards reads it"),
+        ("a.NPY", "ArrayImages reads it"),
+        ("a.b.csv", "ImageList reads it"),
+        ("a.tar.gz", "Unpack it"),
+        ("a.zip", "Unpack it"),
+        ("a.jpg", "Give the folder"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_told_what_reads_it(
+    name: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is a file\. .*{told}"):
+        ImageFolder(tmp_path / name)
 
 
 def _no_folder(root: Path) -> dict[str, Any]:

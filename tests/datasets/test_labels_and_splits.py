@@ -219,32 +219,32 @@ LAYOUTS: dict[str, tuple[list[str], dict[str, list[int]], str]] = {
     "numbered files": (
         ["train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"],
         {"train": [0, 1], "validation": [2]},
-        "'train' or 'validation'",
+        "'train' and 'validation'",
     ),
     "folders": (
         ["train/0000", "train/0001", "test/0000"],
         {"train": [0, 1], "test": [2]},
-        "'test' or 'train'",
+        "'test' and 'train'",
     ),
     "a folder for all": (
         ["data/set-train-00000-of-00001", "data/set-test-00000-of-00001"],
         {"train": [0], "test": [1]},
-        "'test' or 'train'",
+        "'test' and 'train'",
     ),
     "the file's own name before that of a folder": (
         ["test/train-0000", "test/test-0000"],
         {"train": [0], "test": [1]},
-        "'test' or 'train'",
+        "'test' and 'train'",
     ),
     "words": (
         ["flowers_train", "flowers_train2", "flowers_TEST"],
         {"train": [0, 1], "test": [2]},
-        "'test' or 'train'",
+        "'test' and 'train'",
     ),
     "names of one's own": (
         ["train_gen-00000-of-00001", "train_sft-00000-of-00001"],
         {"train_gen": [0], "train_sft": [1]},
-        "'train_gen' or 'train_sft'",
+        "'train_gen' and 'train_sft'",
     ),
     "one part": (["train-0"], {"train": [0]}, "'train'"),
 }

@@ -118,7 +118,7 @@ def test_lists_and_images_may_be_remote() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("list.csv", "a,b\n1,2\n", "has no column 'image'.*has 'a' or 'b'"),
+        ("list.csv", "a,b\n1,2\n", "has no column 'image'.*has 'a' and 'b'"),
         ("list.csv", "image,label\nx.png,\n", "row 1 has no label"),
         ("list.csv", "image\nx.png\n", "has no column 'label'"),
         ("list.jsonl", '{"image": ', "cannot be read as a .jsonl list"),
@@ -186,7 +186,7 @@ def test_a_file_of_arrays_is_mapped_and_not_copied(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda root: {"images": root / "gone.npy"}, "There is no file"),
-        (lambda root: {"images": root / "two.npz"}, "holds 'a' or 'b': say which"),
+        (lambda root: {"images": root / "two.npz"}, "holds 'a' and 'b': say which"),
         (lambda root: {"images": root / "bad.npy"}, "cannot be read as arrays"),
         (lambda root: {"images": root / "object.npy"}, "cannot be read as arrays"),
         (lambda root: {"images": np.zeros((3, 4))}, r"is an array \(3, 4\) of float64"),
@@ -459,7 +459,7 @@ def test_data_sets_of_hugging_face(form: str, tmp_path: Path) -> None:
         rows.save_to_disk(str(path))
     elif form == "splits":
         package.DatasetDict({"train": rows, "test": rows.select([0])}).save_to_disk(str(path))
-        with pytest.raises(UserError, match="no split 'val', and has 'train' or 'test'"):
+        with pytest.raises(UserError, match="no split 'val', and has 'train' and 'test'"):
             HuggingFaceImages(path, "val")
         assert len(HuggingFaceImages(path, "test")) == 1
     else:
@@ -471,7 +471,7 @@ def test_data_sets_of_hugging_face(form: str, tmp_path: Path) -> None:
     assert data.classes == ["cat", "dog", "yak"]
     assert data.labels is not None
     assert data.labels.tolist() == [0, 1, 0, 1, 0, 1]
-    with pytest.raises(UserError, match="no column 'kind', and has 'image' or 'label'"):
+    with pytest.raises(UserError, match="no column 'kind', and has 'image' and 'label'"):
         HuggingFaceImages(path, label="kind")
     assert HuggingFaceImages(path, max_bytes=10).read(0) is None
 

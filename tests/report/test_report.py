@@ -345,6 +345,15 @@ def test_the_users_matplotlib_stays_as_it_is(tmp_path: Path) -> None:
     assert figure.axes[0].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("nats", "text"),
+    [(9.2e-4, "0.0009"), (-3e-3, "-0.0030"), (-1e-9, "0.0000"), (0.5, "0.50"), (-132.9, "-132.9")],
+)
+def test_nats_are_told_without_powers_of_ten(nats: float, text: str) -> None:
+    told = rows(report({**EMPTY, "infonce": nats}, {}, {}))
+    assert told["InfoNCE"] == f"{text} nats"
+
+
 def test_views_grid_holds_the_pixels(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     originals = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=generator)

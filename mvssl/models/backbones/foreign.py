@@ -70,8 +70,9 @@ def load_foreign(model: nn.Module, path: str) -> str:
     best = max(_all_found(model, read_content(path), own), key=lambda x: x.rank(own), default=None)
     if best is None:
         raise UserError(
-            f"{path} holds no weights of this network: there is no dict of tensors in it that is "
-            f"as large as half of its {len(own)}. Give a state dict or a checkpoint."
+            f"{path} holds no weights of this network, of whose {len(own)} tensors less than half "
+            f"can be in it: they are those of another architecture (give its name by --backbone), "
+            f"or it is no checkpoint."
         )
     others = [key for key in own if key in best.weights and key not in best.fitting]
     if others or 2 * len(best.fitting) < len(own):
