@@ -13,13 +13,22 @@ FORMATS = ("timm", "torchvision", "onnx", "torch_export", "huggingface")
 """In which a backbone is written for other libraries."""
 
 
-def add_backbone_options(parser: Parser) -> None:
-    """Images, and how they pass through a backbone."""
+def add_backbone_options(parser: Parser, batch_size: int = 256, launcher: bool = True) -> None:
+    """Images, and how they pass through a backbone.
+
+    Args:
+        batch_size: by default.
+        launcher: whether several processes may share the work.
+    """
     parser.add_argument("--data", metavar="FOLDER", required=True, help="a folder of images")
     add_opening_options(parser)
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     parser.add_argument(
-        "--batch-size", type=whole_number, metavar="N", default=256, help="images at once [256]"
+        "--batch-size",
+        type=whole_number,
+        metavar="N",
+        default=batch_size,
+        help=f"images at once [{batch_size}]",
     )
     parser.add_argument(
         "--workers",
@@ -29,6 +38,8 @@ def add_backbone_options(parser: Parser) -> None:
         dest="num_workers",
         help="processes that read images [2]",
     )
+    if not launcher:
+        return
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from mvssl.words import near_names
 
-__all__ = ["Parser", "whole_number"]
+__all__ = ["Parser", "number", "whole_number"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,3 +55,11 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"it is a whole number, got '{text}'") from None
+
+
+def number(text: str) -> float:
+    """The ``type`` of an option that takes any number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"it is a number, got '{text}'") from None

@@ -1,0 +1,152 @@
+"""A classifier from a backbone: that it learns, what it leaves, sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+from torch import nn
+
+import mvssl
+from mvssl.apis.finetune import FinetuneOptions, finetune
+from mvssl.errors import UserError
+from mvssl.models.backbones import TimmBackbone, save_backbone
+from tests.mini import load_tool
+
+VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
+EXPECTED = {"size": 16, "color_space": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    images, labels = load_digits(return_X_y=True)
+    for label in range(3):
+        for number, row in enumerate(images[labels == label][:60]):
+            place = folder / ("train" if number < 40 else "test") / f"digit{label}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.round(row.reshape(8, 8) * 255 / 16).astype(np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    made = TimmBackbone("vit_tiny_patch16_224", dict(VIT))
+    file = tmp_path_factory.mktemp("backbone") / "backbone.safetensors"
+    save_backbone(
+        made, file, {"type": "TimmBackbone", "name": made.name, "model_args": VIT}, EXPECTED
+    )
+    return file
+
+
+def options(digits: Path, backbone: Path, out: Path, **more: Any) -> FinetuneOptions:
+    quick: dict[str, Any] = {"epochs": 40, "warmup_epochs": 4, "lr": 1e-2, "batch_size": 32}
+    return FinetuneOptions(str(backbone), str(digits), str(out), **{**quick, **more})
+
+
+def test_it_learns_and_its_file_gives_the_same_answers(
+    digits: Path, backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = finetune(options(digits, backbone, tmp_path / "out", baseline=True))
+    assert set(found) == {"pretrained", "random"}
+    assert found["pretrained"].top1 > 0.65  # of three classes
+    assert len(found["random"].curve) == 40
+    printed = capsys.readouterr().out
+    assert f"top-1 {found['pretrained'].top1:.3f}" in printed
+    written = json.loads((tmp_path / "out/finetune.json").read_text())
+    assert written["results"]["pretrained"]["top1"] == found["pretrained"].top1
+    assert written["images"] == {"train": 120, "test": 60}
+    # By hand: backbone and layer from the file, images by Pillow.
+    weights = load_file(tmp_path / "out/classifier.safetensors")
+    network = mvssl.load_backbone(backbone)
+    inner: nn.Module = network.model  # type: ignore[assignment]
+    inner.load_state_dict(
+        {k.removeprefix("backbone."): v for k, v in weights.items() if k.startswith("backbone.")}
+    )
+    right = 0
+    files = sorted((digits / "test").rglob("*.png"))
+    for file in files:
+        image = Image.open(file).convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+        x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+        with torch.no_grad():
+            logits = network(x) @ weights["head.weight"].T + weights["head.bias"]
+        right += written["classes"][int(logits.argmax())] == file.parent.name
+    assert right / len(files) == pytest.approx(found["pretrained"].top1, abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_and_a_part_of_the_labels_fewer_images(
+    digits: Path, backbone: Path, tmp_path: Path
+) -> None:
+    few = {"label_fraction": 0.1, "epochs": 2}
+    first = finetune(options(digits, backbone, tmp_path / "a", **few))
+    again = finetune(options(digits, backbone, tmp_path / "b", **few))
+    assert first == again
+    assert json.loads((tmp_path / "a/finetune.json").read_text())["images"]["train"] == 12
+
+
+def test_mixing_and_bfloat16_train_too(digits: Path, backbone: Path, tmp_path: Path) -> None:
+    mixed = {"mixup": 0.2, "cutmix": 0.5, "amp": True, "epochs": 3}
+    found = finetune(options(digits, backbone, tmp_path / "out", **mixed))
+    assert len(found["pretrained"].curve) == 3
+    assert np.isfinite(found["pretrained"].balanced)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "nowhere"], "There is no folder nowhere"),
+        (["--lr", "fast"], "it is a number"),
+        (["--lr", "0"], "lr"),
+        (["--label-fraction", "2"], "label_fraction"),
+        (["--mixup", "0.2", "--batch-size", "7"], "mixed in pairs"),
+        (["--out", "full"], "is there already"),
+        (["--test", "other"], "different classes"),
+        (["--epochs", "0"], "epochs"),
+        (["--lr", "1000", "--epochs", "9"], "lower lr"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    digits: Path,
+    backbone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    for name in ("digit0", "digit7"):
+        Path("other", name).mkdir(parents=True)
+        source = next((digits / "test/digit0").iterdir())
+        for number in range(3):
+            Path("other", name, f"{number}.png").write_bytes(source.read_bytes())
+    given = [str(backbone), "--data", str(digits), "--out", "out", "--workers", "0"]
+    tool = load_tool("finetune")
+    try:
+        status = tool.main([*given, *words])
+    except SystemExit as error:  # what argparse finds
+        status = int(error.code or 0)
+    assert status == 2
+    assert said in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_another_kind_of_backbone_has_no_baseline(
+    digits: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mvssl.apis import finetune as module
+
+    monkeypatch.setattr(module, "TimmBackbone", nn.Conv2d)
+    with pytest.raises(UserError, match="cannot be drawn anew"):
+        finetune(options(digits, backbone, tmp_path / "out", baseline=True))
