@@ -32,6 +32,7 @@ QUERIES, NEIGHBOURS = 8, 7
 CLUSTERS = 8
 THUMBNAIL, SMALL = 128, 64
 MOST_GROUPS = 10
+FEW = 15
 WIDTH, HEIGHT, EDGE = 640, 460, 14
 QUALITY = 82
 OTHERS = "grey"
@@ -195,7 +196,10 @@ def _laid_out(directions: Tensor, layout: str) -> tuple[NDArray[np.float64], str
     if layout == "umap":
         umap = import_module("umap")
         near = min(15, len(x) - 1)
-        made = umap.UMAP(n_neighbors=near, metric="cosine", random_state=0).fit_transform(x)
+        # With a seed it takes one thread, and warns where it is not told so.
+        begin = "spectral" if len(x) > FEW else "random"  # of few it knows no spectrum
+        how = umap.UMAP(near, metric="cosine", init=begin, random_state=0, n_jobs=1)
+        made = how.fit_transform(x)
         return np.asarray(made, np.float64), f"UMAP, {near} neighbours."
     made = np.zeros((len(x), 2))
     number = min(2, len(sizes))

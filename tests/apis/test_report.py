@@ -148,7 +148,10 @@ def test_images_of_the_run_are_found_again(
     assert "note: no images are shown" in capsys.readouterr().out
 
 
-def test_what_cannot_be_shown_is_said(run: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_shown_is_said(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mvssl.report.gallery.find_spec", lambda _: None)
     (tmp_path / "few").mkdir()
     for number in range(2):
         Image.new("RGB", (20, 20)).save(tmp_path / "few" / f"{number}.png")
@@ -179,8 +182,10 @@ def test_of_many_classes_the_largest_have_colours() -> None:
 
 
 @pytest.mark.parametrize("number", [3, 4])
-@pytest.mark.parametrize("layout", ["pca", "tsne"])
+@pytest.mark.parametrize("layout", ["pca", "tsne", "umap"])
 def test_a_few_images_are_enough(number: int, layout: str) -> None:
+    if layout == "umap":
+        pytest.importorskip("umap")
     assert str(image_map(gallery(number, None), layout)).count("<circle") == number
     assert str(neighbours(gallery(number, None))).count("<img") == number * number
 
