@@ -44,13 +44,14 @@ WARM_UP = 3
 TINY = {
     "model_name": "vit_tiny_patch16_224",
     "patch_size": 32,
-    "embed_dim": 96,
-    "depth": 3,
+    "embed_dim": 64,
+    "depth": 2,
+    "num_heads": 2,
     "dynamic_img_size": True,
 }
 VIT = {"model_name": "vit_small_patch16_224", "img_size": 96, "dynamic_img_size": True}
 
-SMALL = "ViT of 0.6 M, 224 px"
+SMALL = "ViT of 0.3 M, 224 px"
 LOCAL = {224: 96}
 """Size of DINO's local crops, where it is not the half."""
 

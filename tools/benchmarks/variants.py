@@ -27,10 +27,10 @@ OPTIMIZER = "optim_wrapper.optimizer"
 
 VARIANTS: dict[str, dict[str, Any]] = {
     PLAIN: {},
-    "channels last": {"memory_format": torch.channels_last},
+    "channels first": {"memory_format": torch.contiguous_format},
     "`compile=True`": {"changes": {"compile": True}},
+    "`optimizer.fused=False`": {"changes": {f"{OPTIMIZER}.fused": False}},
     "`optimizer.foreach=True`": {"changes": {f"{OPTIMIZER}.foreach": True}},
-    "`optimizer.fused=True`": {"changes": {f"{OPTIMIZER}.fused": True}},
 }
 """Name to arguments of ``Steps``."""
 
