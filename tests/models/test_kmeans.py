@@ -157,7 +157,7 @@ def test_more_clusters_than_samples() -> None:
 
 
 def test_it_is_no_assigner() -> None:
-    with pytest.raises(UserError, match=r"'KMeans' is not in .* 'Centering', .* or 'Sinkhorn'"):
+    with pytest.raises(UserError, match=r"'KMeans' is not in .* 'Centering', .* and 'Sinkhorn'"):
         ASSIGNERS.build({"type": "KMeans", "num_clusters": 4})
 
 
