@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from mvssl.distributed import barrier
 from mvssl.engine import Job, Runner
 from mvssl.report.page import write_run_page
 from mvssl.report.recorded import State
@@ -43,6 +44,8 @@ class PageHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if runner.rank == 0:
             self.write(runner, "running")
+        # Until it trains, a signal ends the first process at once: the others wait for it.
+        barrier()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """On the first process alone."""
