@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from torch import nn
 
-from mvssl.apis.given import open_images, open_network
+from mvssl.apis.given import open_network, open_parts
 from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
 from mvssl.distributed import on_all_ranks, on_first_rank, rank
@@ -30,7 +30,7 @@ from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED
-from mvssl.words import near_names, some
+from mvssl.words import near_names
 
 __all__ = ["PIXELS", "EvaluateOptions", "Evaluated", "evaluate_backbones", "named_evaluators"]
 
@@ -200,19 +200,7 @@ def _images(
 ) -> tuple[ImageDataset, ImageDataset]:
     """What is learned from or looked up, and what is held out."""
     labels = any(one.needs_labels for one in evaluators)
-    splits = ("train", "test") if options.test is None else ("all", "all")
-    places = (options.data, options.test or options.data)
-    train, test = (
-        open_images(place, backbone, labels=labels, split=split if labels else "all")
-        for place, split in zip(places, splits, strict=True)
-    )
-    if labels and train.classes != test.classes:
-        mine, others = set(train.classes or ()), set(test.classes or ())
-        raise UserError(
-            f"{options.data} and {options.test} have different classes "
-            f"({some(sorted(mine ^ others))} {'is' if len(mine ^ others) == 1 else 'are'} in one "
-            f"alone): give folders with the same ones."
-        )
+    train, test = open_parts(options.data, options.test, backbone, labels)
     check_evaluators(evaluators, train, test)
     return train, test
 

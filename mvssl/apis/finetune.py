@@ -19,7 +19,7 @@ from timm.loss import SoftTargetCrossEntropy
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor, nn
 
-from mvssl.apis.given import open_images, open_network
+from mvssl.apis.given import open_network, open_parts
 from mvssl.arguments import check_count, check_fraction, check_not_negative, check_positive
 from mvssl.checkpoint import write_safetensors
 from mvssl.datasets.base import ImageDataset
@@ -157,7 +157,8 @@ def finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} is there already: give a folder that is new or empty.")
     network = open_network(options.source, options.image_size, options.which)
-    train, test = _images(network, options)
+    train, test = open_parts(options.data, options.test, network.backbone, labels=True)
+    check_classes("finetune", train, test)
     classes = train.classes or []
     kept = _kept(train, options)
     random = _drawn_anew(network.backbone, options) if options.baseline else None
@@ -180,21 +181,6 @@ def finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
     assert trained is not None
     _write(out, trained, network, classes, found, len(kept), len(test), options)
     return found
-
-
-def _images(network: Network, options: FinetuneOptions) -> tuple[ImageDataset, ImageDataset]:
-    splits = ("train", "test") if options.test is None else ("all", "all")
-    places = (options.data, options.test or options.data)
-    train, test = (
-        open_images(place, network.backbone, labels=True, split=split)
-        for place, split in zip(places, splits, strict=True)
-    )
-    if train.classes != test.classes:
-        raise UserError(
-            f"{options.data} and {options.test} have different classes: give the same ones."
-        )
-    check_classes("finetune", train, test)
-    return train, test
 
 
 def _kept(train: ImageDataset, options: FinetuneOptions) -> np.ndarray[Any, Any]:

@@ -19,8 +19,9 @@ from mvssl.errors import UserError
 from mvssl.evaluation.features import PIXEL_SIDE
 from mvssl.evaluation.network import Network, as_network
 from mvssl.models.backbones import Which, load_backbone
+from mvssl.words import some
 
-__all__ = ["Images", "open_images", "open_network"]
+__all__ = ["Images", "open_images", "open_network", "open_parts"]
 
 Images = str | os.PathLike[str] | ImageDataset | NDArray[Any]
 """A folder, a data set, or an array (N, H, W, C)."""
@@ -93,3 +94,31 @@ def open_images(
             f"trained on images of {channels}: give images of the same kind."
         )
     return found
+
+
+def open_parts(
+    data: str, test: str | None, backbone: nn.Module | None, labels: bool
+) -> tuple[ImageDataset, ImageDataset]:
+    """Images to learn from or look up, and held-out ones: parts of one folder, or two folders.
+
+    Args:
+        data: a folder.
+        test: the folder of the held-out images; None: they are a part of ``data``. Without labels
+            both are all of it then.
+        backbone, labels: as of :func:`open_images`.
+
+    Raises:
+        UserError: as of :func:`open_images`; or the folders have different classes.
+    """
+    splits = ("train", "test") if labels and test is None else ("all", "all")
+    first, second = (
+        open_images(place, backbone, labels=labels, split=split)
+        for place, split in zip((data, test or data), splits, strict=True)
+    )
+    if first.classes != second.classes:
+        alone = sorted({*(first.classes or ())} ^ {*(second.classes or ())})
+        raise UserError(
+            f"{data} and {test} have different classes ({some(alone)} "
+            f"{'is' if len(alone) == 1 else 'are'} in one alone): give folders with the same ones."
+        )
+    return first, second

@@ -105,6 +105,8 @@ def test_few_unreadable_images_are_no_reason(make: Any, tmp_path: Path) -> None:
     data = make(tmp_path, lambda n: b"" if n % 4 == 0 else _jpeg(n))
     check_some(data)
     check_some(data, minimum=3)
+    with pytest.raises(UserError, match="only 6 of 8"):
+        check_some(data, minimum=1)
 
 
 def test_more_unreadable_images_than_a_run_may_have_are_told_before_it(tmp_path: Path) -> None:
