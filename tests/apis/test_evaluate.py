@@ -92,6 +92,7 @@ def test_evaluators_are_found_by_the_beginning_of_a_name() -> None:
         (["knn"], {"linear.k": 3}, "no evaluator of that name is run"),
         (["knn"], {"k": 3}, "no evaluator of that name is run"),
         (["knn"], {"knn.k": 0}, "k"),
+        (["online"], {}, "OnlineProbe learns while a run trains"),
     ],
 )
 def test_wrong_names_are_told(names: list[str], options: dict[str, int], said: str | None) -> None:
