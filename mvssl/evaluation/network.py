@@ -25,7 +25,7 @@ class Network:
     """A backbone, what prepares its images, and the model around it where there is one.
 
     Attributes:
-        backbone: normalised images (B, 3, s, s) to features (B, C).
+        backbone: normalised images (B, c, s, s) to features (B, C).
         preprocessor: a loader's batch to ``{"inputs": normalised images}``.
         model: which makes records of several views; None for a backbone alone.
         amp: whether features are computed in bfloat16.
@@ -85,19 +85,24 @@ def _preprocessor(backbone: nn.Module, known: Mapping[str, Any]) -> nn.Module:
     space = known.get("color_space", "rgb")
     # Other colour spaces have statistics of their own, which the file repeats.
     statistics = {key: known.get(key) for key in ("mean", "std")} if space == "rgb" else {}
-    channels = max(len(known.get("mean") or ()), 1)
     preprocessor: nn.Module = MODELS.build(
         {
             "type": "MultiViewPreprocessor",
             "views": "gentle",  # no views are made of single images
             "size": known.get("size") or 224,
             "color_space": space,
-            "in_channels": channels if space == "rgb" and channels > 1 else 3,
+            "in_channels": _channels(backbone, known) if space == "rgb" else 3,
             **statistics,
         }
     )
     parameter = next(backbone.parameters(), None)
     return preprocessor if parameter is None else preprocessor.to(parameter.device)
+
+
+def _channels(backbone: nn.Module, known: Mapping[str, Any]) -> int:
+    """Those that the backbone says, else as many as there are means: one may be of three alike."""
+    said = getattr(backbone, "in_channels", None)
+    return said if isinstance(said, int) else len(known.get("mean") or ()) or 3
 
 
 @contextmanager

@@ -64,6 +64,29 @@ def test_features_are_those_of_normalised_images(backbone: Path, photographs: Pa
     np.testing.assert_allclose(again.x, found.x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("limits", [None, (-1.0, 4.0)])
+@pytest.mark.parametrize(("channels", "means"), [(1, 1), (2, 2), (3, 1), (5, 5)])
+def test_channels_are_those_of_the_backbone(
+    tmp_path: Path, channels: int, means: int, limits: tuple[float, float] | None
+) -> None:
+    torch.manual_seed(0)
+    args: dict[str, Any] = {**VIT["model_args"], "in_chans": channels}  # type: ignore[dict-item]
+    made = TimmBackbone("vit_tiny_patch16_224", args)
+    mean, std = [0.3, 0.4, 0.5, 0.6, 0.7][:means], [0.2, 0.3, 0.4, 0.5, 0.6][:means]
+    expected = {**EXPECTED, "mean": mean, "std": std, "value_range": limits}
+    save_backbone(made, tmp_path / "b", {**VIT, "model_args": args}, expected)
+    rng = np.random.default_rng(0)
+    images = rng.random((4, 32, 32, channels), np.float32)
+    low, high = limits or (0, 1)
+    found = extract(tmp_path / "b", low + (high - low) * images)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        wanted = made.eval()(
+            (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
+        )
+    np.testing.assert_allclose(found.x, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_bfloat16_is_near_and_not_the_same(backbone: Path, photographs: Path) -> None:
     exact, rough = (extract(backbone, photographs, amp=amp).x for amp in (False, True))
     assert rough.dtype == np.float32
