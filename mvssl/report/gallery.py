@@ -35,7 +35,8 @@ MOST_GROUPS = 10
 FEW = 15
 WIDTH, HEIGHT, EDGE = 640, 460, 14
 QUALITY = 82
-OTHERS = "grey"
+OTHERS = "others"
+"""What images are called that are of no class with a colour of its own."""
 
 
 @dataclass(frozen=True)
@@ -140,19 +141,25 @@ def image_map(gallery: Gallery, layout: str) -> Html:
     scale = np.array([WIDTH, HEIGHT]) - 2 * EDGE
     x, y = (EDGE + scale * (places - low) / np.where(extent > 0, extent, 1.0)).T
     y = HEIGHT - y
-    tones = [f"t{n + 1}" if name != OTHERS else OTHERS for n, name in enumerate(names)]
+    tones = ["grey" if name is None else f"t{n + 1}" for n, name in enumerate(names)]
     dots = [
         tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=4.2, class_=tones[group])
         for a, b, group in zip(x, y, groups, strict=True)
     ]
     sizes = np.bincount(groups, minlength=len(names))
     legend = [
-        tag("li", tag("i", class_=f"dot {tone}"), _named(name), " ", tag("b", f"{size:,}"))
+        tag(
+            "li",
+            tag("i", class_=f"dot {tone}"),
+            tag("bdi", name or OTHERS),
+            " ",
+            tag("b", f"{size:,}"),
+        )
         for tone, name, size in zip(tones, names, sizes, strict=True)
         if size
     ]
     columns = math.ceil(math.sqrt(len(dots)))
-    own = [gallery.class_of(n) or _named(names[groups[n]]) for n in range(len(dots))]
+    own = [gallery.class_of(n) or names[groups[n]] or OTHERS for n in range(len(dots))]
     held = {
         "columns": columns,
         "x": [round(float(one), 1) for one in x],
@@ -176,10 +183,6 @@ def image_map(gallery: Gallery, layout: str) -> Html:
             style=sheet,
         ),
     )
-
-
-def _named(name: str) -> str:
-    return "others" if name == OTHERS else name
 
 
 def _laid_out(directions: Tensor, layout: str) -> tuple[NDArray[np.float64], str]:
@@ -208,13 +211,13 @@ def _laid_out(directions: Tensor, layout: str) -> tuple[NDArray[np.float64], str
     return made, f"Principal components: {shares} of the variance."
 
 
-def _groups(gallery: Gallery) -> tuple[NDArray[np.int64], list[str], str]:
-    """Group of each image, names of the groups, and what they are."""
+def _groups(gallery: Gallery) -> tuple[NDArray[np.int64], list[str | None], str]:
+    """Group of each image, names of the groups (None: of all the rest), and what they are."""
     if gallery.labels is None or gallery.classes is None:
         number = min(CLUSTERS, len(gallery.x))
         labels = KMeans(number, iterations=30).fit(gallery.x).labels.numpy()
-        names = [f"cluster {n + 1}" for n in range(number)]
-        return labels, names, f"{count(number, 'cluster')} found by k-means"
+        clusters: list[str | None] = [f"cluster {n + 1}" for n in range(number)]
+        return labels, clusters, f"{count(number, 'cluster')} found by k-means"
     sizes = np.bincount(gallery.labels[gallery.labels >= 0], minlength=len(gallery.classes))
     largest = np.argsort(-sizes, kind="stable")
     unknown = bool((gallery.labels < 0).any())
@@ -223,9 +226,9 @@ def _groups(gallery: Gallery) -> tuple[NDArray[np.int64], list[str], str]:
     largest = np.sort(largest)
     places = np.full(len(gallery.classes) + 1, len(largest))  # the last is that of -1
     places[largest] = np.arange(len(largest))
-    names = [gallery.classes[n] for n in largest]
+    names: list[str | None] = [gallery.classes[n] for n in largest]
     if len(largest) < len(gallery.classes) or unknown:
-        names.append(OTHERS)
+        names.append(None)
     return places[gallery.labels], names, "those of the classes"
 
 

@@ -65,8 +65,17 @@ def _inside(part: Part) -> str:
 
 def _quoted(value: object) -> str:
     if isinstance(value, dict | list):
-        value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        # Names are cleaned within it: an escape of theirs is none that JSON knows.
+        return escape(json.dumps(_cleaned(value), separators=(",", ":")))
     return escape(_clean(str(value)))
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, dict):
+        return {_clean(str(key)): _cleaned(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(one) for one in value]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _clean(text: str) -> str:

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,10 @@ from mvssl.apis.report import ReportOptions, report_run
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from mvssl.report.gallery import Gallery, image_map, neighbours
+from mvssl.report.html import join
+from mvssl.report.page import write_run_page
+from mvssl.report.recorded import read_run
+from mvssl.words import printable
 from tests.report.browser import opened
 from tests.report.pages import Element, Page, write_run
 
@@ -119,6 +125,61 @@ def test_pointing_at_the_map_shows_the_image(run: Path, images: Path) -> None:
     assert re.search(r"background-position: -\d+px -\d+px", tip)
 
 
+NAMES = [
+    "caf\u00a0e",
+    "</script><script>document.title = 'taken'</script>",
+    '"\' onerror=alert(1) x="',
+    "back\\slash\\u0041 &amp; $x_$",
+    "zero\u200bwidth \u00ad soft \u0085 next",
+    "\u202etfel ot thgir",
+    "\u05d0\u05d1\u05d2",
+    "flag \U0001f3f4\U000e0067\U000e007f, family \U0001f468\u200d\U0001f467",
+    "no text \udcff, a line\nbreak",
+    "long " + 60 * "name",
+]
+
+
+def test_any_name_can_stand_in_a_page(tmp_path: Path) -> None:
+    few = gallery(20, 10)
+    made = replace(few, classes=NAMES, names=[NAMES[n % 10] for n in range(20)], described=NAMES[1])
+    shown = [(NAMES[1], join(neighbours(made), image_map(made, "pca")))]
+    write_run_page(tmp_path / "page.html", read_run(write_run(tmp_path / "run")), shown)
+    point = """
+    const figure = document.querySelector("[data-map]"), svg = figure.querySelector("svg");
+    const box = svg.getBoundingClientRect(), told = [];
+    figure.querySelectorAll("circle").forEach((dot) => {
+      svg.dispatchEvent(new PointerEvent("pointermove", {
+        clientX: box.left + box.width / 640 * dot.getAttribute("cx"),
+        clientY: box.top + box.width / 640 * dot.getAttribute("cy") }));
+      told.push(figure.querySelector(".tip").lastChild.textContent);
+    });
+    const found = document.createElement("pre");
+    found.id = "found";
+    found.textContent = JSON.stringify(told);
+    document.body.append(found);
+    """
+    drawn = opened(tmp_path / "page.html", point)
+    assert "<title>byol_vit - mvssl</title>" in drawn
+    told = json.loads(unescape(drawn.split('<pre id="found">')[1].split("</pre>")[0]))
+    cleaned = ["\n".join(map(printable, name.split("\n"))) for name in NAMES]
+    assert told == [cleaned[n % 10] for n in range(20)]
+    assert told[0] == r"caf\xa0e"
+    assert told[3] == NAMES[3]
+
+
+def test_a_class_may_have_any_name_of_a_colour_or_of_the_rest() -> None:
+    few = replace(gallery(60, 3), classes=["grey", "others", "t1"])
+    text = str(image_map(few, "pca"))
+    legend = re.findall(r'<li><i class="dot (\w+)"></i><bdi>(.*?)</bdi> <b>(\d+)', text)
+    assert legend == [("t1", "grey", "20"), ("t2", "others", "20"), ("t3", "t1", "20")]
+    dots = re.findall(r'<circle [^>]*class="(\w+)"', text)
+    assert dots == ["t1", "t2", "t3"] * 20
+    many = replace(gallery(60, 20), classes=["grey", *(f"c{n}" for n in range(19))])
+    text = str(image_map(many, "pca"))
+    assert '<i class="dot t1"></i><bdi>grey</bdi> <b>3</b>' in text
+    assert '<i class="dot grey"></i><bdi>others</bdi> <b>33</b>' in text
+
+
 def test_folders_without_classes_are_coloured_by_clusters(run: Path, images: Path) -> None:
     report_run(ReportOptions(str(run), data=str(images / "green"), map="tsne"))
     page = Page(run / "report.html")
@@ -174,7 +235,7 @@ def test_of_many_classes_the_largest_have_colours() -> None:
     text = str(image_map(gallery(60, 20), "pca"))
     assert text.count('class="t9"') > 0
     assert 'class="t10"' not in text
-    assert "others <b>33</b>" in text
+    assert "<bdi>others</bdi> <b>33</b>" in text
     assert "<c0>" not in text
     ten = str(image_map(gallery(60, 10), "pca"))
     assert 'class="t10"' in ten
