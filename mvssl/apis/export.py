@@ -25,7 +25,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from mvssl.apis.formats import FORMS, Exportable, Features, architecture_of, code_of
+from mvssl.apis.formats import FORMS, Exportable, Features, architecture_of
 from mvssl.apis.given import open_images
 from mvssl.arguments import check_choice
 from mvssl.errors import RunError, UserError
@@ -36,6 +36,7 @@ from mvssl.models.backbones import Which, load_backbone
 from mvssl.models.backbones.opening import TIMM
 from mvssl.process.signals import current
 from mvssl.report.model_card import Card, model_card, run_of
+from mvssl.report.model_code import model_code
 from mvssl.words import count, first_line, some
 
 __all__ = ["LIMIT", "export"]
@@ -260,16 +261,17 @@ def _card(
     backbone = given.backbone
     own = getattr(getattr(backbone, "model", None), "pretrained_cfg", None) or {}
     published = str(source).startswith(TIMM)
+    name, shape = architecture_of(backbone), tuple(given.images.shape[1:])
     return Card(
-        name=architecture_of(backbone),
+        name=name,
         format=format,
         library=FORMS[format].library,
-        code=code_of(FORMS[format], given),
+        code=model_code(format, name, shape, given.expected),
         licence=str(own.get("license")) if published and own.get("license") else "",
         source=str(source) if published else "",
         parameters=sum(x.numel() for x in backbone.parameters()),
         width=given.backbone(given.images[:1]).shape[1],
-        shape=tuple(given.images.shape[1:]),
+        shape=shape,
         expected=dict(given.expected),
         difference=worst,
         run=None if published else run_of(source, which),

@@ -1,4 +1,4 @@
-"""The forms that other libraries open: how each is written, opened again, and used."""
+"""The forms that other libraries open: how each is written, and opened again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from string import Template
 from typing import Any, Final, NamedTuple
 
 import timm
@@ -23,7 +22,7 @@ from mvssl.errors import UserError
 from mvssl.files import write_atomically, write_bytes_atomically
 from mvssl.models.backbones import TimmBackbone
 
-__all__ = ["FORMS", "Exportable", "Features", "Form", "architecture_of", "code_of"]
+__all__ = ["FORMS", "Exportable", "Features", "Form", "architecture_of"]
 
 Features = Callable[[Tensor], Tensor]
 """Normalised images (N, c, s, s) to features (N, C), as another library computes them."""
@@ -59,17 +58,11 @@ class Form:
     Attributes:
         library: that it is for, as model cards name it.
         write: writes a backbone into a folder, and opens it there again.
-        use: lines of Python that make features of ``images`` beside the files; ``$name`` stands for
-            the architecture, ``$images`` for lines that prepare them: an array, or what the
-            library's own lines make of a photograph.
-        images: those lines, of a library that can prepare RGB images.
         packages: of which mvssl itself needs none.
     """
 
     library: str
     write: Callable[[Exportable, Path], Features]
-    use: str
-    images: str = ""
     packages: tuple[str, ...] = ()
 
 
@@ -235,41 +228,6 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {key: x.detach().clone().contiguous() for key, x in model.state_dict().items()}
 
 
-def code_of(form: Form, given: Exportable) -> str:
-    """A program that makes features of a photograph, where it lies beside the files."""
-    channels, size = given.images.shape[1], given.images.shape[-1]
-    plain = channels == 3 and given.expected.get("color_space", "rgb") == "rgb"
-    images = (form.images or PHOTOGRAPH) if plain else OTHERS
-    if not (plain and form.images) and "features = model(images)" in form.use:
-        images += "images = torch.from_numpy(images)\n"
-    words = {"name": architecture_of(given.backbone), "channels": channels, "size": size}
-    words |= {key: given.expected.get(key) for key in ("mean", "std")}
-    text = Template(form.use).substitute(words, images=Template(images).substitute(words))
-    lines = [line for line in text.splitlines() if line]
-    imports = [line for line in lines if line.startswith(("import ", "from "))]
-    others = [line for line in lines if line not in imports]
-    return "\n".join([*sorted(imports, key=_sorted_by), "", *others])
-
-
-def _sorted_by(line: str) -> tuple[bool, str]:
-    """As ruff sorts imports."""
-    return line.startswith("from "), line.split()[1].lower()
-
-
-PHOTOGRAPH: Final = """
-import numpy as np
-from PIL import Image, ImageOps
-photo = Image.open("photo.jpg").convert("RGB")
-square = ImageOps.fit(photo, ($size, $size), Image.Resampling.BICUBIC)
-mean, std = $mean, $std
-images = ((np.asarray(square) / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
-"""
-OTHERS: Final = """
-import numpy as np
-images = np.zeros((1, $channels, $size, $size), np.float32)  # yours, prepared as is said below
-"""
-
-
 @contextmanager
 def _without_bars(logging: Any) -> Iterator[None]:
     """transformers shows a bar for every folder that it opens."""
@@ -283,77 +241,10 @@ def _without_bars(logging: Any) -> Iterator[None]:
 
 
 FORMS: Final[Mapping[str, Form]] = {
-    "timm": Form(
-        library="timm",
-        write=write_timm,
-        use="""
-import timm
-import torch
-model = timm.create_model("local-dir:.", pretrained=True).eval()  # on the Hub: hf-hub:YOU/NAME
-$images
-with torch.no_grad():
-    features = model(images)
-""",
-        images="""
-from PIL import Image
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-images = transform(Image.open("photo.jpg").convert("RGB"))[None]
-""",
-    ),
-    "torchvision": Form(
-        library="torchvision",
-        write=write_torchvision,
-        use="""
-import torch
-import torchvision
-model = torchvision.models.$name(weights=None)
-model.fc = torch.nn.Identity()
-model.load_state_dict(torch.load("model.pth", weights_only=True))
-model.eval()
-$images
-with torch.no_grad():
-    features = model(images)
-""",
-    ),
-    "onnx": Form(
-        library="onnx",
-        packages=("onnx", "onnxscript", "onnxruntime"),
-        write=write_onnx,
-        use="""
-import onnxruntime
-session = onnxruntime.InferenceSession("model.onnx")
-$images
-(features,) = session.run(None, {"images": images})
-""",
-    ),
-    "torch_export": Form(
-        library="pytorch",
-        write=write_torch_export,
-        use="""
-import torch
-model = torch.export.load("model.pt2").module()
-$images
-with torch.no_grad():
-    features = model(images)
-""",
-    ),
-    "huggingface": Form(
-        library="transformers",
-        packages=("transformers",),
-        write=write_huggingface,
-        use="""
-import torch
-from transformers import AutoImageProcessor, AutoModel
-model = AutoModel.from_pretrained(".").eval()
-$images
-with torch.no_grad():
-    features = model(images).pooler_output
-""",
-        images="""
-from PIL import Image
-processor = AutoImageProcessor.from_pretrained(".")
-images = processor(Image.open("photo.jpg").convert("RGB"))["pixel_values"]
-""",
-    ),
+    "timm": Form("timm", write_timm),
+    "torchvision": Form("torchvision", write_torchvision),
+    "onnx": Form("onnx", write_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": Form("pytorch", write_torch_export),
+    "huggingface": Form("transformers", write_huggingface, ("transformers",)),
 }
 """By what ``--format`` says."""

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from mvssl.config.bases import base_values
 from mvssl.config.changes import changes, plain_values
-from mvssl.engine.history import format_duration
-from mvssl.evaluation import Shown
 from mvssl.files import write_bytes_atomically
-from mvssl.report.charts import MINUS, charts, number
+from mvssl.report.charts import charts
 from mvssl.report.curves import end_of
 from mvssl.report.groups import curve_groups
 from mvssl.report.html import Html, document, join, picture, table, tag
-from mvssl.report.recorded import Recorded, number_of, told_progress
+from mvssl.report.recorded import Recorded, told_progress
+from mvssl.report.tiles import summary_tiles
 from mvssl.run_files import VIEWS
-from mvssl.words import count, shown
+from mvssl.words import shown
 
 __all__ = ["NEIGHBOURS", "run_page", "write_run_page"]
 
@@ -55,7 +54,7 @@ def run_page(run: Recorded, pictures: Sequence[tuple[str, Html]] = ()) -> bytes:
     """
     more: Sequence[tuple[str, Html | None]] = pictures or [(NEIGHBOURS, _how_to_see(run))]
     sections = [
-        ("Summary", _summary(run)),
+        ("Summary", summary_tiles(run)),
         ("Curves", _curves(run)),
         ("Views", _views(run.folder)),
         *more,
@@ -150,100 +149,6 @@ def _verdict(run: Recorded) -> Html:
 def _texts(health: Mapping[str, Any], name: str) -> list[str]:
     listed = health.get(name)
     return list(map(str, listed)) if isinstance(listed, list | tuple) else []
-
-
-def _tile(title: str, value: Any, below: Any = None, share: float | None = None) -> Html:
-    gauge = None
-    if share is not None:
-        width = f"width: {100 * min(max(share, 0.0), 1.0):.1f}%"
-        gauge = tag("div", tag("i", style=width), class_="gauge")
-    return tag(
-        "div",
-        tag("h3", title),
-        tag("div", value, class_="value"),
-        gauge,
-        below and tag("p", below),
-        class_="card tile",
-    )
-
-
-def _summary(run: Recorded) -> Html:
-    tiles = [*_result_tiles(run), *_information_tiles(run.summary), *_time_tiles(run)]
-    note = run.summary.get("evaluation_note")
-    return join(
-        tag("div", tiles, class_="tiles"),
-        note and tag("p", f"Evaluation: {note}.", class_="soft small"),
-    )
-
-
-def _result_tiles(run: Recorded) -> Iterator[Html]:
-    for name, how in run.results.items():
-        before, after = (number_of(run.summary, f"{name}{end}") for end in ("_init", ""))
-        pixels = number_of(run.summary, f"{name}_pixels")
-        if after is None or not how.listed:
-            continue
-        told = [] if before is None else [f"{how.text(before)} before training"]
-        if before is not None:
-            gain = f"{after - before:+.{how.decimals}f}"
-            told[0] += f" ({gain})".replace("-", MINUS)
-        told += [] if pixels is None else [f"{how.text(pixels)} on raw pixels"]
-        protocol = _protocol(run.summary, name)
-        told += [f"with {protocol}"] if protocol else []
-        share = after if 0.0 <= after <= 1.0 else None
-        yield _tile(how.label, _result_text(how, after), ", ".join(told), share)
-
-
-def _result_text(how: Shown, value: float) -> str:
-    return how.text(value).replace("-", MINUS)
-
-
-def _protocol(summary: Mapping[str, Any], name: str) -> str:
-    """Of the evaluator whose name a result begins with."""
-    evaluation = summary.get("evaluation")
-    for key, protocol in evaluation.items() if isinstance(evaluation, Mapping) else ():
-        if name.startswith(str(key)) and isinstance(protocol, Mapping):
-            return ", ".join(f"{word} = {value}" for word, value in protocol.items())
-    return ""
-
-
-def _information_tiles(summary: Mapping[str, Any]) -> Iterator[Html]:
-    estimate, ceiling = number_of(summary, "mi_bound"), number_of(summary, "mi_ceiling")
-    if estimate is not None:
-        nats = tag("small", " nats")
-        share, most = None, None
-        if ceiling:
-            share, most = estimate / ceiling, f"of at most {number(ceiling)}: the ER estimate"
-        yield _tile("Mutual information between views", [number(estimate), nats], most, share)
-    nce = number_of(summary, "infonce")
-    if nce is not None:
-        share = None if not ceiling else nce / ceiling
-        below = "the same, by another estimate"
-        yield _tile("InfoNCE", [number(nce), tag("small", " nats")], below, share)
-    for name, title, below in (
-        ("entropy", "Entropy", "how far the embeddings are spread"),
-        ("reconstruction", "Reconstruction", "how well one view tells the other"),
-    ):
-        value = number_of(summary, name)
-        if value is not None:
-            yield _tile(title, [number(value), tag("small", " nats")], below)
-
-
-def _time_tiles(run: Recorded) -> Iterator[Html]:
-    summary = run.summary
-    seconds, speed = number_of(summary, "seconds"), number_of(summary, "images_per_second")
-    processes = summary.get("processes")
-    below = told_progress(run)
-    if isinstance(processes, int) and processes > 1:
-        below += f", {count(processes, 'process')}"
-    if seconds is not None:
-        yield _tile("Time", format_duration(seconds), below)
-    if speed is not None:
-        yield _tile("Speed", [f"{speed:,.0f}", tag("small", " images/s")], _batch(summary))
-
-
-def _batch(summary: Mapping[str, Any]) -> str | None:
-    size = summary.get("batch_size")
-    return None if size is None else f"in batches of {size}"
 
 
 def _curves(run: Recorded) -> Html:

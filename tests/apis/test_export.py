@@ -237,7 +237,7 @@ def test_other_features_are_refused(
 
         return features
 
-    form = formats.Form("timm", write, "features = model(images)")
+    form = formats.Form("timm", write)
     monkeypatch.setattr("mvssl.apis.export.FORMS", {"timm": form})
     words = [str(sources / "vit"), "--format", "timm", "--out", str(tmp_path / "a" / "b")]
     assert load_tool("export").main(words) == (0 if fits else 1)
