@@ -211,6 +211,7 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
     folder = f"data/studies/{row.data}"
     options = [
         f"train_dataloader.dataset.images={folder}/train.npy",
+        f"train_dataloader.dataset.labels={folder}/train_labels.npy",
         f"evaluation.train.images={folder}/bank.npy",
         f"evaluation.train.labels={folder}/bank_labels.npy",
         f"evaluation.test.images={folder}/{row.part}.npy",
@@ -251,7 +252,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         curves = {
             name: _thinned(*recorded.history.series(name))
             for name in recorded.history.names()
-            if name in CURVES or name.startswith(("heldout_", "knn_top1", "linear_"))
+            if name in CURVES or name.startswith(("heldout_", "knn_top1", "online_"))
         }
     return {
         "asked": asdict(row),
