@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -35,6 +34,7 @@ import numpy as np
 import rows as store  # lies beside the benchmarks
 
 from mvssl.config.read import load_config
+from mvssl.engine.environment import processor
 from mvssl.report.recorded import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -272,14 +272,6 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
         sorted({round(one) for one in np.linspace(0, len(steps) - 1, POINTS)}) if len(steps) else []
     )
     return [[int(steps[i]) for i in kept], [float(f"{values[i]:.5g}") for i in kept]]
-
-
-def processor() -> str:
-    """Its name, which absolute times belong to."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def complete(path: Path, wanted: Sequence[tuple[Row, dict[str, Any]]], jobs: int) -> None:
