@@ -79,9 +79,8 @@ def test_without_predictor_and_teacher_predictions_and_targets_are_the_projectio
 
 @pytest.mark.parametrize("together", [True, False])
 def test_batch_statistics_are_of_all_views_or_of_each(together: bool) -> None:
-    normed = {"type": "MLP", "hidden_channels": 12, "out_channels": 8}
-    parts = {"neck": normed, "predictor": {**normed, "out_channels": None}, "teacher": TEACHER}
-    del parts["predictor"]["out_channels"]
+    normed = {"type": "MLP", "hidden_channels": 12}
+    parts = {"neck": {**normed, "out_channels": 8}, "predictor": normed, "teacher": TEACHER}
     model = compose(**parts, views_together=together)
     views = [torch.randn(6, 3, 16, 16), 3 + 2 * torch.randn(6, 3, 16, 16)]
     record = model.embed(views, torch.arange(6))
