@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_modules(given.pop("custom_imports"))
         finetune(FinetuneOptions(**given))
 
-    return status_of(run)
+    return status_of(run, "nothing was written, since the classifier is when it is trained")
 
 
 if __name__ == "__main__":
