@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 __all__ = [
     "BACKBONE",
+    "CONFIG",
     "CURVES",
     "EVALUATED",
     "LATEST",

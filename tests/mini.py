@@ -9,11 +9,14 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.apis.resume import described
 from mvssl.engine import Job
+from mvssl.models.backbones import TimmBackbone, save_backbone
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,11 +36,36 @@ default_hooks = dict(
 """
 
 
+TINY_VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
+TINY_EXPECTED = {"size": 16, "color_space": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
 def write_config(folder: Path, base: str = "byol_er_vit.py", more: str = "") -> Path:
     """A config of the project with a tiny model and two epochs, as a file in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"mini_{Path(base).stem}.py"
     file.write_text(MINI.format(base=str(ROOT / "configs" / base)) + more)
+    return file
+
+
+def write_digits(folder: Path, train: int, test: int, classes: int = 3) -> Path:
+    """Digits of scikit-learn as a folder of classes, so many of each in train and test."""
+    images, labels = load_digits(return_X_y=True)
+    for label in range(classes):
+        for number, row in enumerate(images[labels == label][: train + test]):
+            place = folder / ("train" if number < train else "test") / f"digit{label}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.round(row.reshape(8, 8) * 255 / 16).astype(np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+def write_backbone(file: Path, seed: int = 0, **model_args: int) -> Path:
+    """A tiny ViT with drawn weights, for RGB images of 16 pixels, as a run leaves it."""
+    torch.manual_seed(seed)
+    made = TimmBackbone("vit_tiny_patch16_224", {**TINY_VIT, **model_args})
+    build = {"type": "TimmBackbone", "name": made.name, "model_args": made.model_args}
+    save_backbone(made, file, build, TINY_EXPECTED)
     return file
 
 

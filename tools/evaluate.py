@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> None:
         from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
         from mvssl.config.read import parse_options
+        from mvssl.models.backbones import import_modules
 
+        import_modules(given.pop("custom_imports"))
         options = parse_options(given["options"], "--options")
         evaluate_backbones(EvaluateOptions(**given | {"options": options}))
 

@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         from mvssl.apis.export import export
+        from mvssl.models.backbones import import_modules
 
+        import_modules(given.pop("custom_imports"))
         export(**given)
 
     return status_of(run)

@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         from mvssl.apis.extract import extract_to_file
+        from mvssl.models.backbones import import_modules
 
+        import_modules(given.pop("custom_imports"))
         extract_to_file(**given)
 
     return status_of(run)

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         from mvssl.apis.finetune import FinetuneOptions, finetune
+        from mvssl.models.backbones import import_modules
 
+        import_modules(given.pop("custom_imports"))
         finetune(FinetuneOptions(**given))
 
     return status_of(run)

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before what takes time to import
 import argparse
 from collections.abc import Sequence
 
+from mvssl.process.backbone_parser import add_import_option
 from mvssl.process.parser import Parser, whole_number
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
@@ -47,6 +48,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         dest="num_workers",
         help="processes that read images [2]",
     )
+    add_import_option(parser)
     return parser.parse_args(argv)
 
 
@@ -56,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         from mvssl.apis.report import ReportOptions, report_run
+        from mvssl.models.backbones import import_modules
 
+        import_modules(given.pop("custom_imports"))
         print(f"written {report_run(ReportOptions(**given))}")
 
     return status_of(run)

@@ -20,7 +20,7 @@ from mvssl.distributed import on_all_ranks, on_first_rank, rank
 from mvssl.distributed.launch import processes
 from mvssl.engine.environment import versions
 from mvssl.errors import UserError
-from mvssl.evaluation import Evaluator, Inputs, check_evaluators
+from mvssl.evaluation import Evaluator, Inputs, Learner, check_evaluators
 from mvssl.evaluation.evaluate import PIXEL_LIMIT, check_records, run_evaluators, tell_unreadable
 from mvssl.evaluation.inputs import network_inputs, pixel_inputs
 from mvssl.evaluation.network import evaluation_mode
@@ -148,6 +148,12 @@ def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[s
             if argument not in known_arguments:
                 near = near_names(argument, known_arguments)
                 raise UserError(f"--options {name}.{argument}: {kind.__name__} has no such{near}")
+        if isinstance(kind, type) and issubclass(kind, Learner):
+            raise UserError(
+                f"{kind.__name__} learns while a run trains: name it in the evaluation of a config "
+                f"(--cfg-options evaluation.evaluators.online.type={kind.__name__}), and leave it "
+                f"out here."
+            )
         chosen[name] = EVALUATORS.build({"type": kind.__name__, **arguments})
     return chosen
 

@@ -84,7 +84,7 @@ def prepare(cfg: Config, config: str, seed: int, given: Mapping[str, Any] | None
         parts.plain = cfg.to_dict()
     also = ("evaluation", "schedules")
     custom = parts.build("custom_hooks", lambda: build_custom_hooks(cfg), *also)
-    parts.build("evaluation", lambda: _check_evaluated(custom or []))
+    parts.build("evaluation", lambda: _check_evaluated(custom or [], dataset))
     model = _model(parts, cfg, dataset)
     loader = None if dataset is None else _loader(parts, dataset, model, seed)
     wrapper = None if model is None else _training(parts, cfg, model, default, custom)
@@ -164,11 +164,13 @@ def _readable(dataset: ImageDataset, hooks: Mapping[str, Hook | None]) -> ImageD
     return dataset
 
 
-def _check_evaluated(hooks: Sequence[Hook]) -> None:
+def _check_evaluated(hooks: Sequence[Hook], dataset: ImageDataset | None) -> None:
     for hook in hooks:
         if isinstance(hook, EvaluationHook):
             check_some(hook.train_set, MINIMUM)
             check_some(hook.test_set, MINIMUM)
+            if dataset is not None:
+                hook.check_training(dataset)
 
 
 def _model(parts: _Parts, cfg: Config, dataset: ImageDataset | None) -> MultiView | None:

@@ -26,7 +26,7 @@ from mvssl.engine.micro_batch import (
     random_state,
     set_random_state,
 )
-from mvssl.engine.run import Run
+from mvssl.engine.run import Observer, Run
 from mvssl.engine.watch import Watch
 from mvssl.errors import UserError
 from mvssl.models import MultiView
@@ -104,6 +104,7 @@ class TrainLoop(BaseLoop):
         skew: iterations that were taken more than a run with the present batch would have; not 0
             where the batch or the data were others before a resume.
         monitor: set by a hook before an iteration in which the record is to be measured.
+        observers: called in every step with its record, without gradients, and its batch.
         stop_training: set by a hook that ends the run after this epoch.
         watch: keeps of each step what tells where the first NaN came from.
     """
@@ -125,6 +126,7 @@ class TrainLoop(BaseLoop):
         self.generators: dict[str, Any] | None = None
         self.skew = 0
         self.monitor: Monitor | None = None
+        self.observers: list[Observer] = []
         self.stop_training = False
         self.watch = Watch()
 
@@ -216,6 +218,8 @@ class TrainLoop(BaseLoop):
         if optimizer.should_update():
             optimizer.step()
             optimizer.zero_grad()
+        for observe in self.observers:
+            observe(record.detach(), batch)
         return {name: _detached(value) for name, value in {**outputs, "loss": loss}.items()}
 
     def _embed(

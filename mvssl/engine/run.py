@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +18,13 @@ from mvssl.engine.agreement import Agreed
 from mvssl.engine.history import History
 from mvssl.engine.scalars import RunScalars
 from mvssl.engine.watch import Watch
-from mvssl.models import MultiView
+from mvssl.models import Embeddings, MultiView
 from mvssl.models.multiview import Monitor
 
-__all__ = ["Loop", "Run", "is_last_epoch"]
+__all__ = ["Loop", "Observer", "Run", "is_last_epoch"]
+
+Observer = Callable[[Embeddings, Mapping[str, Any]], object]
+"""Of a step's record, without gradients, and the loader's batch; it leaves both as they are."""
 
 
 class Loop(Protocol):
@@ -31,6 +34,8 @@ class Loop(Protocol):
     micro_batch_size: int | None
     monitor: Monitor | None
     """Set before an iteration in which the record is to be measured."""
+    observers: list[Observer]
+    """Called in every step, after the optimiser's."""
     watch: Watch
     """Knows what first was no number."""
     epoch_images: int

@@ -273,7 +273,7 @@ class Runner(MMRunner):
     def _evaluated(self) -> frozenset[str]:
         hooks = [hook for hook in self.hooks if isinstance(hook, EvaluationHook)]
         evaluators = [one for hook in hooks for one in hook.evaluators.values()]
-        return frozenset(name for one in evaluators for name in one.results)
+        return frozenset(name for one in evaluators for name in one.curves)
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Put a text into TensorBoard, after ``step`` iterations; other loggers take none."""

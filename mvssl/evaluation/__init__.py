@@ -1,6 +1,6 @@
 """Evaluation: features and records once, then whatever is read off them."""
 
-from mvssl.evaluation.base import Evaluator, Need, Shown
+from mvssl.evaluation.base import Evaluator, Learner, Need, Shown
 from mvssl.evaluation.classes import balanced_accuracy, class_accuracies
 from mvssl.evaluation.clustering import Clustering, matched_accuracy
 from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
@@ -11,6 +11,7 @@ from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict, knn_predict_eac
 from mvssl.evaluation.linear import LinearProbe
 from mvssl.evaluation.logistic import Logistic, fit_logistic, standardize
 from mvssl.evaluation.low_shot import LowShot
+from mvssl.evaluation.online_probe import OnlineProbe
 from mvssl.evaluation.records import extract_record
 from mvssl.evaluation.retrieval import Retrieval, average_precision
 from mvssl.evaluation.sgd_probe import SGDProbe
@@ -22,10 +23,12 @@ __all__ = [
     "Features",
     "Information",
     "Inputs",
+    "Learner",
     "LinearProbe",
     "Logistic",
     "LowShot",
     "Need",
+    "OnlineProbe",
     "Retrieval",
     "SGDProbe",
     "Shown",

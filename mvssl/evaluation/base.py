@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
 
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.inputs import Inputs
 from mvssl.registry import EVALUATORS
 
-__all__ = ["Evaluator", "Need", "Shown"]
+__all__ = ["Evaluator", "Learner", "Need", "Shown"]
 
 Need = Literal["features", "record", "backbone"]
 
@@ -76,6 +79,11 @@ class Evaluator(ABC):
         """Every result that ``run`` may give, by its name in curves and summary."""
 
     @property
+    def curves(self) -> Mapping[str, Shown]:
+        """Everything that a run shows of it: its results."""
+        return self.results
+
+    @property
     def protocol(self) -> dict[str, Any]:
         """What a number must be told with: k, a temperature, a number of images."""
         return {}
@@ -103,3 +111,60 @@ class Evaluator(ABC):
     @abstractmethod
     def run(self, inputs: Inputs) -> dict[str, float]:
         """The results, by name."""
+
+
+class Learner(Evaluator):
+    """An evaluator that learns while a run trains, step by step, from the features that are there.
+
+    It is given features without gradients and draws nothing from the generators that training
+    uses, so that the run is the same without it. The evaluation of a run begins it and asks it for
+    results; before its first step it has none. Every process holds the same.
+    """
+
+    @property
+    @abstractmethod
+    def scalars(self) -> Mapping[str, Shown]:
+        """What ``learn`` gives, by its name in curves."""
+
+    @property
+    def curves(self) -> Mapping[str, Shown]:
+        return {**self.results, **self.scalars}
+
+    @property
+    def on_pixels(self) -> bool:
+        """False: there is nothing to learn from them step by step."""
+        return False
+
+    @abstractmethod
+    def check_training(self, dataset: ImageDataset, test: ImageDataset) -> None:
+        """Called before training, with its images and the held-out ones.
+
+        Raises:
+            UserError: nothing can be learned from them.
+        """
+
+    @abstractmethod
+    def begin(self, dataset: ImageDataset, num_features: int, device: torch.device) -> None:
+        """Be as before the first step of a run on these images, by features (B, num_features)."""
+
+    @abstractmethod
+    def learn(self, features: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Take a step; every process calls this with its share of the batch.
+
+        Args:
+            features: V x (B, C), of the views that the student sees, without gradient.
+            labels: (B,), below 0 where there is none.
+
+        Returns:
+            Scalars of the whole batch; none where it has no labels.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learned, as tensors and plain containers, the same on all processes."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> bool:
+        """Put back what ``state_dict`` gave, after ``begin``; whether it was of the same sizes,
+        without which nothing is changed.
+        """

@@ -24,6 +24,7 @@ NATS = (
     "mi_bound",
     "mi_ceiling",
     "infonce",
+    "student_entropy",
     "features_entropy",
     "features_entropy_floor",
     "features_entropy_cap",

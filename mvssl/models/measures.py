@@ -52,8 +52,9 @@ def measure(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> 
     all processes (``gather=False``: of a record that every process holds whole): ``entropy`` and
     ``reconstruction`` of the target, their sum ``mi_bound`` (an estimate of the mutual
     information, formed without log C), its ceiling ``mi_ceiling``, ``infonce`` with the same
-    density and pairs, and the floor and cap of the entropy. Where the record has no pairs (one
-    view and no memory), the entropy of the projections alone.
+    density and pairs, and the floor and cap of the entropy; ``student_entropy`` is that of the
+    predictions, of one view for each target. Where the record has no pairs (one view and no
+    memory), the entropy of the projections alone.
     """
     # One gather for everything: collectives cost latency, not bytes.
     size = record.p[0].shape[1]
@@ -69,6 +70,8 @@ def measure(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> 
         return {"entropy": torch.stack(alone).mean(), **window}
     bounds = _er_bounds(predictions, targets, pairs, kernel)
     nce = [infonce_bound(predictions[v], targets[g], kernel, validate=False) for g, v in pairs]
+    seen = {g: v for g, v in reversed(pairs)}.values()  # of many views, one for each target
+    student = [entropy(predictions[v], kernel, validate=False) for v in seen]
     ceiling = bounds[0].ceiling
     assert ceiling is not None  # `joe` always has one
     return {
@@ -77,6 +80,7 @@ def measure(record: Embeddings, kernel: VonMisesFisher, gather: bool = True) -> 
         "mi_bound": torch.stack([b.value for b in bounds]).mean(),
         "mi_ceiling": ceiling,
         "infonce": torch.stack([b.value for b in nce]).mean(),
+        "student_entropy": torch.stack(student).mean(),
         **window,
     }
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from mvssl.process.parser import Parser, whole_number
 
-__all__ = ["FORMATS", "SOURCES", "add_backbone_options", "add_opening_options"]
+__all__ = [
+    "FORMATS",
+    "SOURCES",
+    "add_backbone_options",
+    "add_import_option",
+    "add_opening_options",
+]
 
 SOURCES = (
     "folder of a run, its backbone.safetensors, a checkpoint, or timm:NAME (published weights)"
@@ -58,4 +64,16 @@ def add_opening_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--image-size", type=whole_number, metavar="N", help="side in pixels [that of training]"
+    )
+    add_import_option(parser)
+
+
+def add_import_option(parser: Parser) -> None:
+    """Modules of the user's own, which are imported before a source is opened."""
+    parser.add_argument(
+        "--custom-imports",
+        nargs="+",
+        metavar="MODULE",
+        default=[],
+        help="modules that register a backbone of your own [those of RUN/config.py]",
     )

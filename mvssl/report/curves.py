@@ -118,6 +118,7 @@ def _panels(history: History, steps_per_epoch: float, results: Mapping[str, Show
     entropies = [
         curve("entropy", "target", BLUE),
         curve("entropy_trained", "trained", ORANGE),
+        curve("student_entropy", "student", GREEN),
         curve("entropy_cap", "cap", GREY, reference=True),
         curve("entropy_floor", "floor", GREY, reference=True),
     ]

@@ -32,6 +32,7 @@ INFORMATION: tuple[Sketch, ...] = (
         (
             ("entropy", "target", BLUE),
             ("entropy_trained", "trained", ORANGE),
+            ("student_entropy", "student", GREEN),
             ("entropy_cap", "cap", GREY),
             ("entropy_floor", "floor", GREY),
         ),

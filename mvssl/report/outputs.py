@@ -90,7 +90,7 @@ def write_outputs(runner: Runner, job: Job) -> dict[str, Any]:
         folder / "curves.png",
         # The mean, where the batch was another one before a resume.
         steps_per_epoch=runner.iter / max(runner.epoch, 1) or len(runner.train_dataloader),
-        results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
+        results={k: shown for one in evaluators.values() for k, shown in one.curves.items()},
     )
     summary = {**summary_of(runner, job), "backbone": {"file": file.name, **backbone}}
     write_summary(folder / SUMMARY, summary)

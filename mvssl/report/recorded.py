@@ -275,7 +275,7 @@ def _known_results() -> dict[str, Shown]:
     known: dict[str, Shown] = {}
     for kind in EVALUATORS.module_dict.values():
         try:
-            known |= dict(kind().results)
+            known |= dict(kind().curves)
         except Exception:  # anyone's class: its results get plain names then
             continue
     return known

@@ -118,7 +118,7 @@ def recorded_of(
         options=job.stored.get("options", {}),
         values=job.stored.get("values"),
         config_text=runner.config_text,
-        results={k: shown for one in evaluators.values() for k, shown in one.results.items()},
+        results={k: shown for one in evaluators.values() for k, shown in one.curves.items()},
         notes=notes,
     )
 

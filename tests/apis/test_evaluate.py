@@ -7,47 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones, labels_of, named_evaluators
 from mvssl.apis.extract import extract
 from mvssl.errors import UserError
 from mvssl.evaluation import KNN
-from mvssl.models.backbones import TimmBackbone, save_backbone
-from tests.mini import load_tool
-
-VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
-EXPECTED = {"size": 16, "color_space": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
+from tests.mini import load_tool, write_backbone, write_digits
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits 0, 1, 2 as a folder of classes, 30 and 10 of each in train and test."""
-    folder = tmp_path_factory.mktemp("digits")
-    images, labels = load_digits(return_X_y=True)
-    for label in range(3):
-        for number, row in enumerate(images[labels == label][:40]):
-            place = folder / ("train" if number < 30 else "test") / f"digit{label}"
-            place.mkdir(parents=True, exist_ok=True)
-            pixels = np.round(row.reshape(8, 8) * 255 / 16).astype(np.uint8)
-            Image.fromarray(pixels).save(place / f"{number}.png")
-    return folder
+    return write_digits(tmp_path_factory.mktemp("digits"), train=30, test=10)
 
 
 @pytest.fixture(scope="module")
 def backbones(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder, found = tmp_path_factory.mktemp("backbones"), []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        made = TimmBackbone("vit_tiny_patch16_224", dict(VIT))
-        built = {"type": "TimmBackbone", "name": made.name, "model_args": VIT}
-        file = folder / f"{seed}.safetensors"
-        save_backbone(made, file, built, EXPECTED)
-        found.append(str(file))
-    return found
+    folder = tmp_path_factory.mktemp("backbones")
+    return [str(write_backbone(folder / f"{seed}.safetensors", seed)) for seed in range(2)]
 
 
 def test_numbers_are_those_of_scikit_learn_on_extracted_features(
@@ -113,6 +92,7 @@ def test_evaluators_are_found_by_the_beginning_of_a_name() -> None:
         (["knn"], {"linear.k": 3}, "no evaluator of that name is run"),
         (["knn"], {"k": 3}, "no evaluator of that name is run"),
         (["knn"], {"knn.k": 0}, "k"),
+        (["online"], {}, "OnlineProbe learns while a run trains"),
     ],
 )
 def test_wrong_names_are_told(names: list[str], options: dict[str, int], said: str | None) -> None:

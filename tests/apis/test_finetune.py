@@ -11,41 +11,23 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.datasets import load_digits
 from torch import nn
 
 import mvssl
 from mvssl.apis.finetune import FinetuneOptions, finetune
 from mvssl.errors import UserError
-from mvssl.models.backbones import TimmBackbone, save_backbone
-from tests.mini import load_tool
-
-VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
-EXPECTED = {"size": 16, "color_space": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
+from tests.mini import load_tool, write_backbone, write_digits
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("digits")
-    images, labels = load_digits(return_X_y=True)
-    for label in range(3):
-        for number, row in enumerate(images[labels == label][:60]):
-            place = folder / ("train" if number < 40 else "test") / f"digit{label}"
-            place.mkdir(parents=True, exist_ok=True)
-            pixels = np.round(row.reshape(8, 8) * 255 / 16).astype(np.uint8)
-            Image.fromarray(pixels).save(place / f"{number}.png")
-    return folder
+    return write_digits(tmp_path_factory.mktemp("digits"), train=40, test=20)
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    made = TimmBackbone("vit_tiny_patch16_224", dict(VIT))
     file = tmp_path_factory.mktemp("backbone") / "backbone.safetensors"
-    save_backbone(
-        made, file, {"type": "TimmBackbone", "name": made.name, "model_args": VIT}, EXPECTED
-    )
-    return file
+    return write_backbone(file, patch_size=4, embed_dim=32, depth=2)
 
 
 def options(digits: Path, backbone: Path, out: Path, **more: Any) -> FinetuneOptions:

@@ -77,6 +77,50 @@ def test_the_entropy_with_a_queue_counts_past_first_views() -> None:
     assert torch.equal(head.entropy.queue.read()[:B], past)  # evaluation pushes nothing
 
 
+GROUPED = [
+    lambda **more: ERHead(**more),
+    lambda **more: ERHead(estimator="loo", **more),
+    lambda **more: DiscreteERHead(**more),
+]
+
+
+@pytest.mark.parametrize("build", GROUPED)
+def test_groups_of_half_a_batch_are_two_batches(build: Any) -> None:
+    """Loss and gradient of a batch with groups are the mean of those of its parts."""
+    whole = [torch.cat(pair).requires_grad_() for pair in zip(draw(1, M), draw(2, M), strict=True)]
+    targets = [torch.cat(pair) for pair in zip(draw(3, M), draw(4, M), strict=True)]
+
+    def loss_of(head: Any, rows: slice) -> Tensor:
+        p, t = [x[rows] for x in whole], [x[rows] for x in targets]
+        loss: Tensor = head.double()(record_of(p, t, logits=p, target_logits=t))["loss"]
+        return loss
+
+    grouped = loss_of(build(entropy_group=B), slice(None))
+    halves = [loss_of(build(), rows) for rows in (slice(0, B), slice(B, 2 * B))]
+    expected = torch.stack(halves).mean()
+    torch.testing.assert_close(grouped, expected)
+    assert not torch.allclose(loss_of(build(), slice(None)), expected)
+    for found, wanted in zip(
+        torch.autograd.grad(grouped, whole), torch.autograd.grad(expected, whole), strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("kind", [ERHead, DiscreteERHead])
+def test_groups_fill_the_batch(kind: Any) -> None:
+    head = kind(entropy_group=4)
+    head.check_batch(12)
+    for batch in (2, 6):
+        with pytest.raises(UserError, match=rf"entropy_group=4 does not divide .*{batch} images"):
+            head.check_batch(batch)
+    for size in (1, 0, 2.5, True):
+        with pytest.raises(UserError, match="entropy_group"):
+            kind(entropy_group=size)
+    x = [torch.randn(6, D) for _ in range(2)]
+    with pytest.raises(UserError, match="entropy_group=4"):
+        head(record_of(x, x, logits=x, target_logits=x))
+
+
 def _queue_after_two_steps() -> tuple[Tensor, Tensor]:
     head = ERHead(queue_size=2 * B, in_channels=D).double()
     for seed in (1, 2):

@@ -52,10 +52,13 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "neck": {},
         "own": {"num_prototypes": [M, M + 2]},
         "bank": {"num_prototypes": M, "target": {"type": "BankTargets"}},
+        "groups": {"entropy_group": B // 4},
+        "groups_of_two_processes": {"num_prototypes": M, "entropy_group": B},
     },
     "ERHead": {
         "plain": {},
         "both_sides": {"target": NO_GRADIENT},
+        "groups": {"entropy_group": B // 4},
         "queue": {"queue_size": 2 * B, "estimator": "loo"},
         "bank": {"target": {"type": "BankTargets"}},
         "neighbours": {"target": {"type": "NearestNeighborTargets", "queue_size": B}},

@@ -14,7 +14,8 @@ from mvssl.datasets.faults import MOST_NAMED
 from mvssl.engine.agreement import StopAskedError
 from mvssl.engine.loaders import MOST_WORKERS
 from mvssl.engine.run import Run, is_last_epoch
-from mvssl.evaluation import Evaluator, check_evaluators, evaluate, evaluate_pixels
+from mvssl.evaluation import Evaluator, Learner, check_evaluators, evaluate, evaluate_pixels
+from mvssl.models import Embeddings
 from mvssl.registry import DATASETS, EVALUATORS, HOOKS
 
 __all__ = ["EvaluationHook"]
@@ -25,8 +26,9 @@ class EvaluationHook(Hook):
     """Runs any number of evaluators on two data sets; what they share is computed once.
 
     They run before training, every ``interval`` epochs, and after the last one; those that take
-    features alone once on raw pixels too. Results are curves of the run, by their own names; a
-    resumed run keeps those that it has. A signal ends one between two batches; a run that is
+    features alone once on raw pixels too. Members that learn (``OnlineProbe``) are given what the
+    student makes of every batch. Results are curves of the run, by their own names; a resumed run
+    keeps those that it has. A signal ends one between two batches; a run that is
     resumed makes up for it first.
 
     Args:
@@ -78,16 +80,34 @@ class EvaluationHook(Hook):
         self.left: StopAskedError | None = None
         self._owed = 0
         self._told: set[str] = set()
+        self._learned: dict[str, Any] = {}
 
-    def state_dict(self) -> dict[str, int]:
-        """The epoch whose evaluation was left, if one was."""
-        return {"owed": self._owed}
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """Those that learn while the run trains."""
+        return {name: one for name, one in self.evaluators.items() if isinstance(one, Learner)}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def check_training(self, dataset: ImageDataset) -> None:
+        """That what learns can do so from the images of the run.
+
+        Raises:
+            UserError: it cannot.
+        """
+        for one in self.learners.values():
+            one.check_training(dataset, self.test_set)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch whose evaluation was left, if one was, and what was learned."""
+        learned = {name: one.state_dict() for name, one in self.learners.items()}
+        return {"owed": self._owed, "learned": learned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what ``state_dict`` gave."""
         self._owed = state["owed"]
+        self._learned = dict(state.get("learned", {}))  # earlier checkpoints have none
 
     def before_train(self, runner: Run) -> None:
+        self._begin_learning(runner)
         known = [name for name, one in self.evaluators.items() if self._restore(runner, one)]
         new = {name: one for name, one in self.evaluators.items() if name not in known}
         pixels = evaluate_pixels(
@@ -105,6 +125,24 @@ class EvaluationHook(Hook):
         results = self._measure(runner, due, when)
         if begins:
             self.initial = results
+
+    def _begin_learning(self, runner: Run) -> None:
+        if not self.learners:
+            return
+        device = next(runner.model.parameters()).device
+        for name, one in self.learners.items():
+            one.begin(runner.train_set, runner.model.backbone.num_features, device)
+            if name in self._learned and not one.load_state_dict(self._learned[name]):
+                runner.console_message(
+                    f"note: {name} ({type(one).__name__}) begins anew, for the images have other "
+                    f"classes than before."
+                )
+        self._learned = {}
+        runner.train_loop.observers.append(partial(self._learn, runner))
+
+    def _learn(self, runner: Run, record: Embeddings, batch: Mapping[str, Any]) -> None:
+        for one in self.learners.values():
+            runner.scalars.add(one.learn(record.features, batch["label"]))
 
     def after_train_epoch(self, runner: Run) -> None:
         if is_last_epoch(runner) or self.every_n_epochs(runner, self.interval):

@@ -207,7 +207,7 @@ def _check_component(description: dict[str, Any], where: str, path: object) -> N
             path,
             f"{where}.type",
             f"is {str(name)[:80]!r}, which is not registered in BACKBONES (of a backbone of your "
-            f"own, import the module first)",
+            f"own, import its module first: --custom-imports MODULE)",
         )
     own = _parameters(kind) - SOURCES
     for key, value in description.items():

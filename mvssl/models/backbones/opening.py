@@ -21,6 +21,7 @@ from mvssl.checkpoint import (
 from mvssl.errors import UserError
 from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.export import exported
+from mvssl.models.backbones.own import import_modules_of_run
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
 from mvssl.run_files import BACKBONE, TEACHER
@@ -43,8 +44,10 @@ def load_backbone(
     It takes images in [0, 1] that were normalised by the mean and std of its attribute
     ``preprocessing`` (None where the file does not say), which ``summary.json`` shows as well.
 
-    A backbone of one's own is built by its name, so import the module that registers it first.
-    Nothing else that a file says is imported, run or fetched, whoever wrote it.
+    A backbone of one's own is built by its name. What the run's ``config.py`` names in
+    ``custom_imports`` is imported for it, from where Python finds modules; of a file that lies
+    elsewhere, import the module that registers it first. Nothing that a file of weights says is
+    imported, run or fetched, whoever wrote it.
 
     Args:
         path: the folder of a run, finished or not; a ``backbone.safetensors``; a checkpoint
@@ -55,8 +58,9 @@ def load_backbone(
 
     Raises:
         UserError: it is missing, is nothing that mvssl wrote, describes anything but a registered
-            backbone with plain arguments, or does not match; there is no teacher; or the backbone
-            cannot be made to take images of ``img_size``.
+            backbone with plain arguments, or does not match; there is no teacher; a module of the
+            run's config is not found; or the backbone cannot be made to take images of
+            ``img_size``.
     """
     check_choice("load_backbone", "which", which, get_args(Which))
     if img_size is not None:
@@ -79,6 +83,7 @@ def load_backbone(
             f"run of mvssl."
         )
     preprocessing = parse_plain(described.get("preprocessing", "null"), "preprocessing", file)
+    import_modules_of_run(file.parent, parse_plain(described["build"], "build", file))
     backbone: Any = build_described(described["build"], weights, file, exported)
     load_weights_strictly(exported(backbone), weights, file)
     if img_size is not None:

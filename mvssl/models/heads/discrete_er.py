@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mvssl.distributed import world_size
 from mvssl.errors import UserError
 from mvssl.models.heads.entropy import PrototypeEntropy
 from mvssl.models.heads.prototype import PrototypeHead
@@ -40,6 +41,9 @@ class DiscreteERHead(PrototypeHead):
         entropy_weight: beta; 1 is the bound.
         entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where
             it has none.
+        entropy_group: rows over whose mean H is taken: the mean over groups of so many of the
+            batch, which keeps the estimate's k where the batch changes. It divides the batch;
+            None: all of it is one group.
         loss_weight: factor of the loss.
         gather: H of the mean over all processes; False: the mean of each process's own H.
         target: a member of TARGETS; views by default.
@@ -53,6 +57,7 @@ class DiscreteERHead(PrototypeHead):
         assigner: dict[str, Any] | None = None,
         entropy_weight: float = 1.0,
         entropy_temp: float | None = None,
+        entropy_group: int | None = None,
         loss_weight: float = 1.0,
         gather: bool = True,
         target: dict[str, Any] | None = None,
@@ -74,8 +79,18 @@ class DiscreteERHead(PrototypeHead):
         )
         self.crosses_samples = True  # its entropy does
         self.joins_processes = gather
-        self.entropy = PrototypeEntropy("DiscreteERHead", entropy_weight, entropy_temp, gather)
+        self.entropy = PrototypeEntropy(
+            "DiscreteERHead", entropy_weight, entropy_temp, gather, entropy_group
+        )
         self._check_sharpness()
+
+    def check_batch(self, batch_size: int) -> None:
+        super().check_batch(batch_size)
+        if self.gather:
+            self.entropy.groups.check_batch(batch_size, "train_dataloader.batch_size")
+        else:
+            own = batch_size // world_size()
+            self.entropy.groups.check_batch(own, "each process's part of the batch")
 
     def _check_sharpness(self) -> None:
         target_temp = getattr(self.assigner, "teacher_temp", 0.0)  # Sinkhorn has none

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvssl.arguments import Number, check_choice, check_count, check_not_negative, check_temperature
+from mvssl.distributed import gather, world_size
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy
 from mvssl.models.measures import mean_entropy
@@ -19,6 +20,44 @@ from mvssl.models.record import Embeddings
 __all__ = ["PrototypeEntropy", "SphereEntropy"]
 
 OUTPUTS = ("prediction", "projection")
+
+
+class Groups:
+    """Whether an entropy is that of the whole batch, or the mean of those of equal parts of it.
+
+    A kernel density over k samples, and the mean of k rows, say something else at another k. Groups
+    of a fixed size keep what is estimated while the batch changes. They are neighbouring images of
+    the batch over all processes, so that a run on several is that on one.
+
+    Args:
+        owner: name of the head, for errors.
+        size: embeddings of a group; None: the batch is one group.
+        least: what the estimate needs.
+
+    Raises:
+        UserError: ``size`` is no number from ``least`` on.
+    """
+
+    def __init__(self, owner: str, size: int | None, least: int) -> None:
+        if size is not None:
+            check_count(owner, at_least=least, entropy_group=size)
+        self.owner = owner
+        self.size = size
+
+    def check_batch(self, images: int, whose: str = "the batch") -> None:
+        """Raises a UserError unless groups fill the images that an entropy is taken over."""
+        if self.size is not None and images % self.size:
+            raise UserError(
+                f"{self.owner}: entropy_group={self.size} does not divide {whose}, which is "
+                f"{images} images: give a number that does, or a multiple of it as the batch."
+            )
+
+    def of(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """(k, ...) to k / size times (size, ...)."""
+        if self.size is None:
+            return (rows,)
+        self.check_batch(len(rows))
+        return rows.split(self.size)
 
 
 class SphereEntropy(nn.Module):
@@ -33,6 +72,7 @@ class SphereEntropy(nn.Module):
             ``projection``.
         queue_size: past embeddings that widen the density, without gradient; 0 for none.
         in_channels: D; a queue needs it.
+        group: embeddings of a group over which it is taken, see :class:`Groups`.
 
     Raises:
         UserError: a word or a number is none of these.
@@ -49,6 +89,7 @@ class SphereEntropy(nn.Module):
         output: str,
         queue_size: int,
         in_channels: int | None,
+        group: int | None = None,
     ) -> None:
         super().__init__()
         check_choice(owner, "estimator", estimator, get_args(Estimator))
@@ -61,6 +102,7 @@ class SphereEntropy(nn.Module):
         self.estimator: Estimator = estimator
         self.weight = weight
         self.output = output
+        self.groups = Groups(owner, group, least=2)
         self.queue = EmbeddingQueue(queue_size, in_channels or 0) if queue_size else None
 
     def outputs_of(self, record: Embeddings) -> list[Tensor]:
@@ -73,11 +115,15 @@ class SphereEntropy(nn.Module):
         Without the kernel's log C, a constant that swamps float32 at large D.
         """
         past = self.queue.read() if self.queue is not None else None
-        entropies = [
-            entropy(x, self.kernel, self.estimator, past, normalized=False, validate=False)
-            for x in units
-        ]
+        entropies = [self._of(x, past) for x in units]
         return torch.stack([entropies[v] for _, v in pairs]).mean()
+
+    def _of(self, unit_kd: Tensor, past: Tensor | None) -> Tensor:
+        parts = [
+            entropy(x, self.kernel, self.estimator, past, normalized=False, validate=False)
+            for x in self.groups.of(unit_kd)
+        ]
+        return parts[0] if len(parts) == 1 else torch.stack(parts).mean()
 
     def remember(self, record: Embeddings) -> None:
         """Push the first view's embeddings, after the loss of a training step."""
@@ -94,17 +140,26 @@ class PrototypeEntropy:
         weight: beta, the factor of the term.
         temperature: of the softmax whose mean is taken; None where the head finds one.
         gather: of the mean over all processes; False: the mean of each process's own H.
+        group: rows of a group over which it is taken, see :class:`Groups`.
     """
 
     weight = Number(check_not_negative)
 
-    def __init__(self, owner: str, weight: float, temperature: float | None, gather: bool) -> None:
+    def __init__(
+        self,
+        owner: str,
+        weight: float,
+        temperature: float | None,
+        gather: bool,
+        group: int | None = None,
+    ) -> None:
         check_not_negative(owner, entropy_weight=weight)
         if temperature is not None:
             check_temperature(owner, entropy_temp=temperature)
         self.weight = weight
         self.temperature = temperature
         self.gather = gather
+        self.groups = Groups(owner, group, least=2)
 
     def of(
         self, log_s: list[Tensor], pairs: list[tuple[int, int]], student_temp: float, temp: float
@@ -113,5 +168,12 @@ class PrototypeEntropy:
         V x (B, m) at ``student_temp``, sharpened to ``temp``.
         """
         sharper = [F.softmax(x * (student_temp / temp), dim=1) for x in log_s]
-        entropies = [mean_entropy(x, self.gather) for x in sharper]
+        entropies = [self._mean_entropy(x) for x in sharper]
         return torch.stack([entropies[v] for _, v in pairs]).mean()
+
+    def _mean_entropy(self, probs_bm: Tensor) -> Tensor:
+        if self.groups.size is None:
+            return mean_entropy(probs_bm, self.gather)
+        # A group may lie on two processes.
+        rows = gather(probs_bm) if self.gather and world_size() > 1 else probs_bm
+        return torch.stack([mean_entropy(x, gather=False) for x in self.groups.of(rows)]).mean()

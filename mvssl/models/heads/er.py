@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import Number, check_positive, check_temperature
+from mvssl.distributed import world_size
 from mvssl.information import Estimator, VonMisesFisher, reconstruction
 from mvssl.models.heads.base import TargetedHead, gather_views
 from mvssl.models.heads.entropy import SphereEntropy
@@ -41,6 +42,9 @@ class ERHead(TargetedHead):
         entropy_on: ``prediction`` (the projection where there is no predictor) or ``projection``.
         queue_size: past embeddings that widen the entropy's density, without gradient; a
             multiple of the batch, 0 for none. Of the first view, pushed after the loss.
+        entropy_group: embeddings over which the entropy is taken: the mean over groups of so many
+            of the batch, which keeps the estimate's k where the batch changes. It divides the
+            batch; None: all of it is one group.
         gather: take the entropy over the joined batch of all processes, so that the gradient is
             that of one process with that batch. False: each process over its own images.
         target: a member of TARGETS, what the native method compares with; views without gradient
@@ -62,6 +66,7 @@ class ERHead(TargetedHead):
         loss_weight: float = 1.0,
         entropy_on: str = "prediction",
         queue_size: int = 0,
+        entropy_group: int | None = None,
         gather: bool = True,
         target: dict[str, Any] | None = None,
         in_channels: int | None = None,
@@ -71,11 +76,26 @@ class ERHead(TargetedHead):
         check_temperature("ERHead", kappa=kappa)
         self.kernel = VonMisesFisher(kappa)
         self.entropy = SphereEntropy(
-            "ERHead", self.kernel, estimator, entropy_weight, entropy_on, queue_size, in_channels
+            "ERHead",
+            self.kernel,
+            estimator,
+            entropy_weight,
+            entropy_on,
+            queue_size,
+            in_channels,
+            entropy_group,
         )
         self.loss_weight = loss_weight
         self.gather = gather
         self.joins_processes = gather
+
+    def check_batch(self, batch_size: int) -> None:
+        super().check_batch(batch_size)
+        if self.gather:
+            self.entropy.groups.check_batch(batch_size, "train_dataloader.batch_size")
+        else:
+            own = batch_size // world_size()
+            self.entropy.groups.check_batch(own, "each process's part of the batch")
 
     def compare(self, record: Embeddings) -> dict[str, Tensor]:
         predictions, targets = self._joined(record.p), self._joined(record.target)

@@ -1,0 +1,15 @@
+# DINO in the study of the paper's claims; its EMA coefficient and temperatures are constant.
+_base_ = ['../_base_/methods/dino.py', '../_base_/settings/study.py']
+
+_sharper = dict(teacher_temp=0.02)
+model = dict(
+    backbone=_base_._backbone,
+    neck=dict(
+        projector=dict(
+            hidden_channels=512, out_channels=32, norm='batch', last_norm='batch'),
+        num_prototypes=256),
+    head=dict(assigner=_sharper),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))
+er_head = dict(assigner=_sharper)
+schedules = dict(
+    teacher_momentum=None, teacher_temp=None, weight_decay=None, frozen=dict(epochs=0.2))

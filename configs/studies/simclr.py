@@ -1,0 +1,6 @@
+_base_ = ['../_base_/methods/simclr.py', '../_base_/settings/study.py']
+
+model = dict(
+    backbone=_base_._backbone,
+    neck=dict(hidden_channels=512, out_channels=128),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))

@@ -1,0 +1,77 @@
+"""The data of the studies as arrays, with a validation part of the training images.
+
+    python tools/studies/arrays.py cifar10 data/cifar10          # <split>/<class>/<image>
+    python tools/studies/arrays.py fashion /usr/share/datasets/fashion-mnist
+
+writes ``data/studies/<name>/``: ``train.npy`` (20,000 images, 2,000 of each class), ``bank.npy``
+(half of these, among which neighbours are looked for), ``validation.npy`` (5,000 other training
+images, for tuning) and ``test.npy`` (10,000), each with its ``_labels.npy``. Which image is in
+which part depends on nothing but its place in the data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvssl.datasets import ImageFolder, TorchvisionImages
+from mvssl.datasets.base import ImageDataset
+
+ROOT = Path(__file__).parents[2]
+SIZE = 32
+TRAIN, BANK, VALIDATION = 2000, 1000, 500  # images of a class
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("name", choices=["cifar10", "fashion"])
+    parser.add_argument("source", help="folder of the data set")
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "studies")
+    args = parser.parse_args()
+    out: Path = args.out / args.name
+    out.mkdir(parents=True, exist_ok=True)
+    images, labels = _arrays(_open(args.name, args.source, "train"))
+    order = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+    parts = {
+        "train": _part(order, 0, TRAIN),
+        "bank": _part(order, 0, BANK),
+        "validation": _part(order, TRAIN, TRAIN + VALIDATION),
+    }
+    for name, chosen in parts.items():
+        _write(out / name, images[chosen], labels[chosen])
+    _write(out / "test", *_arrays(_open(args.name, args.source, "test")))
+
+
+def _open(name: str, source: str, split: str) -> ImageDataset:
+    if name == "cifar10":
+        return ImageFolder(source, split=split, labels=True, size=SIZE)
+    return TorchvisionImages("FashionMNIST", source, split=split, size=SIZE)
+
+
+def _arrays(dataset: ImageDataset) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    assert dataset.labels is not None
+    images = []
+    for index in range(len(dataset)):
+        image = dataset.read(index)
+        if image is None:
+            raise SystemExit(f"{dataset.path(index)} {dataset.fault(index)}.")
+        images.append(image)
+    return np.stack(images), dataset.labels
+
+
+def _part(order: list[NDArray[np.int64]], start: int, stop: int) -> NDArray[np.int64]:
+    """Those from ``start`` to ``stop`` of each class, in the order of the data set."""
+    return np.sort(np.concatenate([one[start:stop] for one in order]))
+
+
+def _write(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    np.save(path.with_suffix(".npy"), images)
+    np.save(path.parent / f"{path.name}_labels.npy", labels)
+    print(f"{path}.npy  {' x '.join(map(str, images.shape))}")
+
+
+if __name__ == "__main__":
+    main()

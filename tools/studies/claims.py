@@ -1,0 +1,356 @@
+r"""The claims about ER, with seeds: a training run a row, tables and figures from the rows.
+
+    python tools/studies/arrays.py cifar10 data/cifar10      # the data, once
+    python tools/studies/claims.py --tune                    # learning rate and EMA, on validation
+    python tools/studies/claims.py --arms competitive batch ema centre --seeds 0 1 2
+    python tools/studies/claims.py --write                   # docs/claims.md from the rows
+
+Rows lie in ``docs/results/claims.json`` (``--json``), each written as soon as its run is over, and
+those that are there are not run again, so a study that was interrupted goes on. Two runs go side by
+side (``--jobs``), one thread each. Tuning takes a validation part of the training images and one
+seed that is not reported; every reported row is measured on the test images after the last epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import claims_page  # lies beside this file
+import numpy as np
+import rows as store  # lies beside the benchmarks
+
+from mvssl.config.read import load_config
+from mvssl.report.recorded import read_run
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs" / "studies"
+BASE_BATCH = 256
+TUNING_SEED = 100
+RATES = (1e-3, 2e-3, 4e-3)
+MOMENTA = (0.9, 0.97, 0.99)
+WITH_TEACHER = ("byol", "dino", "mocov3")
+METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
+CURVES = (
+    "entropy",
+    "entropy_floor",
+    "entropy_cap",
+    "student_entropy",
+    "entropy_trained",
+    "reconstruction",
+    "information",
+    "conditional_entropy",
+    "mi_bound",
+    "mi_ceiling",
+    "infonce",
+    "loss",
+)
+"""Of the batches of training; ``heldout_*`` and ``knn_*`` are kept beside them."""
+POINTS = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """What tells a run from all others.
+
+    Attributes:
+        data: folder under ``data/studies``.
+        method: a config of ``configs/studies``.
+        objective: ``native`` or ``er``.
+        variant: what else is changed: a name in ``VARIANTS``, or empty.
+        batch: images of a step.
+        group: embeddings over which ER's entropy is taken; None: the batch.
+        momentum: EMA coefficient of the teacher; None: as tuned, or there is none.
+        length: what is as long as that of the base batch: ``epochs`` or ``steps``.
+        seed: of the run.
+        rate: learning rate at the base batch; None: as tuned.
+        part: ``test``, or ``validation`` while tuning.
+    """
+
+    data: str
+    method: str
+    objective: str
+    variant: str = ""
+    batch: int = BASE_BATCH
+    group: int | None = None
+    momentum: float | None = None
+    length: str = "epochs"
+    seed: int = 0
+    rate: float | None = None
+    part: str = "test"
+
+
+SMALL_BATCH = 32
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "no centre": ("model.head.assigner.momentum=1.0",),
+    "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
+    "loo": ("model.head.estimator=loo",),
+    "queue": ("model.head.queue_size=224",),
+}
+"""Overrides of what a row changes beside its numbers. A centre that is never moved from zero is
+none; a queue of 224 makes 256 embeddings of a batch of 32."""
+
+
+def tuning(data: str, methods: Sequence[str]) -> Iterator[Row]:
+    """The same grid for both objectives: learning rate first, then EMA at the best of it."""
+    for method in methods:
+        for objective in ("native", "er"):
+            for rate in RATES:
+                yield Row(data, method, objective, seed=TUNING_SEED, rate=rate, part="validation")
+
+
+def tuning_momenta(data: str, methods: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Row]:
+    for method in methods:
+        if method not in WITH_TEACHER:
+            continue
+        for objective in ("native", "er"):
+            rate = tuned(rows, data, method, objective)["rate"]
+            for momentum in MOMENTA:
+                yield Row(
+                    data,
+                    method,
+                    objective,
+                    momentum=momentum,
+                    seed=TUNING_SEED,
+                    rate=rate,
+                    part="validation",
+                )
+
+
+def tuned(rows: list[dict[str, Any]], data: str, method: str, objective: str) -> dict[str, Any]:
+    """Learning rate and EMA coefficient with the best kNN on the validation images."""
+    found = [
+        row
+        for row in rows
+        if row["asked"]["part"] == "validation"
+        and [row["asked"][name] for name in ("data", "method", "objective")]
+        == [data, method, objective]
+    ]
+    if not found:
+        raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
+    best = max(found, key=lambda row: float(row["knn_top1"]))
+    return {"rate": best["rate"], "momentum": best["momentum"]}
+
+
+def arm_competitive(data: str, seed: int) -> Iterator[Row]:
+    """Natively and with ER at the base batch."""
+    for method in METHODS:
+        for objective in ("native", "er"):
+            yield Row(data, method, objective, seed=seed)
+
+
+def arm_batch(data: str, seed: int) -> Iterator[Row]:
+    """A small batch at equal epochs and equal steps; ER's k as the batch, and fixed."""
+    for method in ("simclr", "byol", "dino"):
+        for length in ("epochs", "steps"):
+            for objective in ("native", "er"):
+                yield Row(data, method, objective, batch=SMALL_BATCH, length=length, seed=seed)
+        yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
+    for variant in ("loo", "queue"):
+        yield Row(data, "simclr", "er", variant, batch=SMALL_BATCH, seed=seed)
+
+
+def arm_ema(data: str, seed: int) -> Iterator[Row]:
+    """Small EMA coefficients."""
+    for method in ("byol", "dino"):
+        for momentum in (0.8, 0.5, 0.0):
+            for objective in ("native", "er"):
+                yield Row(data, method, objective, momentum=momentum, seed=seed)
+
+
+def arm_centre(data: str, seed: int) -> Iterator[Row]:
+    """DINO without its centre, and with Sinkhorn's assignments in its place."""
+    for variant in ("no centre", "Sinkhorn"):
+        yield Row(data, "dino", "native", variant, seed=seed)
+
+
+def arm_clustering(data: str, seed: int) -> Iterator[Row]:
+    """The terms of the bound while clustering methods train natively."""
+    for method in ("swav", "deepclusterv2"):
+        yield Row(data, method, "native", seed=seed)
+
+
+def arm_distillation(data: str, seed: int) -> Iterator[Row]:
+    """Entropy and reconstruction against the EMA coefficient; 1 is a frozen random teacher."""
+    for method in ("byol", "dino"):
+        for momentum in (0.0, 0.5, 0.8, 0.99, 1.0):
+            yield Row(data, method, "native", momentum=momentum, seed=seed)
+
+
+ARMS = {
+    "competitive": arm_competitive,
+    "batch": arm_batch,
+    "ema": arm_ema,
+    "centre": arm_centre,
+    "clustering": arm_clustering,
+    "distillation": arm_distillation,
+}
+
+
+def command(row: Row, chosen: dict[str, Any]) -> list[str]:
+    """The words of a run's command line, its folder left out."""
+    epochs = load_config(CONFIGS / f"{row.method}.py").train_cfg.max_epochs
+    if row.length == "steps":
+        epochs = max(round(epochs * row.batch / BASE_BATCH), 1)
+    rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
+    momentum = row.momentum if row.momentum is not None else chosen["momentum"]
+    folder = f"data/studies/{row.data}"
+    options = [
+        f"train_dataloader.dataset.images={folder}/train.npy",
+        f"evaluation.train.images={folder}/bank.npy",
+        f"evaluation.train.labels={folder}/bank_labels.npy",
+        f"evaluation.test.images={folder}/{row.part}.npy",
+        f"evaluation.test.labels={folder}/{row.part}_labels.npy",
+        f"train_dataloader.batch_size={row.batch}",
+        f"train_cfg.max_epochs={epochs}",
+        f"optim_wrapper.optimizer.lr={rate:.4g}",
+        *VARIANTS.get(row.variant, ()),
+    ]
+    if momentum is not None:
+        options.append(f"model.teacher.momentum={momentum}")
+    if row.group is not None:
+        options.append(f"model.head.entropy_group={row.group}")
+    words = ["tools/train.py", f"configs/studies/{row.method}.py", "--amp", "--seed", str(row.seed)]
+    if row.objective == "er":
+        words += ["--objective", "er"]
+    return [*words, "--cfg-options", *options]
+
+
+def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
+    """A row with what its run reached; the run's outputs are thrown away."""
+    words = command(row, chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        place = ["--work-dir", f"{folder}/run"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *words[:2], *place, *words[2:]],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        recorded = read_run(Path(folder) / "run")
+        summary = recorded.summary
+        curves = {
+            name: _thinned(*recorded.history.series(name))
+            for name in recorded.history.names()
+            if name in CURVES or name.startswith(("heldout_", "knn_top1", "linear_"))
+        }
+    return {
+        "asked": asdict(row),
+        "rate": chosen["rate"],
+        "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
+        **{name: summary.get(name) for name in store.KEPT},
+        "steps": recorded.iterations,
+        "curves": curves,
+        "command": shlex.join(["python", *words]),
+        "processor": processor(),
+    }
+
+
+def _thinned(steps: Any, values: Any) -> list[list[float]]:
+    """At most ``POINTS`` points of a curve, its last one among them."""
+    kept = (
+        sorted({round(one) for one in np.linspace(0, len(steps) - 1, POINTS)}) if len(steps) else []
+    )
+    return [[int(steps[i]) for i in kept], [float(f"{values[i]:.5g}") for i in kept]]
+
+
+def processor() -> str:
+    """Its name, which absolute times belong to."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def complete(path: Path, wanted: Sequence[tuple[Row, dict[str, Any]]], jobs: int) -> None:
+    """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over."""
+    known = [row["asked"] for row in store.read(path)]
+    missing = [(row, chosen) for row, chosen in wanted if asdict(row) not in known]
+    print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
+    lock = threading.Lock()
+
+    def one(row: Row, chosen: dict[str, Any]) -> None:
+        found = run(row, chosen)
+        with lock:
+            store.write(path, [*store.read(path), found])
+            print(f"{told(row)}  kNN {found['knn_top1']:.3f}  {found['seconds']:.0f} s", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(one, *work) for work in missing]:
+            future.result()
+
+
+def told(row: Row) -> str:
+    """What is changed, in words."""
+    said = {name: value for name, value in asdict(row).items() if value != getattr(PLAIN, name)}
+    for name in ("method", "objective"):
+        said.pop(name, None)
+    more = ", ".join(f"{name} {value}" for name, value in said.items())
+    return f"{row.method} {row.objective}" + (f" ({more})" if more else "")
+
+
+PLAIN = Row("cifar10", "", "")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path, default=ROOT / "docs/results/claims.json")
+    parser.add_argument("--data", default="cifar10", help="folder under data/studies")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--arms", nargs="+", default=[], choices=list(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a thread each")
+    parser.add_argument("--tune", action="store_true", help="the grid, on validation images")
+    parser.add_argument("--dry-run", action="store_true", help="print commands of what is missing")
+    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "docs/claims.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    if args.tune:
+        grid = [*tuning(args.data, args.methods)]
+        complete(
+            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
+        )
+        grid = [*tuning_momenta(args.data, args.methods, store.read(args.json))]
+        complete(
+            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
+        )
+    rows = store.read(args.json)
+    wanted: dict[Row, dict[str, Any]] = {}
+    for seed in args.seeds:
+        for name in args.arms:
+            for row in ARMS[name](args.data, seed):
+                if row.method in args.methods:
+                    wanted[row] = tuned(rows, row.data, row.method, row.objective)
+    if args.dry_run:
+        for row, chosen in wanted.items():
+            print(shlex.join(["python", *command(row, chosen)]))
+    else:
+        complete(args.json, [*wanted.items()], args.jobs)
+    if args.write:
+        claims_page.write(args.write, store.read(args.json))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The page of the claims: tables and figures from the rows."""
