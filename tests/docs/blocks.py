@@ -90,6 +90,14 @@ def read_blocks(page: Path) -> Iterator[Block]:
 
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
+MAKERS = dict(
+    re.findall(
+        r"^\| `([\w/*.]+\.png)` \| `(.*)` \|$",
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+)
+"""Files below docs/figures, by a pattern, and the commands that make them."""
 
 
 def marked(mark: str, page: str = "") -> list[Block]:
