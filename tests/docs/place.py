@@ -133,7 +133,7 @@ def environment(folder: Path, python: str) -> dict[str, str]:
     }
 
 
-def bash(text: str, folder: Path, python: str = sys.executable, seconds: float = 100) -> str:
+def bash(text: str, folder: Path, python: str = sys.executable, seconds: float = 280) -> str:
     """What a program of bash prints, run in ``folder``; it has to end well."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text.replace("/path/to/mvssl", str(ROOT))],
