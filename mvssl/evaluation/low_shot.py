@@ -21,7 +21,7 @@ from mvssl.evaluation.classes import (
     known_labels,
 )
 from mvssl.evaluation.inputs import Inputs
-from mvssl.evaluation.logistic import fit_logistic, standardize
+from mvssl.evaluation.logistic import Scale, computing_device, fit_logistic
 from mvssl.registry import EVALUATORS
 
 __all__ = ["LowShot"]
@@ -112,14 +112,15 @@ class LowShot(Evaluator):
         return f"{self.draws} draws, l2={self.l2:g}"
 
     def run(self, inputs: Inputs) -> dict[str, float]:
-        train, test = standardize(inputs.train.x, inputs.test.x)
-        labels = inputs.train.labels
+        device, scale = computing_device(), Scale.of(inputs.train.x)
+        train, test = (scale(one.x, device=device) for one in (inputs.train, inputs.test))
+        labels, asked = inputs.train.labels, inputs.test.labels
         results = {}
         for name, _, number in self._parts():
             reached = []
             for drawn in self._drawn(np.asarray(labels), number):
-                fitted = fit_logistic(train[drawn], labels[drawn], self.l2)
-                reached.append(accuracy(fitted.predict(test), inputs.test.labels))
+                fitted = fit_logistic(train[drawn], labels[drawn].to(device), self.l2)
+                reached.append(accuracy(fitted.predict(test).cpu(), asked))
             results[name] = float(np.mean(reached))
             results[f"{name}_std"] = float(np.std(reached, ddof=min(self.draws - 1, 1)))
         return results

@@ -46,22 +46,26 @@ def centred(x: Any) -> Any:
     return x - x.mean(axis=0)
 
 
+@pytest.mark.parametrize(("dtype", "part"), [(torch.float64, 1e-3), (torch.float32, 1e-2)])
 @pytest.mark.parametrize("l2", [1.0, 1e-2, 1e-4])
-def test_a_fit_is_that_of_scikit_learn(l2: float) -> None:
+def test_a_fit_is_that_of_scikit_learn(l2: float, dtype: torch.dtype, part: float) -> None:
     train, test = digits()
-    x, asked = standardize(train.x, test.x)
-    found, expected = fit_logistic(x, train.labels, l2), judge(x, train.labels, l2)
-    near = 1e-3 * np.abs(expected.coef_).max()
+    x, asked = standardize(train.x.double(), test.x.double())
+    found = fit_logistic(x.to(dtype), train.labels, l2)
+    expected = judge(x, train.labels, l2)
+    assert found.weight.dtype == dtype
+    near = part * np.abs(expected.coef_).max()
     np.testing.assert_allclose(found.weight.numpy(), expected.coef_, atol=near)
     bias = centred(found.bias.numpy())
     np.testing.assert_allclose(bias, centred(expected.intercept_), atol=3 * near)
-    assert found.predict(asked).tolist() == expected.predict(asked).tolist()
+    same = found.predict(asked.to(dtype)).numpy() == expected.predict(asked)
+    assert same.sum() >= len(same) - (dtype == torch.float32)  # one lies on an edge
 
 
 def test_of_two_classes_the_penalty_is_shared_by_both() -> None:
     train, _ = digits()
     few = train.labels < 2
-    (x,), labels = standardize(train.x[few]), train.labels[few]
+    (x,), labels = standardize(train.x[few].double()), train.labels[few]
     found, expected = fit_logistic(x, labels, 0.02), judge(x, labels, 0.01)
     difference = (found.weight[1] - found.weight[0]).numpy()
     np.testing.assert_allclose(difference, expected.coef_[0], atol=1e-4)
@@ -69,7 +73,7 @@ def test_of_two_classes_the_penalty_is_shared_by_both() -> None:
 
 def test_the_gradient_at_the_end_is_zero_in_chunks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     train, _ = digits()
-    (x,) = standardize(train.x)
+    (x,) = standardize(train.x.double())
     whole = fit_logistic(x, train.labels, 0.01)
     monkeypatch.setattr("mvssl.evaluation.logistic.ROW_VALUES", 600)
     parts = fit_logistic(x, train.labels, 0.01)
@@ -82,7 +86,7 @@ def test_the_gradient_at_the_end_is_zero_in_chunks_too(monkeypatch: pytest.Monke
 
 def test_features_are_standardised_as_by_scikit_learn() -> None:
     train, test = digits()  # some pixels are always 0
-    x, asked = standardize(train.x, test.x)
+    x, asked = standardize(train.x.double(), test.x.double())
     scaler = StandardScaler().fit(train.x.double())
     np.testing.assert_allclose(x, scaler.transform(train.x.double()), atol=1e-9)
     np.testing.assert_allclose(asked, scaler.transform(test.x.double()), atol=1e-9)
@@ -92,7 +96,7 @@ def test_features_are_standardised_as_by_scikit_learn() -> None:
 
 def test_classes_may_have_any_numbers() -> None:
     train, test = digits()
-    x, asked = standardize(train.x, test.x)
+    x, asked = standardize(train.x.double(), test.x.double())
     found = fit_logistic(x, train.labels * 7 + 3, 0.01)
     assert found.classes.tolist() == list(range(3, 73, 7))
     plain = fit_logistic(x, train.labels, 0.01)
@@ -104,7 +108,7 @@ def test_results_are_those_of_scikit_learn() -> None:
     probe = LinearProbe(l2=0.003)
     found = probe.run(inputs_of(train, test))
     assert set(found) == set(probe.results)
-    x, asked = standardize(train.x, test.x)
+    x, asked = standardize(train.x.double(), test.x.double())
     expected = judge(x, train.labels, 0.003)
     scores = expected.decision_function(asked)
     assert found == {
@@ -126,7 +130,7 @@ def test_the_penalty_is_chosen_on_held_out_training_images() -> None:
     train, test = digits()
     grid = [10.0, 1e-1, 1e-3, 1e-5]
     found = LinearProbe(l2=grid, held_out=0.3).run(inputs_of(train, test))
-    x, asked = standardize(train.x, test.x)
+    x, asked = standardize(train.x.double(), test.x.double())
     kept, out = split_classes(train.labels.numpy(), 0.3, 0)
     scores = {}
     for l2 in grid:
@@ -145,7 +149,10 @@ def test_the_penalty_is_chosen_on_held_out_training_images() -> None:
 def test_of_equal_accuracies_the_surer_one_is_chosen() -> None:
     x = torch.tensor([[-1.0], [-0.5], [0.5], [1.0]], dtype=torch.float64)
     y = torch.tensor([0, 0, 1, 1])
-    assert choose_l2(x, y, x, y, [1.0, 1e-3, 0.1]) == 1e-3
+    chosen, fitted = choose_l2(x, y, x, y, [1.0, 1e-3, 0.1])
+    assert chosen == 1e-3
+    direct = fit_logistic(x, y, 1e-3)
+    torch.testing.assert_close(fitted.weight, direct.weight, rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
@@ -165,7 +172,7 @@ def test_low_shot_is_mean_and_deviation_over_draws_of_each_class() -> None:
     low = LowShot(fractions=[0.1], per_class=[1, 5], draws=3, l2=0.02, seed=4)
     found = low.run(inputs_of(train, test))
     assert list(found) == list(low.results)
-    x, asked = standardize(train.x, test.x)
+    x, asked = standardize(train.x.double(), test.x.double())
     for name, number in (("lowshot_10pct", None), ("lowshot_1", 1), ("lowshot_5", 5)):
         reached = []
         for draw in range(3):
