@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action = evaluate_checkpoints if given.pop("checkpoints") else evaluate_backbones
         action(EvaluateOptions(**given | {"options": options}))
 
-    return status_of(run)
+    return status_of(run, "nothing was written, since results are when all is measured")
 
 
 if __name__ == "__main__":
