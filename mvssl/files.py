@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from mvssl.errors import UserError
 from mvssl.process.running import is_running
+from mvssl.process.signals import current
 
 __all__ = [
     "WriteError",
@@ -33,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
 
     When it returns, the disk has the new file, whatever happens to the machine. If anything fails,
-    the old file stays and the temporary one goes.
+    the old file stays and the temporary one goes, so too where a signal ends the process.
 
     Raises:
         WriteError: the disk refuses.
@@ -41,7 +42,14 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     target = Path(path)
     # Not tempfile: its files are readable by the owner alone, whatever the umask says.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    before = sys.exc_info()[1]
+    before, watch = sys.exc_info()[1], current()
+
+    def clear() -> None:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+    if watch is not None:
+        watch.cleanups.append(clear)
     try:
         # A new file, not what a link of this name leads to.
         temporary.unlink(missing_ok=True)
@@ -65,8 +73,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
             raise cause from error
         raise
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        clear()
+        if watch is not None:
+            watch.cleanups.remove(clear)
 
 
 def _cause(error: BaseException, before: BaseException | None) -> BaseException:

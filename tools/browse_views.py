@@ -62,7 +62,7 @@ OWN = ("num", "epoch", "out")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     args = parse(argv)
-    return status_of(lambda: browse(args))
+    return status_of(lambda: browse(args), "no picture was written")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def check(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     args = parse(argv)
-    return status_of(lambda: check(args))
+    return status_of(lambda: check(args), "nothing was changed")
 
 
 if __name__ == "__main__":

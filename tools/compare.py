@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         compare_runs(CompareOptions(**given))
 
-    return status_of(run)
+    return status_of(run, "nothing was written")
 
 
 if __name__ == "__main__":

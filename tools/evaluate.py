@@ -33,14 +33,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         help=f"{SOURCES}; or pixels, to compare with",
     )
-    add_backbone_options(parser)
+    add_backbone_options(parser, data=False)
     parser.add_argument("--test", metavar="FOLDER", help="held-out images [a part of --data]")
     parser.add_argument(
         "--evaluators",
         nargs="+",
         metavar="NAME",
-        default=["knn", "linear"],
-        help="clustering, knn, linear, lowshot, retrieval ... [knn linear]",
+        default=[],
+        help="clustering, information, knn, linear, lowshot, retrieval ... [knn linear]",
     )
     parser.add_argument(
         "--options",
@@ -50,7 +50,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="arguments of evaluators, e.g. knn.k=50",
     )
     parser.add_argument("--out", metavar="DIR", help="folder of table and pictures")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="every epoch_*.pth of the run SOURCE, and how measures without labels go with kNN "
+        "[knn information]; without --data, from the run's own curves",
+    )
+    args = parser.parse_args(argv)
+    if args.data is None and not args.checkpoints:
+        parser.error("the following arguments are required: --data")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,15 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        from mvssl.apis.checkpoints import evaluate_checkpoints
         from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
         from mvssl.config.read import parse_options
         from mvssl.models.backbones import import_modules
 
         import_modules(given.pop("custom_imports"))
         options = parse_options(given["options"], "--options")
-        evaluate_backbones(EvaluateOptions(**given | {"options": options}))
+        action = evaluate_checkpoints if given.pop("checkpoints") else evaluate_backbones
+        action(EvaluateOptions(**given | {"options": options}))
 
-    return status_of(run)
+    return status_of(run, "nothing was written, since results are when all is measured")
 
 
 if __name__ == "__main__":

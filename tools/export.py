@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_modules(given.pop("custom_imports"))
         export(**given)
 
-    return status_of(run)
+    return status_of(run, "nothing was exported")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_modules(given.pop("custom_imports"))
         extract_to_file(**given)
 
-    return status_of(run)
+    return status_of(run, "no features were written")
 
 
 if __name__ == "__main__":

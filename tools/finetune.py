@@ -41,7 +41,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "finetuned --label-fraction 0.1 --baseline",
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCES)
-    add_backbone_options(parser, batch_size=64, launcher=False)
+    add_backbone_options(parser, batch_size=64)
     parser.add_argument("--test", metavar="FOLDER", help="held-out images [a part of --data]")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder, new or empty")
     parser.add_argument("--epochs", type=whole_number, metavar="N", help="[50]")
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_modules(given.pop("custom_imports"))
         finetune(FinetuneOptions(**given))
 
-    return status_of(run)
+    return status_of(run, "nothing was written, since the classifier is when it is trained")
 
 
 if __name__ == "__main__":

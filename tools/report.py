@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_modules(given.pop("custom_imports"))
         print(f"written {report_run(ReportOptions(**given))}")
 
-    return status_of(run)
+    return status_of(run, "no page was written")
 
 
 if __name__ == "__main__":

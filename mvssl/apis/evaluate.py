@@ -6,11 +6,13 @@ import inspect
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
+from mmengine.device import get_device
 from torch import nn
 
 from mvssl.apis.given import open_network, open_parts
@@ -23,17 +25,28 @@ from mvssl.errors import UserError
 from mvssl.evaluation import Evaluator, Inputs, Learner, check_evaluators
 from mvssl.evaluation.evaluate import PIXEL_LIMIT, check_records, run_evaluators, tell_unreadable
 from mvssl.evaluation.inputs import network_inputs, pixel_inputs
-from mvssl.evaluation.network import evaluation_mode
+from mvssl.evaluation.network import Network, evaluation_mode
 from mvssl.files import WriteError
 from mvssl.models.backbones import Which
+from mvssl.models.whole import checkpoint_of, load_model
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED
 from mvssl.words import near_names
 
-__all__ = ["PIXELS", "EvaluateOptions", "Evaluated", "evaluate_backbones", "named_evaluators"]
+__all__ = [
+    "PIXELS",
+    "EvaluateOptions",
+    "Evaluated",
+    "check_numbers",
+    "evaluate_backbones",
+    "evaluate_one",
+    "named_evaluators",
+    "new_folder",
+]
 
+USUAL: Final = ("knn", "linear")
 PIXELS: Final = "pixels"
 """A source: raw pixels in the place of features, of images averaged down to 32 x 32."""
 
@@ -45,9 +58,12 @@ class EvaluateOptions:
     Attributes:
         sources: what :func:`mvssl.load_backbone` takes, or ``pixels``.
         data: a folder of images, whose sub-folders are classes; what is held out is its ``test``
-            or ``val`` folder, else a fifth of every class.
+            or ``val`` folder, else a fifth of every class. For evaluators that need no labels
+            sub-folders need be no classes: all images are held out then, or those of such a folder.
+            None with ``checkpoints`` alone: what the run recorded itself.
         test: a folder whose images are held out instead, with the same classes.
-        evaluators: names of members of EVALUATORS, or beginnings of them, in small letters.
+        evaluators: names of members of EVALUATORS, or beginnings of them, in small letters; by
+            default kNN and the linear probe.
         options: their arguments, ``{"knn.k": 50}``.
         out: folder of the outputs.
         which, image_size, amp, batch_size, num_workers: as of :func:`mvssl.extract`.
@@ -55,9 +71,9 @@ class EvaluateOptions:
     """
 
     sources: Sequence[str]
-    data: str
+    data: str | None = None
     test: str | None = None
-    evaluators: Sequence[str] = ("knn", "linear")
+    evaluators: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     out: str | None = None
     which: Which = "student"
@@ -96,19 +112,32 @@ def evaluate_backbones(options: EvaluateOptions) -> list[Evaluated]:
         UserError: something that was given is missing or does not fit; nothing was written then.
     """
     with processes(options.launcher):
-        check_count("evaluate", batch_size=options.batch_size)
-        check_count("evaluate", at_least=0, num_workers=options.num_workers)
-        evaluators = named_evaluators(options.evaluators, options.options)
+        check_numbers(options)
+        if options.data is None:
+            raise UserError("What is to be evaluated on is missing: give --data FOLDER.")
+        evaluators = named_evaluators(options.evaluators or USUAL, options.options)
         labels = labels_of(options.sources)
-        out = Path(options.out) if options.out else _usual_folder(options)
-        if out.exists() and not out.is_dir():
-            raise UserError(f"--out {out} is a file: give a folder, which may be new.")
+        out = new_folder(options.out or _usual_folder(options))
         found = [
-            _evaluate(source, label, evaluators, options)
+            evaluate_one(source, label, evaluators, options)
             for source, label in zip(options.sources, labels, strict=True)
         ]
         on_first_rank(lambda: _write(found, evaluators, options, out))
     return found
+
+
+def check_numbers(options: EvaluateOptions) -> None:
+    """Raises a UserError where images are to pass in no number that can be."""
+    check_count("evaluate", batch_size=options.batch_size)
+    check_count("evaluate", at_least=0, num_workers=options.num_workers)
+
+
+def new_folder(place: str | os.PathLike[str]) -> Path:
+    """A folder of outputs, which need not be there; a UserError where it is a file."""
+    out = Path(place)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: give a folder, which may be new.")
+    return out
 
 
 def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Evaluator]:
@@ -173,9 +202,13 @@ def labels_of(sources: Sequence[str]) -> list[str]:
     return labels
 
 
-def _evaluate(
+def evaluate_one(
     source: str, label: str, evaluators: Mapping[str, Evaluator], options: EvaluateOptions
 ) -> Evaluated:
+    """Results of one source; every process calls this.
+
+    Where an evaluator takes records of views, backbone and model are those of a checkpoint.
+    """
     since = time.perf_counter()
     chosen = list(evaluators.values())
     if source == PIXELS:
@@ -186,14 +219,15 @@ def _evaluate(
         inputs = pixel_inputs(train, test, options.batch_size, options.num_workers)
         results = run_evaluators(chosen, inputs)
     else:
-        network = on_all_ranks(
-            lambda: open_network(source, options.image_size, options.which, options.amp)
-        )
+        records = any("record" in one.needs for one in chosen)
+        network = on_all_ranks(lambda: _open(source, records, options))
         check_records(chosen, network)
         train, test = on_all_ranks(lambda: _images(network.backbone, chosen, options))
         inputs = network_inputs(network, train, test, options.batch_size, options.num_workers)
         with evaluation_mode(network.whole):
             results = run_evaluators(chosen, inputs)
+    # Whatever the evaluators took: of features pictures are drawn, by the first process alone.
+    _ = inputs.train, inputs.test
     tell_unreadable(inputs, print if rank() == 0 else lambda _: None)
     seconds = time.perf_counter() - since
     if rank() == 0:
@@ -201,11 +235,23 @@ def _evaluate(
     return Evaluated(label, source, results, inputs, seconds)
 
 
+def _open(source: str, records: bool, options: EvaluateOptions) -> Network:
+    whole = checkpoint_of(source) if records else None
+    network = open_network(
+        source if whole is None else whole, options.image_size, options.which, options.amp
+    )
+    if whole is None:
+        return network
+    model = load_model(whole)
+    return replace(network, model=model.to(get_device()) if torch.cuda.is_available() else model)
+
+
 def _images(
     backbone: nn.Module | None, evaluators: Sequence[Evaluator], options: EvaluateOptions
 ) -> tuple[ImageDataset, ImageDataset]:
     """What is learned from or looked up, and what is held out."""
     labels = any(one.needs_labels for one in evaluators)
+    assert options.data is not None  # told before
     train, test = open_parts(options.data, options.test, backbone, labels)
     check_evaluators(evaluators, train, test)
     return train, test
@@ -216,7 +262,7 @@ def _usual_folder(options: EvaluateOptions) -> Path:
     first = Path(options.sources[0])
     if len(options.sources) == 1 and first.is_dir():
         return (first / EVALUATED).parent
-    return Path("work_dirs", "evaluation", Path(options.data).absolute().name)
+    return Path("work_dirs", "evaluation", Path(str(options.data)).absolute().name)
 
 
 def _write(
@@ -245,7 +291,7 @@ def _write(
     write_summary(
         out / Path(EVALUATED).name,
         {
-            "data": os.fspath(options.data),
+            "data": options.data,
             "test": options.test,
             "images": {"train": len(first.train_set), "test": len(first.test_set)},
             "classes": None if classes is None else _counts(first.test_set),

@@ -13,9 +13,10 @@ from torch import nn
 from mvssl.datasets.base import ImageDataset
 from mvssl.datasets.faults import check_unreadable, told_unreadable
 from mvssl.errors import UserError
-from mvssl.evaluation.base import Evaluator
+from mvssl.evaluation.base import Evaluator, Learner
 from mvssl.evaluation.inputs import Inputs, network_inputs, pixel_inputs
 from mvssl.evaluation.network import Network, as_network, evaluation_mode
+from mvssl.registry import EVALUATORS
 from mvssl.words import count
 
 __all__ = [
@@ -157,8 +158,21 @@ def check_records(evaluators: Iterable[Evaluator], network: Network) -> None:
         raise UserError(
             f"{' and '.join(kinds)} need{'s' if len(kinds) == 1 else ''} the record of several "
             f"views (projections, predictions, targets), which a backbone alone does not give: "
-            f"give the whole model of the run, or leave {'it' if len(kinds) == 1 else 'them'} out."
+            f"give the folder of a run with its checkpoints, or an epoch_*.pth of it, or leave "
+            f"{'it' if len(kinds) == 1 else 'them'} out. {_without_record()} run on a backbone "
+            f"alone."
         )
+
+
+def _without_record() -> str:
+    """Names of the evaluators that take none."""
+    EVALUATORS.import_from_location()  # mvssl's own
+    found = [
+        name
+        for name, kind in EVALUATORS.module_dict.items()
+        if "record" not in getattr(kind, "needs", ()) and not issubclass(kind, Learner)
+    ]
+    return ", ".join(sorted(found))
 
 
 def run_evaluators(evaluators: Iterable[Evaluator], inputs: Inputs) -> dict[str, float]:

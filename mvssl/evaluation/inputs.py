@@ -135,7 +135,9 @@ def network_inputs(
 
     def record(dataset: ImageDataset, indices: Sequence[int]) -> Embeddings:
         assert model is not None
-        return extract_record(model, dataset, indices, batch_size, num_workers, between)
+        return extract_record(
+            model, dataset, indices, batch_size, num_workers, between, amp=network.amp
+        )
 
     def of_view(dataset: ImageDataset, view: View, seed: int, epoch: int) -> Features:
         return view_features(network, dataset, view, seed, epoch, batch_size, num_workers, between)

@@ -27,7 +27,8 @@ class Network:
     Attributes:
         backbone: normalised images (B, c, s, s) to features (B, C).
         preprocessor: a loader's batch to ``{"inputs": normalised images}``.
-        model: which makes records of several views; None for a backbone alone.
+        model: which makes records of several views; None for a backbone alone. Its own backbone
+            may be another copy of the same.
         amp: whether features are computed in bfloat16.
     """
 

@@ -29,12 +29,14 @@ def extract_record(
     batch_size: int = 256,
     num_workers: int = 0,
     between: Callable[[], object] | None = None,
+    amp: bool = False,
 ) -> Embeddings:
     """Embeddings of the views of N images, in evaluation mode, without gradients, on the CPU.
 
     The views are drawn as in the first epoch of training, so they are the same at every call. Each
     process computes its share; every process calls this and receives the whole record, its rows in
-    the order of ``indices`` (by default all images). ``between`` is as in ``own_batches``.
+    the order of ``indices`` (by default all images). ``between`` is as in ``own_batches``; ``amp``
+    computes the network in bfloat16.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)
     shown = _with_views(dataset, model.data_preprocessor)
@@ -43,7 +45,9 @@ def extract_record(
     with evaluation_mode(model), torch.inference_mode():
         for batch in own_batches(Subset(shown, chosen), batch_size, num_workers, between):
             made = model.data_preprocessor(batch, training=True)
-            parts.append(_on_cpu(model.embed(made["inputs"], made["index"]).upcast()))
+            with torch.autocast(made["index"].device.type, torch.bfloat16, enabled=amp):
+                record = model.embed(made["inputs"], made["index"])
+            parts.append(_on_cpu(record.upcast()))
     shares = all_gather_object(join_records(parts) if parts else None)
     return _map(shares, lambda rows: interleave(rows, len(chosen)))
 

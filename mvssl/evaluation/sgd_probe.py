@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mvssl.arguments import check_count, check_number, check_positive, check_seed, each_of
 from mvssl.datasets.base import ImageDataset
@@ -37,6 +37,7 @@ __all__ = ["SGDProbe", "train_heads"]
 
 MOMENTUM = 0.9
 INITIAL_STD = 0.01
+EPS = 1e-6  # as of MAE: features of a nearly collapsed backbone vary by little
 BATCH_OF_LR = 256
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -64,7 +65,9 @@ def train_heads(
     """Linear classifiers, trained side by side on the same batches by SGD.
 
     Momentum 0.9, no weight decay, the mean cross-entropy of a batch; rates fall to 0 along a
-    cosine, step by step.
+    cosine, step by step. A BatchNorm without parameters stands before them (He et al. 2022, MAE),
+    whose statistics are of all images of a batch, which takes no labels; what is returned has the
+    means of them within.
 
     Args:
         views: features of the images in each epoch, all of them in their order.
@@ -73,17 +76,20 @@ def train_heads(
         plan: as many rates as there are rows in ``masks_hn``.
         device: where heads are trained.
     """
-    heads, optimizer, falling = None, None, None
+    heads, optimizer, falling, norm = None, None, None, None
     for epoch, seen in enumerate(views):
         if heads is None:
             heads = _initial(len(plan.rates), num_classes, seen.x.shape[1], plan.seed, device)
             optimizer, falling = _optimizer(heads, plan, len(seen.x))
+            norm = nn.BatchNorm1d(seen.x.shape[1], EPS, None, affine=False).to(device)
+        assert norm is not None
         assert optimizer is not None
         assert falling is not None
         order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(seen.x)))
         for batch in order.split(plan.batch_size):
             x, y = seen.x[batch].to(device), seen.labels[batch].to(device)
-            losses_hn = _losses(heads, x, y)
+            # A batch of one has no deviation of its own.
+            losses_hn = _losses(heads, norm.train(len(x) > 1)(x), y)
             mask_hn = masks_hn[:, batch].to(device)
             # Heads share nothing: the sum trains each by its own loss.
             loss_h = (losses_hn * mask_hn).sum(dim=1) / mask_hn.sum(dim=1).clamp_min(1)
@@ -92,8 +98,20 @@ def train_heads(
             optimizer.step()
             falling.step()
     assert heads is not None  # there is an epoch
-    classes = torch.arange(num_classes)
-    return [Logistic(w.detach().cpu(), b.detach().cpu(), classes) for w, b in heads]
+    assert norm is not None
+    return [_with_norm(weight, bias, norm) for weight, bias in heads]
+
+
+def _with_norm(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> Logistic:
+    """The classifier of features as they are that makes of them what a head makes of normalised
+    ones.
+    """
+    mean_c, var_c = norm.running_mean, norm.running_var
+    assert mean_c is not None
+    assert var_c is not None
+    scaled = weight.detach() / (var_c + norm.eps).sqrt()
+    moved = bias.detach() - scaled @ mean_c
+    return Logistic(scaled.cpu(), moved.cpu(), torch.arange(len(bias)))
 
 
 def _initial(
@@ -131,7 +149,9 @@ class SGDProbe(Evaluator):
 
     The backbone is in evaluation mode and stays as it is. In every epoch each training image is
     embedded in a new view, on which every rate trains two heads: one without the held-out images,
-    by which the rate is chosen, and one on all, which is tested. Both are asked whole images.
+    by which the rate is chosen, and one on all, which is tested. Both are asked whole images. A
+    BatchNorm without parameters comes before the layer (He et al. 2022, MAE), so that the rates
+    fit features of any size, those of a nearly collapsed backbone too.
     Results: ``sgd_top1``, ``sgd_balanced``, ``sgd_top5`` of six classes and more, and ``sgd_lr``,
     the rate that was chosen.
 
@@ -191,6 +211,7 @@ class SGDProbe(Evaluator):
     @property
     def protocol(self) -> dict[str, Any]:
         return {
+            "features": "BatchNorm without parameters",
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "lr": self.lr,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmengine.device import get_device
 from timm.layers import BatchNormAct2d, convert_sync_batchnorm
@@ -11,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mvssl.distributed import mean_over_ranks, world_size
 from mvssl.models.precision import at_least_float32
 
-__all__ = ["CPUSyncBatchNorm", "synchronize_batch_norm"]
+__all__ = ["CPUSyncBatchNorm", "share_of_batch", "synchronize_batch_norm"]
 
 
 def synchronize_batch_norm(model: nn.Module) -> nn.Module:
@@ -30,11 +33,32 @@ def _convert(module: nn.Module) -> nn.Module:
     return module
 
 
+@contextmanager
+def share_of_batch(model: nn.Module, share: float) -> Iterator[None]:
+    """Say to the layers of ``model`` how many samples this process brings beside the mean over all.
+
+    On GPUs layers find it out by themselves.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, CPUSyncBatchNorm)]
+    for layer in layers:
+        layer.share = share
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.share = 1.0
+
+
 class CPUSyncBatchNorm(_BatchNorm):
     """torch's ``SyncBatchNorm`` for processes without a GPU, which torch's own refuses.
 
-    Input (N, C, ...); every process must bring equally many samples.
+    Input (N, C, ...); every process must bring equally many samples, or say which share it brings.
+
+    Attributes:
+        share: samples of this process beside their mean over all; 1 where all bring equally many.
     """
+
+    share: float = 1.0
 
     def __init__(self, num_features: int, eps: float, momentum: float | None, affine: bool) -> None:
         super().__init__(num_features, eps, momentum, affine)
@@ -67,11 +91,12 @@ class CPUSyncBatchNorm(_BatchNorm):
         x = at_least_float32(input)
         dims = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        mean_c = mean_over_ranks(x.mean(dims))
+        mean_c = mean_over_ranks(x.mean(dims) * self.share)
         centred = x - mean_c.view(shape)
-        var_c = mean_over_ranks(centred.square().mean(dims))
+        var_c = mean_over_ranks(centred.square().mean(dims) * self.share)
         if self.training and self.running_mean is not None:
-            self._track(mean_c.detach(), var_c.detach(), x.numel() // x.shape[1] * world_size())
+            count = round(x.numel() // x.shape[1] * world_size() / self.share)
+            self._track(mean_c.detach(), var_c.detach(), count)
         out = centred * torch.rsqrt(var_c + self.eps).view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)

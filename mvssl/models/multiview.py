@@ -38,6 +38,9 @@ class MultiView(nn.Module):
         num_targets: how many of the first views serve as targets (the global views).
         teacher_only_views: how many of the first views the teacher alone embeds, for methods that
             compare in one direction (MoCo v2, ReSSL).
+        views_together: whether views of one size pass through the networks as one batch, so that
+            BatchNorm normalises them by joint statistics, or each view by itself, as the authors'
+            code of some methods has it (docs/methods.md).
         data_preprocessor: makes views from a batch of images (``MultiViewPreprocessor``).
 
     Raises:
@@ -58,6 +61,7 @@ class MultiView(nn.Module):
         teacher: dict[str, Any] | None = None,
         num_targets: int = 2,
         teacher_only_views: int = 0,
+        views_together: bool = True,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -84,6 +88,7 @@ class MultiView(nn.Module):
         self._check_views()
         check_count("model", num_targets=num_targets)
         check_count("model", at_least=0, teacher_only_views=teacher_only_views)
+        self.views_together = views_together
 
     def _check_parts(self, num_logits: int | None) -> None:
         head = type(self.head).__name__
@@ -219,7 +224,7 @@ class MultiView(nn.Module):
             return z[: self.num_targets]
         return [
             target
-            for part in _by_shape(views)
+            for part in self._passes(views)
             for target in self.teacher(joined(part)).chunk(len(part))
         ]
 
@@ -243,7 +248,7 @@ class MultiView(nn.Module):
         features: list[Tensor] = []
         z: list[Tensor] = []
         p: list[Tensor] = []
-        for part in _by_shape(views[self.teacher_only_views :]):
+        for part in self._passes(views[self.teacher_only_views :]):
             part_features = self.backbone(joined(part))
             part_z = self.neck(part_features)
             features += part_features.chunk(len(part))
@@ -251,6 +256,10 @@ class MultiView(nn.Module):
             if self.predictor is not None:
                 p += self.predictor(part_z).chunk(len(part))
         return features, z, z if self.predictor is None else p
+
+    def _passes(self, views: list[Tensor]) -> list[list[Tensor]]:
+        """Views that go through the networks at once."""
+        return _by_shape(views) if self.views_together else [[view] for view in views]
 
 
 def _by_shape(views: list[Tensor]) -> list[list[Tensor]]:

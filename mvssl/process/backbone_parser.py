@@ -19,14 +19,14 @@ FORMATS = ("timm", "torchvision", "onnx", "torch_export", "huggingface")
 """In which a backbone is written for other libraries."""
 
 
-def add_backbone_options(parser: Parser, batch_size: int = 256, launcher: bool = True) -> None:
+def add_backbone_options(parser: Parser, batch_size: int = 256, data: bool = True) -> None:
     """Images, and how they pass through a backbone.
 
     Args:
         batch_size: by default.
-        launcher: whether several processes may share the work.
+        data: whether images must be given.
     """
-    parser.add_argument("--data", metavar="FOLDER", required=True, help="a folder of images")
+    parser.add_argument("--data", metavar="FOLDER", required=data, help="a folder of images")
     add_opening_options(parser)
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     parser.add_argument(
@@ -44,8 +44,6 @@ def add_backbone_options(parser: Parser, batch_size: int = 256, launcher: bool =
         dest="num_workers",
         help="processes that read images [2]",
     )
-    if not launcher:
-        return
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),

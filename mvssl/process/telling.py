@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from mvssl.errors import Interrupted, LostProcessError, UserError
 from mvssl.process.command import COMMAND
-from mvssl.process.signals import is_first
+from mvssl.process.signals import current, is_first
 
 __all__ = ["ERROR_FILE", "Said", "read_said", "status_of", "tell"]
 
@@ -39,15 +40,32 @@ class Said:
     lost: bool = False
 
 
-def status_of(action: Callable[[], object]) -> int:
+OF_COMMANDS = (
+    "browse_views|check_data|compare|evaluate|export|extract|finetune|report|load_backbone"
+)
+"""Owners of arguments that are options of a command line."""
+
+OPTIONS = {"num_workers": "--workers", "img_size": "--image-size"}
+"""Options that are called otherwise than their arguments."""
+
+
+def status_of(action: Callable[[], object], remains: str | None = None) -> int:
     """Do what a command line is for, and say why where that fails.
+
+    Args:
+        action: what it is for.
+        remains: what a signal leaves that ends it, as the end of a sentence.
 
     Returns:
         The exit status: 0 success, 1 a failure, 2 bad input, 3 a collapse, 128 + N a signal.
     """
+    watch = current()
+    if watch is not None and remains is not None:
+        watch.remains = lambda: remains
     try:
         action()
     except UserError as error:
+        error.args = (_by_option(str(error)),)
         tell(error, is_first())
         return error.exit_status
     except Interrupted as error:
@@ -57,6 +75,16 @@ def status_of(action: Callable[[], object]) -> int:
         print(f"\ninterrupted; {str(error) or 'nothing was saved yet'}", file=sys.stderr)
         return 130
     return 0
+
+
+def _by_option(text: str) -> str:
+    """A sentence on an argument, as it is called on the command line."""
+
+    def named(match: re.Match[str]) -> str:
+        option = OPTIONS.get(match[2], f"--{match[2].replace('_', '-')}")
+        return f"{match[1]}: {option} is "
+
+    return re.sub(rf"^({OF_COMMANDS}): ([a-z_0-9]+) is ", named, text)
 
 
 def tell(error: BaseException, first: bool) -> None:

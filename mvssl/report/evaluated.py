@@ -16,19 +16,28 @@ from rich.table import Table
 from rich.text import Text
 
 from mvssl.datasets.base import ImageDataset
-from mvssl.evaluation import Evaluator, Inputs, balanced_accuracy, knn_predict
+from mvssl.evaluation import Evaluator, Inputs, Shown, balanced_accuracy, knn_predict
 from mvssl.evaluation.classes import accuracy
+from mvssl.evaluation.correlation import Correlation
 from mvssl.evaluation.records import spread
 from mvssl.report.figures import canvas
 from mvssl.report.tables import print_table
 
-__all__ = ["plot_confusion", "plot_neighbours", "print_results"]
+__all__ = [
+    "plot_confusion",
+    "plot_correlations",
+    "plot_neighbours",
+    "print_checkpoints",
+    "print_results",
+]
 
 QUERIES, NEIGHBOURS = 8, 8
 CELL_IN = 0.85
 MOST_CLASSES = 60
 """Beyond which names and numbers of a confusion matrix cannot be read."""
 MOST_NUMBERS = 20
+ACROSS = 5
+"""Panels of correlations side by side."""
 RIGHT, WRONG, INK = "#2a7f3f", "#c23b22", "#222222"
 K = 20
 
@@ -49,6 +58,72 @@ def print_results(
                 table.add_row(Text(f"  {shown.label}"), *values)
         table.add_section()
     print_table(table)
+
+
+def print_checkpoints(
+    epochs: Sequence[float],
+    columns: Mapping[str, Sequence[float | None]],
+    shown: Mapping[str, Shown],
+    found: Mapping[str, Mapping[str, Correlation]],
+) -> None:
+    """A row for each checkpoint with the results that are listed, then one for each measure with
+    its correlation with every accuracy.
+    """
+    listed = [name for name in columns if name in shown and shown[name].listed]
+    table = Table(box=box.HORIZONTALS, border_style="dim", header_style="bold")
+    table.add_column("epoch", justify="right")
+    for name in listed:
+        table.add_column(Text(shown[name].label), justify="right")
+    for row, epoch in enumerate(epochs):
+        table.add_row(f"{epoch:g}", *(shown[name].text(columns[name][row]) for name in listed))
+    print_table(table)
+    measures = list(dict.fromkeys(name for one in found.values() for name in one))
+    if not measures:
+        return
+    table = Table(box=box.HORIZONTALS, border_style="dim", header_style="bold")
+    table.add_column("Spearman's rank correlation")
+    for name in found:
+        table.add_column(Text(f"with {shown[name].label}"), justify="right")
+    table.add_column("checkpoints", justify="right")
+    for name in measures:
+        beside = [one[name] for one in found.values()]
+        points = max(one.points for one in beside)
+        table.add_row(Text(name), *(one.text() for one in beside), str(points))
+    print_table(table)
+
+
+def plot_correlations(
+    path: str | PathLike[str],
+    epochs: Sequence[float],
+    columns: Mapping[str, Sequence[float | None]],
+    of_labels: str,
+    measures: Sequence[str],
+    found: Mapping[str, Correlation],
+) -> None:
+    """An accuracy over each measure, a point for every checkpoint, the later the darker.
+
+    Args:
+        path: of the PNG.
+        epochs: of the checkpoints.
+        columns: values by name.
+        of_labels, measures: names of what is drawn: an accuracy, and what it is drawn over.
+        found: correlations with the accuracy, by measure.
+    """
+    rows = -(-len(measures) // ACROSS)
+    shade = np.linspace(0.25, 1.0, len(epochs))
+    with canvas(path) as figure:
+        figure.set_size_inches(2.6 * min(ACROSS, len(measures)) + 0.4, 2.4 * rows + 0.3)
+        figure.set_layout_engine("constrained")
+        places = figure.subplots(rows, min(ACROSS, len(measures)), squeeze=False, sharey=True)
+        for axes in places.flat[len(measures) :]:
+            axes.set_axis_off()
+        for axes, name in zip(places.flat, measures, strict=False):
+            x, y = (np.array(columns[one], dtype=float) for one in (name, of_labels))
+            axes.scatter(x, y, c=shade, cmap="Blues", vmin=0, vmax=1, edgecolors=INK, lw=0.5)
+            axes.set_title(f"{name}\n{found[name].text()}", fontsize=8, color=INK)
+            axes.tick_params(labelsize=7)
+        for axes in places[:, 0]:
+            axes.set_ylabel(of_labels, fontsize=8, color=INK)
 
 
 def plot_neighbours(path: str | PathLike[str], inputs: Inputs) -> None:

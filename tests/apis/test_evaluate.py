@@ -122,7 +122,8 @@ def test_labels_are_the_least_that_tells_sources_apart() -> None:
         (["--options", "knn.k=1000"], "k is 1000"),
         (["--options", "knn.k"], "--options takes pairs"),
         (["--out", "file"], "is a file"),
-        (["--batch-size", "0"], "batch_size"),
+        (["--batch-size", "0"], "--batch-size is"),
+        (["--workers", "-1"], "--workers is"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(

@@ -177,7 +177,9 @@ def test_several_processes_give_what_one_gives(
         ({"--data": "nowhere"}, "There is no folder nowhere"),
         ({"source": "nowhere"}, "nowhere"),
         ({"--image-size": "30"}, "do not divide"),
-        ({"--batch-size": "0"}, "batch_size"),
+        ({"--batch-size": "0"}, "--batch-size is"),
+        ({"--workers": "-1"}, "--workers is"),
+        ({"--image-size": "0"}, "--image-size is"),
         ({"--which": "teacher"}, "holds one backbone"),
     ],
 )

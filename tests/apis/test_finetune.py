@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from torch import nn
 import mvssl
 from mvssl.apis.finetune import FinetuneOptions, finetune
 from mvssl.errors import UserError
-from tests.mini import load_tool, write_backbone, write_digits
+from mvssl.models.backbones import TimmBackbone, save_backbone
+from tests.gloo_pool import GlooPool, RankError
+from tests.mini import TINY_EXPECTED, load_tool, write_backbone, write_digits
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +136,66 @@ def test_another_kind_of_backbone_has_no_baseline(
     monkeypatch.setattr(module, "TimmBackbone", nn.Conv2d)
     with pytest.raises(UserError, match="cannot be drawn anew"):
         finetune(options(digits, backbone, tmp_path / "out", baseline=True))
+
+
+def write_resnet(file: Path) -> Path:
+    """A network with BatchNorm, whose statistics cross samples."""
+    torch.manual_seed(0)
+    made = TimmBackbone("resnet10t", {})
+    build = {"type": "TimmBackbone", "name": made.name, "model_args": {}}
+    save_backbone(made, file, build, TINY_EXPECTED | {"size": 32})
+    return file
+
+
+def _on_a_rank(data: str, backbone: str, out: str, more: dict[str, Any]) -> Any:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        found = finetune(options(Path(data), Path(backbone), Path(out), **more))
+    return found, printed.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+@pytest.mark.parametrize("mixed", [{}, {"mixup": 0.4, "cutmix": 0.4}])
+def test_two_processes_give_what_one_gives(
+    digits: Path,
+    backbone: Path,
+    tmp_path: Path,
+    run_distributed: GlooPool,
+    kind: str,
+    mixed: dict[str, float],
+) -> None:
+    source = backbone if kind == "vit" else write_resnet(tmp_path / "resnet.safetensors")
+    # 51 images in batches of 26 and 25, of which processes have 14 and 12, and 12 and 13.
+    more = {
+        "epochs": 2,
+        "batch_size": 26,
+        "warmup_epochs": 0,
+        "lr": 1e-3,
+        "label_fraction": 0.425,
+        **mixed,
+    }
+    alone, _ = _on_a_rank(str(digits), str(source), str(tmp_path / "one"), more)
+    given = str(digits), str(source), str(tmp_path / "two"), more
+    (first, printed), (second, silence) = run_distributed(_on_a_rank, 2, *given)
+    assert first == second
+    assert "top-1" in printed
+    assert silence == ""
+    assert first["pretrained"].top1 == pytest.approx(alone["pretrained"].top1, abs=0.04)
+    one, two = (load_file(tmp_path / f"{n}/classifier.safetensors") for n in ("one", "two"))
+    start = mvssl.load_backbone(source).model.state_dict()  # type: ignore[union-attr]
+    assert set(one) == set(two)
+    for name, value in one.items():
+        if value.is_floating_point() and "bn" not in name:
+            moved = value - start.get(name.removeprefix("backbone."), torch.zeros_like(value))
+            assert (two[name] - value).norm() <= 0.02 * moved.norm() + 1e-6, name
+    summary = json.loads((tmp_path / "two/finetune.json").read_text())
+    assert summary["images"] == {"train": 51, "test": 60}
+
+
+def test_too_few_images_for_the_processes_are_told(
+    digits: Path, backbone: Path, tmp_path: Path, run_distributed: GlooPool
+) -> None:
+    given = str(digits), str(backbone), str(tmp_path / "out"), {"batch_size": 3}
+    with pytest.raises(RankError, match="too few for 2 processes"):
+        run_distributed(_on_a_rank, 2, *given)
+    assert not (tmp_path / "out").exists()

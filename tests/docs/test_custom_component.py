@@ -24,11 +24,12 @@ from mvssl.datasets import Digits
 from mvssl.evaluation import Features, Inputs
 from mvssl.models import MultiView
 from mvssl.views import DeviceViews, HostViews, build_views
+from tests.docs.blocks import marked
 from tests.mini import ROOT, curves, prepared, train_cli
 
 PAGE = (ROOT / "docs" / "custom_component.md").read_text(encoding="utf-8")
 PLACE = "/path/to/mvssl"
-FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
+FILES = {block.remark: block.text for block in marked("file")}
 CONFIGS = [Path(name).stem for name in FILES if name.startswith("configs/")]
 REGISTRIES = [one for one in vars(registry).values() if isinstance(one, registry.Registry)]
 
@@ -52,8 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def commands() -> list[list[str]]:
-    lines = re.findall(r"<!-- command -->\n```bash\n(.*?)\n```", PAGE, re.DOTALL)
-    return [shlex.split(line.replace(PLACE, str(ROOT))) for line in lines]
+    lines = [block.text.replace(PLACE, str(ROOT)) for block in marked("command")]
+    return [shlex.split(line) for line in lines]
 
 
 def run(project: Path, name: str, *more: str, status: int = 0) -> dict[str, Any]:
@@ -84,7 +85,6 @@ def test_every_config_of_the_page_is_run_below() -> None:
     for name in CONFIGS:
         # The head is run by the page's own command.
         assert name == "margin" or f'run(project, "{name}"' in here, name
-    assert PAGE.count("```python") == len(FILES) + 1  # and how a backbone is loaded
 
 
 def test_every_example_is_short() -> None:
@@ -142,9 +142,9 @@ def test_the_loss_is_the_papers(project: Path) -> None:
 def test_the_backbone_is_exported_and_loaded(project: Path) -> None:
     summary = run(project, "shufflenet")
     assert summary["backbone"]["create_model"] is None
-    (block,) = re.findall(r"<!-- load -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = marked("load")
     scope: dict[str, Any] = {}
-    exec(block.replace("RUN", work_dir(project, "shufflenet").name), scope)
+    exec(block.text.replace("RUN", work_dir(project, "shufflenet").name), scope)
     assert scope["backbone"](torch.zeros(2, 3, 32, 32)).shape == (2, 1024)
     weights = torch.load(work_dir(project, "shufflenet") / "epoch_1.pth", weights_only=True)
     trained = weights["state_dict"]["backbone.model.conv1.0.weight"]

@@ -15,10 +15,11 @@ from PIL import Image
 from mvssl.datasets import splits
 from mvssl.datasets.listing import ENDINGS
 from mvssl.registry import DATASETS
+from tests.docs.blocks import marked
 from tests.mini import ROOT
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"<!-- data(?:: (\S+))? -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLES = [(block.remark, block.text) for block in marked("data")]
 
 
 def _image(path: Path, seed: int, deep: bool = False) -> None:

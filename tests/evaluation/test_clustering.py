@@ -12,8 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from mvssl.errors import UserError
-from mvssl.evaluation import Clustering, Features, matched_accuracy
-from tests.evaluation.small import Labelled, inputs_of
+from mvssl.evaluation import Clustering, Features, evaluate, matched_accuracy
+from tests.evaluation.small import CountedDigits, Labelled, inputs_of, small_model
+from tests.gloo_pool import GlooPool
 
 
 def digits() -> Features:
@@ -82,3 +83,15 @@ def test_what_cannot_be_clustered_is_told() -> None:
 def test_its_protocol_tells_k_and_starts() -> None:
     assert Clustering().short_protocol == "k=classes, 10 starts"
     assert Clustering(7, 3).protocol == {"clusters": 7, "starts": 3, "split": "test", "seed": 0}
+
+
+def _on_this_rank() -> dict[str, float]:
+    train, test = CountedDigits(test_fraction=0.05), CountedDigits(test_fraction=0.03)
+    return evaluate(small_model(), [Clustering(starts=4)], train, test, batch_size=16)
+
+
+def test_two_processes_give_what_one_gives(run_distributed: GlooPool) -> None:
+    alone = _on_this_rank()
+    assert {"cluster_accuracy", "cluster_nmi", "cluster_ari"} <= set(alone)
+    for found in run_distributed(_on_this_rank, 2):
+        assert found == pytest.approx(alone, abs=1e-3)

@@ -13,8 +13,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 from torch import Tensor
 
 from mvssl.errors import UserError
-from mvssl.evaluation import Features, Retrieval, average_precision, evaluate_pixels
-from tests.evaluation.small import CountedDigits, Labelled, inputs_of
+from mvssl.evaluation import Features, Retrieval, average_precision, evaluate, evaluate_pixels
+from tests.evaluation.small import CountedDigits, Labelled, inputs_of, small_model
+from tests.gloo_pool import GlooPool
 
 
 def digits() -> tuple[Features, Features]:
@@ -104,3 +105,15 @@ def test_what_cannot_be_searched_is_told() -> None:
         Retrieval().check_data(two, two)
     with pytest.raises(UserError, match=r"^Retrieval tells .* are of the class 'c1' alone"):
         Retrieval().check_data(Labelled([1, 1]), two)
+
+
+def _on_this_rank() -> dict[str, float]:
+    train, test = CountedDigits(test_fraction=0.05), CountedDigits(test_fraction=0.03)
+    return evaluate(small_model(), [Retrieval(k=[1, 5])], train, test, batch_size=16)
+
+
+def test_two_processes_give_what_one_gives(run_distributed: GlooPool) -> None:
+    alone = _on_this_rank()
+    assert {"map", "recall_1", "recall_5"} <= set(alone)
+    for found in run_distributed(_on_this_rank, 2):
+        assert found == pytest.approx(alone, abs=1e-3)

@@ -40,18 +40,25 @@ def alone(
     with torch.no_grad():
         head.weight.copy_(0.01 * torch.randn(head.weight.shape, generator=generator))
         head.bias.zero_()
+    norm = nn.BatchNorm1d(epochs[0].x.shape[1], eps=1e-6, momentum=None, affine=False)
     optimizer = torch.optim.SGD(head.parameters(), lr=lr, momentum=0.9)
     steps = len(epochs) * -(-len(mask) // batch_size)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch, seen in enumerate(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(mask))
         for start in range(0, len(mask), batch_size):
-            batch = [n for n in order[start : start + batch_size] if mask[n]]
+            whole = order[start : start + batch_size]
+            own = [place for place, n in enumerate(whole) if mask[n]]
+            x, labels = norm(seen.x[whole])[own], seen.labels[whole][own]
             optimizer.zero_grad()
-            nn.functional.cross_entropy(head(seen.x[batch]), seen.labels[batch]).backward()
+            nn.functional.cross_entropy(head(x), labels).backward()
             optimizer.step()
             cosine.step()
-    return head.weight.detach(), head.bias.detach()
+    # By what it makes of 0 and of each channel.
+    with torch.no_grad():
+        asked = torch.cat([torch.zeros(1, len(head.weight.T)), torch.eye(len(head.weight.T))])
+        logits = head(norm.eval()(asked))
+    return (logits[1:] - logits[0]).T, logits[0]
 
 
 def test_heads_side_by_side_are_each_what_torch_trains_alone() -> None:
@@ -76,6 +83,20 @@ def test_a_head_that_diverges_harms_no_other() -> None:
     one = train_heads(epochs, masks[:1], 2, Plan([1e-3], 9, 4, 0), CPU)[0]
     assert not both[0].weight.isfinite().all()
     torch.testing.assert_close(both[1].weight, one.weight)
+
+
+def test_features_of_a_nearly_collapsed_backbone_are_told_apart() -> None:
+    labels = torch.arange(60) % 3
+    near = torch.randn(60, 8, generator=torch.manual_seed(0)) / 9
+    x = 5.0 + 1e-2 * (torch.eye(8)[labels] + near)
+    (head,) = train_heads(
+        [Features(x, labels)] * 9,
+        torch.ones(1, 60, dtype=torch.bool),
+        3,
+        Plan([0.3], 9, 20, 0),
+        CPU,
+    )
+    assert float((head.predict(x) == labels).float().mean()) > 0.95
 
 
 def state(model: MultiView) -> dict[str, Any]:

@@ -77,6 +77,34 @@ def test_without_predictor_and_teacher_predictions_and_targets_are_the_projectio
     assert record.target[0].requires_grad
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_batch_statistics_are_of_all_views_or_of_each(together: bool) -> None:
+    normed = {"type": "MLP", "hidden_channels": 12}
+    parts = {"neck": {**normed, "out_channels": 8}, "predictor": normed, "teacher": TEACHER}
+    model = compose(**parts, views_together=together)
+    views = [torch.randn(6, 3, 16, 16), 3 + 2 * torch.randn(6, 3, 16, 16)]
+    record = model.embed(views, torch.arange(6))
+
+    def passed(network: Any) -> list[Tensor]:
+        if together:
+            return list(network(torch.cat(views)).chunk(2))
+        return [network(view) for view in views]
+
+    assert model.predictor is not None
+    assert model.teacher is not None
+    taught = model.teacher.parts
+    wanted = {
+        "z": passed(lambda x: model.neck(model.backbone(x))),
+        "p": passed(lambda x: model.predictor(model.neck(model.backbone(x)))),
+        "target": passed(lambda x: taught["neck"](taught["backbone"](x))),
+    }
+    for name, expected in wanted.items():
+        for found, one in zip(getattr(record, name), expected, strict=True):
+            torch.testing.assert_close(found, one, msg=name)
+    other = model.neck(model.backbone(torch.cat(views)))[:6]
+    assert torch.allclose(record.z[0], other, atol=1e-3) is together
+
+
 def test_views_of_several_sizes_give_what_each_gives_alone() -> None:
     model = byol(num_targets=3).eval()
     views = some_views(32, 32, 16, 16, 32)

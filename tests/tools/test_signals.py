@@ -138,3 +138,28 @@ def test_a_run_goes_without_streams(tmp_path: Path) -> None:
     run = subprocess.run(["bash", "-c", f"{words} > /dev/full 2>&-"], cwd=ROOT)
     assert run.returncode == 0
     assert (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["evaluate", "RUN", "--data", "."], "nothing was written"),
+        (["extract", "RUN", "--data", ".", "--out", "OUT.npz"], "no features were written"),
+        (["finetune", "RUN", "--data", ".", "--out", "OUT"], "nothing was written"),
+        (["export", "RUN", "--format", "onnx", "--out", "OUT"], "nothing was exported"),
+        (["report", "RUN"], "no page was written"),
+    ],
+)
+def test_a_signal_to_another_command_says_what_it_leaves(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    waits = "import time\nprint('waiting', flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "waits.py").write_text(waits)
+    tool, *given = (word.replace("OUT", str(tmp_path / "out")) for word in words)
+    more = ["--custom-imports", "waits"]
+    run = Command([sys.executable, f"tools/{tool}.py", *given, *more], path=[tmp_path])
+    run.wait_for("waiting")
+    run.send(signal.SIGTERM)
+    assert run.end() == 143
+    (said,) = run.told()
+    assert said.startswith(f"interrupted by SIGTERM; {told}")

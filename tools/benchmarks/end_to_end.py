@@ -25,7 +25,7 @@ from lightly.transforms import (
     DINOTransform,
     SimCLRTransform,
 )
-from methods import split_page
+from rows import split_page
 from step import LOCAL, NETWORKS, SMALL, WARM_UP, Steps, in_turn, measured, row, table
 from torch.utils.data import DataLoader
 from views import photographs

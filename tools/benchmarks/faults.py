@@ -38,7 +38,7 @@ from disturbed import (
     state,
     wait_for_training,
 )
-from methods import split_page
+from rows import split_page
 
 from mvssl.files import write_bytes_atomically
 

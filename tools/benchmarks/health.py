@@ -54,7 +54,7 @@ def _of(figures: dict[str, float], name: str, most: str, form: str, relative: bo
 def main() -> None:
     args = methods.parse()
     torch.set_num_threads(args.threads)
-    parts = methods.split_page(args.docs.read_text(), args.table) if args.docs else None
+    parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
     rows = store.complete(args.json, methods.wanted(args))
     print(table(rows))
     if parts:

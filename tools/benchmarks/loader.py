@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import rows as store
-from methods import split_page
 from PIL import Image
+from rows import split_page
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader
 

@@ -118,24 +118,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def split_page(page: str, name: str) -> tuple[str, str]:
-    """What stands before and after a table, its marks included."""
-    start, end = f"<!-- table: {name} -->", "<!-- end -->"
-    before, found, rest = page.partition(start)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise SystemExit(f"The page has no '{start}' with an '{end}' behind it.")
-    return before + start + "\n", "\n" + end + after
-
-
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
-    parts = split_page(args.docs.read_text(), args.table) if args.docs else None
+    parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
     rows = store.complete(args.json, wanted(args))
     print(table(rows))
     if args.docs:
-        before, after = parts or split_page(args.docs.read_text(), args.table)
+        before, after = parts or store.split_page(args.docs.read_text(), args.table)
         write_bytes_atomically(args.docs, f"{before}\n{table(rows)}\n{after}".encode())
 
 

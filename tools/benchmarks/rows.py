@@ -82,3 +82,13 @@ def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
 def show(value: float | None, form: str) -> str:
     """A cell of a table."""
     return "–" if value is None else f"{value:{form}}"
+
+
+def split_page(page: str, name: str) -> tuple[str, str]:
+    """What stands before and after a table, its marks included."""
+    start, end = f"<!-- table: {name} -->", "<!-- end -->"
+    before, found, rest = page.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"The page has no '{start}' with an '{end}' behind it.")
+    return before + start + "\n", "\n" + end + after

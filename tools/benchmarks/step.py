@@ -27,7 +27,7 @@ import pytorch_lightning as pl
 import rows as store
 import timm
 import torch
-from methods import split_page
+from rows import split_page
 from torch import nn
 from torch.utils.data import DataLoader
 

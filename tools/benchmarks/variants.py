@@ -16,7 +16,7 @@ from typing import Any
 
 import rows as store
 import torch
-from methods import split_page
+from rows import split_page
 from step import NETWORKS, WARM_UP, Steps
 
 from mvssl.engine.environment import processor

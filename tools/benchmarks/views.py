@@ -29,8 +29,8 @@ from lightly.transforms import (
     BYOLView2Transform,
     DINOTransform,
 )
-from methods import split_page
 from PIL import Image
+from rows import split_page
 from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -35,6 +34,7 @@ import numpy as np
 import rows as store  # lies beside the benchmarks
 
 from mvssl.config.read import load_config
+from mvssl.engine.environment import processor
 from mvssl.report.recorded import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -211,6 +211,7 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
     folder = f"data/studies/{row.data}"
     options = [
         f"train_dataloader.dataset.images={folder}/train.npy",
+        f"train_dataloader.dataset.labels={folder}/train_labels.npy",
         f"evaluation.train.images={folder}/bank.npy",
         f"evaluation.train.labels={folder}/bank_labels.npy",
         f"evaluation.test.images={folder}/{row.part}.npy",
@@ -251,7 +252,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         curves = {
             name: _thinned(*recorded.history.series(name))
             for name in recorded.history.names()
-            if name in CURVES or name.startswith(("heldout_", "knn_top1", "linear_"))
+            if name in CURVES or name.startswith(("heldout_", "knn_top1", "online_"))
         }
     return {
         "asked": asdict(row),
@@ -271,14 +272,6 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
         sorted({round(one) for one in np.linspace(0, len(steps) - 1, POINTS)}) if len(steps) else []
     )
     return [[int(steps[i]) for i in kept], [float(f"{values[i]:.5g}") for i in kept]]
-
-
-def processor() -> str:
-    """Its name, which absolute times belong to."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def complete(path: Path, wanted: Sequence[tuple[Row, dict[str, Any]]], jobs: int) -> None:

@@ -32,7 +32,15 @@ from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
 from mvssl.words import in_words
 
-__all__ = ["SOURCES", "build_described", "parse_plain"]
+__all__ = [
+    "SOURCES",
+    "build_described",
+    "check_component",
+    "check_plain",
+    "no_larger_than",
+    "parse_plain",
+    "refused",
+]
 
 _MOST_TEXT: Final = 2**16  # characters
 _MOST_DEPTH: Final = 8
@@ -91,11 +99,11 @@ def build_described(
     """
     description = parse_plain(text, "build", path)
     if not isinstance(description, dict):
-        raise _refused(path, "build", "is no description of a backbone")
-    _check_plain(description, "build", path)
-    _check_component(description, "build", path)
+        raise refused(path, "build", "is no description of a backbone")
+    check_plain(description, "build", path)
+    check_component(description, "build", path)
     try:
-        with _no_larger_than(weights, path):
+        with no_larger_than(weights, path):
             _compare_shapes(description, weights, path, exported)
             built: nn.Module = BACKBONES.build(description)
             return built
@@ -130,7 +138,7 @@ def _compare_shapes(
 
 
 @contextmanager
-def _no_larger_than(weights: Mapping[str, Tensor], path: object) -> Iterator[None]:
+def no_larger_than(weights: Mapping[str, Tensor], path: object) -> Iterator[None]:
     """Modules that are built here end the attempt as soon as they outgrow the weights."""
     # Twice, since timm builds some parts only to replace them; and it is built twice.
     most_tensors = 4 * len(weights) + 64
@@ -171,39 +179,39 @@ def _no_larger_than(weights: Mapping[str, Tensor], path: object) -> Iterator[Non
             handle.remove()
 
 
-def _check_plain(value: Any, where: str, path: object, depth: int = 0) -> None:
+def check_plain(value: Any, where: str, path: object, depth: int = 0) -> None:
     """That a value is made of numbers, names, lists and dicts alone, none of them absurd."""
     if depth > _MOST_DEPTH:
-        raise _refused(path, where, f"is nested more than {_MOST_DEPTH} deep")
+        raise refused(path, where, f"is nested more than {_MOST_DEPTH} deep")
     if isinstance(value, dict):
         for key, item in value.items():
             if not _ARGUMENT.fullmatch(key):
-                raise _refused(path, f"{where}.{key}", "has a name that no argument has")
-            _check_plain(item, f"{where}.{key}", path, depth + 1)
+                raise refused(path, f"{where}.{key}", "has a name that no argument has")
+            check_plain(item, f"{where}.{key}", path, depth + 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _check_plain(item, f"{where}[{number}]", path, depth + 1)
+            check_plain(item, f"{where}[{number}]", path, depth + 1)
     elif isinstance(value, str):
         if not (_NAME.fullmatch(value) or _is_timm_name(where, value)):
-            raise _refused(path, where, f"is {value[:80]!r}, which is no plain name")
+            raise refused(path, where, f"is {value[:80]!r}, which is no plain name")
     elif isinstance(value, bool) or value is None:
         pass
     elif not math.isfinite(value) or abs(value) > _MOST_NUMBER:
-        raise _refused(path, where, f"is {str(value)[:40]}, beyond {_MOST_NUMBER}")
+        raise refused(path, where, f"is {str(value)[:40]}, beyond {_MOST_NUMBER}")
 
 
 def _is_timm_name(where: str, value: str) -> bool:
     return where.endswith(".name") and _TIMM_NAME.fullmatch(value) is not None
 
 
-def _check_component(description: dict[str, Any], where: str, path: object) -> None:
+def check_component(description: dict[str, Any], where: str, path: object) -> None:
     """That it names a registered backbone and arguments that are no sources, at every depth."""
     name = description.get("type")
     BACKBONES.import_from_location()  # mvssl's own
     # Not by a look-up of the registry, which imports what a dotted name says.
     kind = BACKBONES.module_dict.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise _refused(
+        raise refused(
             path,
             f"{where}.type",
             f"is {str(name)[:80]!r}, which is not registered in BACKBONES (of a backbone of your "
@@ -212,7 +220,7 @@ def _check_component(description: dict[str, Any], where: str, path: object) -> N
     own = _parameters(kind) - SOURCES
     for key, value in description.items():
         if key not in own | {"type"}:
-            raise _refused(path, f"{where}.{key}", "is no argument that a file may set")
+            raise refused(path, f"{where}.{key}", "is no argument that a file may set")
         _check_parts(value, f"{where}.{key}", path)
     if kind is TimmBackbone:
         _check_timm(description, where, path)
@@ -224,11 +232,11 @@ def _check_parts(value: Any, where: str, path: object) -> None:
         for number, item in enumerate(value):
             _check_parts(item, f"{where}[{number}]", path)
     elif isinstance(value, dict) and "type" in value:
-        _check_component(value, where, path)
+        check_component(value, where, path)
     elif isinstance(value, dict):
         for key, item in value.items():
             if key in SOURCES:
-                raise _refused(path, f"{where}.{key}", "is no argument that a file may set")
+                raise refused(path, f"{where}.{key}", "is no argument that a file may set")
             _check_parts(item, f"{where}.{key}", path)
 
 
@@ -236,9 +244,9 @@ def _check_timm(description: dict[str, Any], where: str, path: object) -> None:
     """That name and ``model_args`` are those of a model that timm itself registers."""
     name, given = description.get("name"), description.get("model_args") or {}
     if not isinstance(name, str) or not timm.is_model(name):
-        raise _refused(path, f"{where}.name", f"is {str(name)[:80]!r}, no model of timm")
+        raise refused(path, f"{where}.name", f"is {str(name)[:80]!r}, no model of timm")
     if not isinstance(given, dict):
-        raise _refused(path, f"{where}.model_args", "is no dict")
+        raise refused(path, f"{where}.model_args", "is no dict")
     # Arguments of the classes that the model is made of: where it is defined.
     module = sys.modules[timm.models.model_entrypoint(name).__module__]
     classes = [one for one in vars(module).values() if isinstance(one, type)]
@@ -246,17 +254,24 @@ def _check_timm(description: dict[str, Any], where: str, path: object) -> None:
     for key, value in given.items():
         here = f"{where}.model_args.{key}"
         if key not in known - SOURCES or "num_classes" in key:
-            raise _refused(path, here, "is no argument that a file may set")
+            raise refused(path, here, "is no argument that a file may set")
         if "{" in json.dumps(value):
-            raise _refused(path, here, "holds a dict, which no file may set")
+            raise refused(path, here, "holds a dict, which no file may set")
 
 
 def _parameters(kind: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(kind).parameters)
 
 
-def _refused(path: object, where: str, fault: str) -> UserError:
+def refused(path: object, where: str, fault: str) -> UserError:
+    """What is said of a description that no file may hold.
+
+    Args:
+        path: of the file.
+        where: in the description, a dotted path.
+        fault: what it is there.
+    """
     return UserError(
-        f"{path}: its {where} {fault}, so nothing was built: a file of weights may describe a "
-        f"registered backbone by numbers and names alone (see SECURITY.md)."
+        f"{path}: its {where} {fault}, so nothing was built: a file of weights may describe "
+        f"registered components by numbers and names alone (see SECURITY.md)."
     )

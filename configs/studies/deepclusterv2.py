@@ -1,0 +1,11 @@
+# DeepCluster v2 in the study of the paper's claims.
+_base_ = ['../_base_/methods/deepclusterv2.py', '../_base_/settings/study.py']
+
+model = dict(
+    backbone=_base_._backbone,
+    neck=dict(hidden_channels=512, out_channels=128),
+    head=dict(num_clusters=[256, 256, 256], interval=1),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))
+
+er_head = dict(
+    num_prototypes=[256, 256, 256], assigner=dict(type='Sharpening', teacher_temp=0.02))

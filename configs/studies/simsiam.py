@@ -1,0 +1,8 @@
+# SimSiam in the study of the paper's claims.
+_base_ = ['../_base_/methods/simsiam.py', '../_base_/settings/study.py']
+
+model = dict(
+    backbone=_base_._backbone,
+    neck=dict(hidden_channels=512, out_channels=512),
+    predictor=dict(hidden_channels=128),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))

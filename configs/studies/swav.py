@@ -1,0 +1,13 @@
+# SwAV in the study of the paper's claims.
+_base_ = ['../_base_/methods/swav.py', '../_base_/settings/study.py']
+
+_num_prototypes = 256
+model = dict(
+    backbone=_base_._backbone,
+    neck=dict(hidden_channels=512, out_channels=32, last_norm='batch'),
+    head=dict(assigner=dict(epsilon=0.03), num_prototypes=_num_prototypes, queue_size=1024),
+    data_preprocessor=dict(_base_._pixels, views='cifar'))
+
+er_head = dict(
+    num_prototypes=_num_prototypes, assigner=dict(type='Sharpening', teacher_temp=0.02))
+schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))
