@@ -28,6 +28,7 @@ from mvssl.evaluation.inputs import network_inputs, pixel_inputs
 from mvssl.evaluation.network import Network, evaluation_mode
 from mvssl.files import WriteError
 from mvssl.models.backbones import Which
+from mvssl.models.backbones.export import weights_digest
 from mvssl.models.whole import checkpoint_of, load_model
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
@@ -299,7 +300,14 @@ def _write(
             "which": options.which,
             "amp": options.amp,
             "backbones": [
-                {"source": one.source, "seconds": round(one.seconds, 1), "results": one.results}
+                {
+                    "source": one.source,
+                    "weights": None
+                    if one.source == PIXELS
+                    else weights_digest(one.inputs.backbone),
+                    "seconds": round(one.seconds, 1),
+                    "results": one.results,
+                }
                 for one in found
             ],
             "versions": versions(),

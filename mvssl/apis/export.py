@@ -33,6 +33,7 @@ from mvssl.evaluation.network import Network, as_network
 from mvssl.evaluation.records import spread
 from mvssl.files import WriteError
 from mvssl.models.backbones import Which, load_backbone
+from mvssl.models.backbones.export import weights_digest
 from mvssl.models.backbones.opening import TIMM
 from mvssl.process.signals import current
 from mvssl.report.model_card import Card, model_card, run_of
@@ -274,5 +275,5 @@ def _card(
         shape=shape,
         expected=dict(given.expected),
         difference=worst,
-        run=None if published else run_of(source, which),
+        run=None if published else run_of(source, which, weights_digest(backbone)),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 
 from mvssl.apis.given import open_images, open_network
 from mvssl.arguments import check_choice, check_count
-from mvssl.datasets import Digits
+from mvssl.datasets import Digits, ImageFolder
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.features import own_batches
@@ -57,6 +57,20 @@ class ReportOptions:
     num_workers: int = 0
 
 
+class Images(NamedTuple):
+    """Some images of a data set.
+
+    Attributes:
+        dataset: of them and of others.
+        numbers: of those that are meant.
+        place: where they are from, in a few words.
+    """
+
+    dataset: ImageDataset
+    numbers: Sequence[int]
+    place: str
+
+
 def report_run(options: ReportOptions) -> Path:
     """Write the page of a run; where it is.
 
@@ -81,8 +95,7 @@ def _pictures(run: Recorded, options: ReportOptions) -> list[tuple[str, Html]]:
         return []
     try:
         network = open_network(run.folder)
-        dataset = _images(run, network.backbone, options)
-        gallery = _gallery(network, dataset, options)
+        gallery = _gallery(network, _images(run, network.backbone, options), options)
     except UserError as error:
         if options.data is not None:
             raise
@@ -92,21 +105,38 @@ def _pictures(run: Recorded, options: ReportOptions) -> list[tuple[str, Html]]:
     return [(NEIGHBOURS, neighbours(gallery)), ("Map", image_map(gallery, options.map))]
 
 
-def _images(run: Recorded, backbone: nn.Module, options: ReportOptions) -> ImageDataset:
+def _images(run: Recorded, backbone: nn.Module, options: ReportOptions) -> Images:
     """Those that are given, else those of the run, as far as a checkpoint may name them."""
     if options.data is not None:
-        return _folder(options.data, backbone)
+        found = _folder(options.data, backbone)
+        return Images(found, range(len(found)), options.data)
     loader: Any = (run.values or {}).get("train_dataloader")
-    found: Any = loader.get("dataset") if isinstance(loader, Mapping) else None
-    dataset: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    said: Any = loader.get("dataset") if isinstance(loader, Mapping) else None
+    dataset: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
     kind = dataset.get("type")
     if kind == "Digits":
         size = (getattr(backbone, "preprocessing", None) or {}).get("size", 32)
-        return Digits("all", size)
+        digits = Digits(size=size, **_part(dataset, ("split", "test_fraction", "seed")))
+        return Images(digits, range(len(digits)), "digits")
     if kind == "ImageFolder" and isinstance(dataset.get("root"), str):
         root = Path(str(run.options.get("folder", ".")), Path(dataset["root"]).expanduser())
-        return _folder(os.path.normpath(root), backbone)
+        return _trained_on(os.path.normpath(root), backbone, dataset)
     raise UserError("the run does not say where its images are: give them by --data FOLDER.")
+
+
+def _trained_on(root: str, backbone: nn.Module, dataset: Mapping[str, Any]) -> Images:
+    """Those images of a folder that a run has learned from, without those that it holds out."""
+    whole = _folder(root, backbone)
+    part = _part(dataset, ("split", "labels", "test_fraction", "seed", "per_class"))
+    trained = {*ImageFolder(root, channels=whole.channels, **part).names()}
+    chosen = [number for number, name in enumerate(whole.names()) if name in trained]
+    alone = ", those in folders of classes" if len(chosen) < len(trained) else ""
+    return Images(whole, chosen, f"{root}{alone}")
+
+
+def _part(dataset: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What a config says of which images a data set is made."""
+    return {name: dataset[name] for name in names if name in dataset}
 
 
 def _folder(root: str, backbone: nn.Module) -> ImageDataset:
@@ -117,23 +147,19 @@ def _folder(root: str, backbone: nn.Module) -> ImageDataset:
         return open_images(root, backbone)
 
 
-def _told(dataset: ImageDataset) -> str:
-    """Where images are from, in a few words."""
-    return dataset.describe().split(" (all)")[0]
-
-
-def _gallery(network: Network, dataset: ImageDataset, options: ReportOptions) -> Gallery:
+def _gallery(network: Network, images: Images, options: ReportOptions) -> Gallery:
     """Features and pixels of some images, read once."""
-    chosen = spread(len(dataset), options.images)
+    dataset = images.dataset
+    chosen = [images.numbers[n] for n in spread(len(images.numbers), options.images)]
     features, pixels, kept = [], [], []
     shown = list(dataset.shown_channels)
     with evaluation_mode(network.whole), torch.inference_mode():
         for batch in own_batches(Subset(dataset, chosen), BATCH, options.num_workers):
             readable = batch["replaced"] < 0
             made = network.features(batch).float().cpu()
-            images = (255.0 * unit(batch["image"])[:, shown]).round().to(torch.uint8)
+            seen = (255.0 * unit(batch["image"])[:, shown]).round().to(torch.uint8)
             features.append(made[readable])
-            pixels += list(images[readable].permute(0, 2, 3, 1).contiguous().numpy())
+            pixels += list(seen[readable].permute(0, 2, 3, 1).contiguous().numpy())
             kept += batch["index"][readable].tolist()
     x = torch.cat(features).clone() if features else torch.zeros(0, 1)
     if len(x) < FEWEST:
@@ -147,7 +173,7 @@ def _gallery(network: Network, dataset: ImageDataset, options: ReportOptions) ->
         [names[number] for number in kept],
         None if labels is None else np.asarray(labels)[kept],
         dataset.classes,
-        f"{len(kept):,} of {len(dataset):,} images ({_told(dataset)})",
+        f"{len(kept):,} of {len(images.numbers):,} images ({images.place})",
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from mvssl.engine.environment import versions
 from mvssl.errors import UserError
+from mvssl.models.backbones import Which
+from mvssl.models.backbones.opening import opened_file
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
 from mvssl.words import in_words, printable
 
@@ -25,13 +27,13 @@ class Run:
     Attributes:
         which: ``student`` or ``teacher``.
         summary: its ``summary.json``.
-        data, results: what ``tools/evaluate.py`` found of it, and on what.
+        data, results: what ``tools/evaluate.py`` found of these weights, and on what.
     """
 
     which: str
     summary: Mapping[str, Any]
     data: str
-    results: Sequence[Mapping[str, Any]]
+    results: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,29 +67,28 @@ class Card:
     run: Run | None
 
 
-def run_of(source: object, which: str) -> Run | None:
+def run_of(source: object, which: Which, weights: str) -> Run | None:
     """What a run says of the backbone that is opened from ``source``, if that is of its end.
+
+    Args:
+        source, which: as of :func:`mvssl.load_backbone`.
+        weights: of the backbone, as :func:`mvssl.models.backbones.weights_digest` gives them.
 
     Raises:
         UserError: a file of the run is damaged.
     """
-    path = Path(str(source)).expanduser()
-    names = {BACKBONE: "student", TEACHER: "teacher"}
-    if path.is_dir():
-        folder, found = path, which
-        # Without it, what is opened is a checkpoint.
-        if not any((path / name).is_file() for name, of in names.items() if of == which):
-            return None
-    elif path.name in names:
-        folder, found = path.parent, names[path.name]
-    else:
-        return None
-    summary, evaluated = _read(folder / SUMMARY), _read(folder / EVALUATED)
-    if evaluated.get("which") != found:
-        return Run(found, summary, "", ())
-    with _told(folder / EVALUATED):
-        results = [dict(one["results"]) for one in evaluated["backbones"]]
-    return Run(found, summary, Path(str(evaluated.get("data"))).name, results)
+    file = opened_file(Path(str(source)).expanduser(), which)
+    found = {BACKBONE: "student", TEACHER: "teacher"}.get(file.name)
+    if found is None:
+        return None  # a checkpoint
+    summary, evaluated = _read(file.parent / SUMMARY), _read(file.parent / EVALUATED)
+    if not evaluated:
+        return Run(found, summary, "", {})
+    with _told(file.parent / EVALUATED):
+        # Others may stand beside it, and it may have been written before the run went on.
+        rows = evaluated["backbones"]
+        own = [dict(one["results"]) for one in rows if one.get("weights") == weights]
+    return Run(found, summary, Path(str(evaluated.get("data"))).name, own[0] if own else {})
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -226,8 +227,8 @@ def _metrics(card: Card) -> Iterator[str]:
     ]
     if estimates:
         yield _table("## Information of two views, in training", ("", ""), estimates)
-    for one in card.run.results:
-        found = [(name, _number(value)) for name, value in one.items()]
+    found = [(name, _number(value)) for name, value in card.run.results.items()]
+    if found:
         yield _table(f"## Evaluated on {printable(card.run.data)}", ("", ""), found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
@@ -391,7 +394,7 @@ def test_what_a_format_cannot_hold_is_told(
         ({"--out": "full/something"}, "is a file"),
         ({"--out": "full/something/below"}, "Cannot write"),
         ({"--image-size": "30"}, "do not divide"),
-        ({"--image-size": "0"}, "img_size"),
+        ({"--image-size": "0"}, "--image-size"),
         ({"--format": "torchvision"}, "torchvision has no network that is timm's vit_tiny"),
         ({"source": "resnet10t", "--format": "torchvision"}, "timm's resnet10t: it has resnet101"),
         ({"source": "cifar", "--format": "torchvision"}, "stem='cifar'"),
@@ -507,6 +510,40 @@ def test_a_card_gives_no_backbone_the_numbers_of_another(run: Path, tmp_path: Pa
     earlier = card_of(run / "epoch_1.pth", tmp_path / "earlier")
     assert "knn_top1" not in earlier
     assert "epochs" not in earlier
+
+
+def test_a_card_gives_weights_no_numbers_of_others(
+    run: Path, sources: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    evaluate_backbones(
+        EvaluateOptions(
+            ["pixels", str(sources / "vit"), str(folder), str(folder / "epoch_1.pth")],
+            str(run.parent / "private" / "flowers"),
+            evaluators=["knn"],
+            options={"knn.k": 3},
+            out=str(folder / "evaluation"),
+        )
+    )
+    evaluated = json.loads((folder / "evaluation/metrics.json").read_text())
+    digests = [one["weights"] for one in evaluated["backbones"]]
+    assert digests[0] is None
+    assert len(set(digests)) == 4
+    for number, one in enumerate(evaluated["backbones"]):
+        one["results"] = {"found": float(number)}
+    (folder / "evaluation/metrics.json").write_text(json.dumps(evaluated))
+    card = card_of(folder, tmp_path / "out")
+    assert card.count("## Evaluated on flowers") == 1
+    assert [line for line in card.splitlines() if "| found |" in line] == ["| found | 2 |"]
+    assert "## Evaluated" not in card_of(folder, tmp_path / "teacher", "teacher")
+    # As of a run that went on after it was evaluated.
+    before = load_file(folder / "backbone.safetensors")
+    name = min(before)
+    with safe_open(folder / "backbone.safetensors", "pt") as file:
+        metadata = file.metadata()
+    changed = before | {name: torch.nextafter(before[name], torch.tensor(9.0))}
+    save_file(changed, folder / "backbone.safetensors", metadata)
+    assert "## Evaluated" not in card_of(folder, tmp_path / "later")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])

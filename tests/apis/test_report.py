@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sklearn.decomposition import PCA
 
 from mvssl.apis.extract import extract
 from mvssl.apis.report import ReportOptions, report_run
+from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from mvssl.report.gallery import Gallery, image_map, neighbours
@@ -207,6 +209,39 @@ def test_images_of_the_run_are_found_again(
     assert not page.root.all("figure", "map")
     assert "Not shown: There is no folder" in page.root.of_id("nearest-neighbours").text
     assert "note: no images are shown" in capsys.readouterr().out
+
+
+def test_images_of_the_run_are_those_it_learned_from(
+    run: Path, tmp_path: Path, images: Path
+) -> None:
+    report_run(ReportOptions(str(run), images=20))
+    page = Page(run / "report.html").root
+    assert "Of 20 of 1,437 images (digits)" in page.of_id("map").text
+    parts: list[tuple[dict[str, Any], int]] = [
+        ({"split": "train", "labels": True, "test_fraction": 0.5, "seed": 3}, 13),
+        ({"split": "all", "labels": True}, 25),
+        ({"split": "train"}, 25),
+        ({"split": "train", "labels": True, "per_class": 2}, 6),
+    ]
+    for number, (dataset, learned) in enumerate(parts):
+        said: dict[str, Any] = {"type": "ImageFolder", "root": str(images), **dataset}
+        other = write_run(
+            tmp_path / f"run{number} (all)", values={"train_dataloader": {"dataset": said}}
+        )
+        (other / "backbone.safetensors").symlink_to(run / "backbone.safetensors")
+        report_run(ReportOptions(str(other)))
+        page = Page(other / "report.html").root
+        assert f"of {learned} images ({images})" in page.of_id("map").text
+        held = json.loads(page.all("figure", "map")[0].attributes["data-map"] or "")
+        wanted = {*ImageFolder(images, **dataset).names()} - {"red/bad.png"}
+        assert {*held["names"]} == wanted
+        assert {*held["groups"]} == {"red", "green", "blue"}
+
+
+def test_the_name_of_a_folder_is_told_whole(run: Path, images: Path) -> None:
+    named = images.rename(images.with_name("mine (all) (test)"))
+    report_run(ReportOptions(str(run), data=str(named)))
+    assert f"of 25 images ({named})" in Page(run / "report.html").root.of_id("map").text
 
 
 def test_what_cannot_be_shown_is_said(

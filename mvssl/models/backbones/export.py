@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from mvssl.checkpoint import write_safetensors
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
 
-__all__ = ["describe_backbone", "exported", "save_backbone"]
+__all__ = ["describe_backbone", "exported", "save_backbone", "weights_digest"]
 
 
 def save_backbone(
@@ -41,6 +43,18 @@ def save_backbone(
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in weights.items()}
     write_safetensors(path, tensors, metadata)
     return description
+
+
+def weights_digest(backbone: nn.Module) -> str:
+    """Stands for a backbone's weights, by which numbers are known to be of these and no others.
+
+    Equal weights have the same on every device; a single other bit gives another one.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(exported(backbone).state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def describe_backbone(

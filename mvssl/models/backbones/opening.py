@@ -26,7 +26,7 @@ from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
 from mvssl.run_files import BACKBONE, TEACHER
 
-__all__ = ["TIMM", "Which", "load_backbone"]
+__all__ = ["TIMM", "Which", "load_backbone", "opened_file"]
 
 TIMM = "timm:"
 """What the name of a model of timm begins with, where a file could be meant."""
@@ -67,7 +67,7 @@ def load_backbone(
         check_count("load_backbone", img_size=img_size)
     if str(path).startswith(TIMM):
         return _published(str(path).removeprefix(TIMM), img_size)
-    file = _file(Path(path).expanduser(), which)
+    file = opened_file(Path(path).expanduser(), which)
     if zipfile.is_zipfile(file):
         weights, described = _in_checkpoint(file, which)
     else:
@@ -97,8 +97,12 @@ def load_backbone(
     return loaded
 
 
-def _file(path: Path, which: Which) -> Path:
-    """The file to open: of a run that is not over, its newest checkpoint."""
+def opened_file(path: Path, which: Which) -> Path:
+    """The file that is opened of a source: of a run that is not over, its newest checkpoint.
+
+    Raises:
+        UserError: it is a folder that holds none.
+    """
     if not path.is_dir():
         return path
     file = path / _FILES[which]
