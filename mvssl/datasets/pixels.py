@@ -41,6 +41,9 @@ def by_opencv(data: bytes, channels: int) -> Pixels | None:
     flags = cv2.IMREAD_UNCHANGED if flags is None else flags | cv2.IMREAD_ANYDEPTH
     with _opencv_silent():
         image = mmcv.imfrombytes(data, flags, backend="cv2")
+    if image is None and channels == 3:  # greys of 32 bits, of which OpenCV makes no colours
+        greys = by_opencv(data, 1)
+        return None if greys is None else greys[..., None].repeat(3, axis=2)
     if image is None or image.ndim == 2 or image.shape[2] < 3:
         return image
     return image[..., [2, 1, 0, *range(3, image.shape[2])]]

@@ -28,7 +28,7 @@ from mvssl.report.curves import (
 )
 from mvssl.report.html import Html, join, tag
 
-__all__ = ["MINUS", "TONES", "chart", "charts", "number"]
+__all__ = ["MINUS", "TONES", "chart", "charts", "last_value", "number"]
 
 Array = NDArray[np.float64]
 
@@ -169,13 +169,18 @@ def _points(x: Array, y: Array, scale: _Scale) -> str:
     return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in places)
 
 
+def last_value(curve: Curve) -> float:
+    """Where its line ends."""
+    return float(_line(curve)[-1])
+
+
 def _legend(panel: Panel) -> Html:
     names = []
     for curve in panel.curves:
         tone = TONES.get(curve.color, curve.color)
         kind = f"swatch reference {tone}" if curve.reference else f"swatch {tone}"
         mark = tag("i", class_=kind) if curve.label else None
-        last = tag("b", number(float(_line(curve)[-1]), panel.digits))
+        last = tag("b", number(last_value(curve), panel.digits))
         names.append(tag("li", mark, curve.label, " " if curve.label else None, last))
     return tag("ul", names, class_="legend")
 

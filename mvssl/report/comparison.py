@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mvssl.engine.history import format_duration, format_scalar
-from mvssl.report.charts import MINUS, chart, number
-from mvssl.report.curves import Curve, Panel, curve_of, end_of, smoothed
+from mvssl.report.charts import MINUS, chart, last_value, number
+from mvssl.report.curves import Curve, Panel, curve_of, end_of
 from mvssl.report.html import Html, Part, document, join, table, tag
 from mvssl.report.recorded import Recorded, number_of, told_progress
 from mvssl.words import count, some
@@ -363,10 +363,10 @@ def _curve(name_of_group: str, run: Recorded, name: str, place: int) -> Curve:
 
 
 def _legend(names: Sequence[str], curves: Sequence[tuple[int, Curve]], digits: int | None) -> Html:
-    """Each group once, with the mean of the last values of its runs."""
+    """Each group once, with the mean of where the lines of its runs end."""
     lines = []
     for place, name in enumerate(names):
-        ends = [float(smoothed(one.y)[-1]) for at, one in curves if at == place]
+        ends = [last_value(one) for at, one in curves if at == place]
         if ends:
             mark = tag("i", class_=f"swatch {TONES[place % len(TONES)]}")
             lines.append(tag("li", mark, name, " ", tag("b", number(fmean(ends), digits))))

@@ -82,6 +82,7 @@ def neighbours(gallery: Gallery) -> Html:
     similarity = directions[queries] @ directions.T
     similarity[torch.arange(len(queries)), queries] = -2.0  # an image is its own nearest
     found = similarity.topk(min(NEIGHBOURS, len(directions) - 1), dim=1)
+    decimals = _decimals(1.0 - float(found.values.min()))
     rows = []
     for query, values, indices in zip(
         queries, found.values.tolist(), found.indices.tolist(), strict=True
@@ -91,12 +92,17 @@ def neighbours(gallery: Gallery) -> Html:
         for value, index in zip(values, indices, strict=True):
             other = gallery.class_of(index)
             agrees = None if own is None or other is None else own == other
-            shown.append(_thumbnail(gallery, index, f"{value:.3f}", agrees))
+            shown.append(_thumbnail(gallery, index, f"{value:.{decimals}f}", agrees))
         rows.append(tag("div", shown, class_="row", style=f"--columns: {len(shown)}"))
     about = f"Of {gallery.described}: each image beside its nearest, with the cosine of features."
     if gallery.classes is not None:
         about += " A solid frame: the same class; a dashed one: another."
     return join(tag("p", about, class_="soft small"), tag("div", rows, class_="card"))
+
+
+def _decimals(extent: float) -> int:
+    """So many that cosines differ from 1 where features nearly point in one direction."""
+    return min(max(math.ceil(-math.log10(max(extent, 1e-6))) + 1, 3), 6)
 
 
 def _thumbnail(gallery: Gallery, number: int, caption: str, agrees: bool | None) -> Html:

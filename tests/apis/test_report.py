@@ -291,3 +291,16 @@ def test_equal_features_lie_in_one_place() -> None:
     text = str(image_map(Gallery(torch.ones(5, 4), *list(vars(some).values())[1:]), "pca"))
     assert "nan" not in text
     assert len(set(re.findall(r'cx="([\d.]+)"', text))) == 1
+
+
+def test_cosines_near_one_are_told_apart() -> None:
+    some = gallery(5, None)
+    near = replace(some, x=1 + 0.01 * some.x)
+    x = near.x.double() / near.x.double().norm(dim=1, keepdim=True)
+    cosines = (x @ x.T)[~torch.eye(5, dtype=torch.bool)].tolist()
+    assert min(cosines) > 0.9995
+    told = re.findall(r"<figcaption>([\d.]+)</figcaption>", str(neighbours(near)))
+    assert sorted(map(float, told)) == pytest.approx(sorted(cosines), abs=2e-5)
+    assert len(set(told)) > 4
+    far = re.findall(r"<figcaption>(-?[\d.]+)</figcaption>", str(neighbours(some)))
+    assert {len(one.partition(".")[2]) for one in far} == {3}

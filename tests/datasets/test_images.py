@@ -152,6 +152,10 @@ def test_fractions_and_large_numbers_stay_as_they_are(
     assert image is not None
     assert image.dtype == dtype
     assert image[0, :, 0].tolist() == values
+    colours = read_image(tmp_path / "a.tif", channels=3)
+    assert colours is not None
+    assert colours.dtype == dtype
+    assert colours.tolist() == [[[value] * 3 for value in values]]
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "tif"])

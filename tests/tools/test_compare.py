@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mvssl.report.comparison import comparison_page, grouped
+from mvssl.report.recorded import read_run
 from tests.mini import load_tool, tree
 from tests.report.browser import opened
 from tests.report.pages import Page, summary, write_run
@@ -74,6 +76,17 @@ def test_the_page_has_the_same_numbers_and_all_curves(runs: Path, tmp_path: Path
         "byol_er_vit + ER",
     ]
     opened(tmp_path / "c.html")
+
+
+def test_a_legend_tells_where_the_line_ends(runs: Path, tmp_path: Path) -> None:
+    run = read_run(runs / "er/0")
+    run.history.add(300, {"knn_top1": 0.5})
+    (tmp_path / "c.html").write_bytes(comparison_page(grouped([run]), {}, []))
+    figures = Page(tmp_path / "c.html").root.all("figure")
+    (figure,) = (one for one in figures if one.all("h4")[0].text == "kNN accuracy")
+    (curve,) = json.loads(figure.attributes["data-chart"] or "")["curves"]
+    assert curve["v"] == ["0.970", "0.500"]
+    assert [one.text for one in figure.all("li")] == ["byol_er_vit + ER 0.500"]
 
 
 def test_other_options_are_another_group(runs: Path, tmp_path: Path) -> None:
