@@ -10,16 +10,11 @@ from pathlib import Path
 from mvssl.apis.report import check_page
 from mvssl.errors import UserError
 from mvssl.files import WriteError, write_bytes_atomically
-from mvssl.report.comparison import (
-    Group,
-    compared,
-    comparison_page,
-    comparison_table,
-    grouped,
-    remarks,
-)
+from mvssl.report.comparison import compared, comparison_page
+from mvssl.report.comparison_table import comparison_tables
+from mvssl.report.grouping import Group, grouped, remarks
 from mvssl.report.recorded import Recorded, read_run
-from mvssl.report.tables import print_table, write_summary
+from mvssl.report.tables import print_table, table_width, write_summary
 from mvssl.run_files import LATEST, LOG, SUMMARY, numbered
 
 __all__ = ["CompareOptions", "compare_runs", "find_runs"]
@@ -66,7 +61,8 @@ def compare_runs(options: CompareOptions) -> list[Group]:
         raise UserError(f"There is no run to compare: {why or 'give folders of runs.'}")
     groups = grouped(runs)
     notes = remarks(groups)
-    print_table(comparison_table(groups))
+    for table in comparison_tables(groups, table_width()):
+        print_table(table)
     for note in notes:
         print(f"note: {note}")
     for why in left_out.values():

@@ -24,6 +24,8 @@ from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.models.backbones import describe_backbone
 from mvssl.models.backbones.export import without_origin
+from mvssl.report.results import told_results
+from mvssl.report.standing import evaluators_of
 from mvssl.words import printable
 
 __all__ = [
@@ -35,8 +37,18 @@ __all__ = [
 ]
 
 
-def described(options: TrainOptions, job: Job) -> dict[str, Any]:
-    """What a checkpoint holds, so that a resumed run can be compared with the run that it was."""
+def described(
+    options: TrainOptions, job: Job, checkpoint: RunCheckpoint | None = None
+) -> dict[str, Any]:
+    """What a checkpoint holds, so that a resumed run can be compared with the run that it was, and
+    shown without building anything.
+
+    Args:
+        options: all of them, with what was adopted.
+        job: that they make.
+        checkpoint: from which the run goes on.
+    """
+    evaluators = evaluators_of(job)
     return {
         "values": plain_values(job.cfg.to_dict()),
         "options": {
@@ -47,12 +59,15 @@ def described(options: TrainOptions, job: Job) -> dict[str, Any]:
             "amp": options.amp,
             **{name: getattr(options, name) for name in SIZES},
             "backbone": _backbone(options),
+            "init_from": _began_with(options, checkpoint),
             "cfg_options": plain_values(options.cfg_options),
             "fitted": dict(job.fitted),
             "folder": str(Path.cwd()),
         },
         "backbone": _description(job),
         "facts": job.facts,
+        "evaluation": {name: plain_values(one.protocol) for name, one in evaluators.items()},
+        "results": told_results(evaluators),
         "names": torch.from_numpy(digests(job.dataset)),
     }
 
@@ -67,6 +82,14 @@ def _backbone(options: TrainOptions) -> str | None:
     """The backbone that was asked for, by its own name or by that of its weights."""
     source = options.init_from
     return source if source is not None and is_timm_name(source) else options.backbone
+
+
+def _began_with(options: TrainOptions, checkpoint: RunCheckpoint | None) -> str | None:
+    """The weights that the run began with, which one that goes on never fetches again."""
+    if checkpoint is None:
+        return options.init_from
+    began = checkpoint.content["meta"]["options"].get("init_from")
+    return None if began is None else str(began)
 
 
 def choose_seed(given: int | None, checkpoint: RunCheckpoint | None) -> int:

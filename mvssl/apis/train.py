@@ -130,7 +130,7 @@ def _build(options: TrainOptions, checkpoint: RunCheckpoint | None) -> Job:
         objective=options.objective or "native",
         notes=[*notes, *job.notes, *told],
         evaluation_note=why,
-        stored=described(options, job),
+        stored=described(options, job, checkpoint),
         changed=changed,
     )
 

@@ -15,6 +15,7 @@ from mvssl.checkpoint import (
     checkpoints_in,
     latest_checkpoint,
     load_run,
+    outputs_beyond,
 )
 from mvssl.distributed import on_all_ranks, on_first_rank
 from mvssl.errors import DamageError, UserError
@@ -241,8 +242,8 @@ def _newest_intact(folder: Path) -> tuple[RunCheckpoint, list[str]]:
 
 
 def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> list[str]:
-    """Put checkpoints beyond the one that the run goes on from where they are not replaced; what
-    is to be told of it.
+    """Put checkpoints beyond the one that the run goes on from where they are not replaced, and so
+    what the run wrote at an end beyond it; what is to be told of it.
 
     Those that stay are of one course of training, so that the newest is the furthest.
     """
@@ -253,6 +254,7 @@ def _set_aside_later(checkpoint: RunCheckpoint, folder: Path) -> list[str]:
         for number, path in numbered(folder, kind).items()
         if number > meta[kind]
     ]
+    later += outputs_beyond(folder, meta["epoch"])
     if not later:
         return []
     aside = _new_folder(folder, SET_ASIDE)

@@ -198,7 +198,12 @@ def latest_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
 
 def intact_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
     """The newest checkpoint whose checksum is right, or None."""
-    return next((path for path in checkpoints_in(work_dir) if _fault(path) is None), None)
+    return next((path for path in checkpoints_in(work_dir) if is_intact(path)), None)
+
+
+def is_intact(path: Path) -> bool:
+    """Whether its checksum is right."""
+    return _fault(path) is None
 
 
 def read_content(path: str | os.PathLike[str]) -> dict[Any, Any]:

@@ -30,7 +30,7 @@ from mvssl.config.slots import TOP_LEVEL
 from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 
-__all__ = ["Sizes", "load_config", "parse_options", "without_delete"]
+__all__ = ["Sizes", "load_config", "option_text", "parse_options", "without_delete"]
 
 
 @dataclass(frozen=True)
@@ -286,6 +286,12 @@ def parse_options(pairs: Sequence[str], option: str = "--cfg-options") -> dict[s
             )
         options[path] = _literal(text)
     return options
+
+
+def option_text(path: str, value: Any) -> str:
+    """What :func:`parse_options` takes to give ``value`` back: ``a.b=1``."""
+    plain = isinstance(value, str) and _literal(value) == value
+    return f"{path}={value}" if plain else f"{path}={value!r}"
 
 
 def _literal(text: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mvssl.config.bases import base_values
 from mvssl.config.changes import changes, plain_values
+from mvssl.config.read import option_text
 from mvssl.files import write_bytes_atomically
 from mvssl.report.charts import charts
 from mvssl.report.curves import end_of
@@ -29,6 +30,9 @@ MOST_VIEWS = 2**23
 """Bytes of a picture beyond which a page would be slow to open."""
 MOST_CHANGES = 120
 WIDE = 640
+
+SAID = ("objective", "data", "image_size", "backbone", "batch_size", "init_from", "seed")
+"""What a command line says by a name and a value, in this order."""
 
 VERDICTS = {"healthy": ("good", "Healthy"), "unknown": ("unsure", "Not judged")}
 FAULT = "bad"
@@ -188,24 +192,30 @@ def _config(run: Recorded) -> Html | None:
     whole = run.config_text and tag(
         "details", tag("summary", "The whole config"), tag("pre", run.config_text)
     )
-    if run.values is None:
-        return whole or None
-    said = _said(run.options)
+    said = _said(run)
     command = said and tag("p", "Command line: ", tag("code", said))
-    return join(command, _differences(run), whole)
+    differences = None if run.values is None else _differences(run)
+    return join(command, differences, whole) or None
 
 
-def _said(options: Mapping[str, Any]) -> str:
-    words = [str(options.get("config") or "")]
-    for name in ("objective", "data", "image_size", "backbone", "batch_size"):
-        value = options.get(name)
-        if value is not None and (name, value) != ("objective", "native"):
-            words.append(f"--{name.replace('_', '-')} {value}")
-    words += [f"--{name}" for name in ("labels", "amp") if options.get(name)]
-    given = options.get("cfg_options")
+def _said(run: Recorded) -> str:
+    """The command that begins such a run, as a shell takes it; empty where it is not known."""
+    if not run.options.get("config"):
+        return ""
+    said = {**run.options, "seed": run.summary.get("seed") or None}
+    # What is so without being said; a name of timm to begin with is that of the backbone, too.
+    for name, usual in (("objective", "native"), ("backbone", said.get("init_from"))):
+        if said.get(name) == usual:
+            said[name] = None
+    words = ["mvssl", "train", str(said["config"])]
+    for name in SAID:
+        if said.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(said[name])]
+    words += [f"--{name}" for name in ("labels", "amp") if said.get(name)]
+    given = said.get("cfg_options")
     if isinstance(given, Mapping) and given:
-        words.append("--cfg-options " + " ".join(f"{k}={v}" for k, v in given.items()))
-    return " ".join(words)
+        words += ["--cfg-options", *(option_text(str(k), v) for k, v in given.items())]
+    return shlex.join(words)
 
 
 def _differences(run: Recorded) -> Html:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -13,23 +12,21 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from mvssl.checkpoint import checkpoints_in, load_run
+from mvssl.checkpoint import checkpoints_in, load_run, number_of, read_summary
 from mvssl.engine.history import History
 from mvssl.errors import DamageError, UserError
 from mvssl.evaluation import Shown
 from mvssl.intake import check_file
 from mvssl.models.health import Diagnosis
-from mvssl.registry import EVALUATORS
-from mvssl.run_files import SUMMARY
+from mvssl.report.results import results_shown
+from mvssl.run_files import CONFIG, SUMMARY
 from mvssl.words import count
 
 __all__ = [
     "Recorded",
     "State",
-    "number_of",
+    "fingerprint",
     "read_run",
-    "read_summary",
-    "shown_results",
     "told_progress",
 ]
 
@@ -45,7 +42,7 @@ MEASURED = (
     "loss",
     "images_per_second",
 )
-MOST_SUMMARY = 2**24
+MOST_CONFIG = 2**22
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ class Recorded:
         values: of its config, plain; None: not known.
         config_text: the whole config, empty where it is not known.
         results: how results are shown, by name.
-        images: stands for the names of all images; empty where they are not known.
+        images: stands for the names of all images, see :func:`fingerprint`; empty where they are
+            not known.
         notes: sentences about what is missing.
         written: when this was so, in seconds since 1970.
     """
@@ -119,41 +117,9 @@ class Recorded:
         node: Any = self.values or {}
         for name in ("train_dataloader", "dataset"):
             node = node.get(name) if isinstance(node, Mapping) else None
-        if not isinstance(node, Mapping):
-            return ""
-        return str(node.get("root") or node.get("path") or node.get("type") or "")
-
-
-def number_of(summary: Mapping[str, Any], name: str) -> float | None:
-    """A finite number of a summary; None for anything else."""
-    value = summary.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """What ``summary.json`` of a run holds; None where there is none.
-
-    Raises:
-        UserError: it cannot be read, or is no summary.
-    """
-    path = folder / SUMMARY
-    if not path.exists() and not path.is_symlink():
-        return None
-    if check_file(path, "summary") > MOST_SUMMARY:
-        raise UserError(f"{path} is too large to be a summary of a run: give another folder.")
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is damaged, it is no JSON: write it anew, or leave it out."
-        ) from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is no summary of a run: give a folder that training wrote.")
-    return found
+        node = node if isinstance(node, Mapping) else {}
+        found = node.get("root") or node.get("path") or node.get("type")
+        return str(found or "") or str(self.summary.get("data") or "").partition(": ")[0]
 
 
 def read_run(folder: Path) -> Recorded:
@@ -175,17 +141,7 @@ def read_run(folder: Path) -> Recorded:
         )
     if content is None:
         assert summary is not None
-        notes = notes or ["No checkpoint is left, and curves are kept there."]
-        epochs = number_of(summary, "epochs") or 0.0
-        return Recorded(
-            folder,
-            "finished",
-            summary,
-            History(),
-            epochs,
-            results=shown_results(summary, History()),
-            notes=tuple(notes),
-        )
+        return _of_summary(folder, summary, notes)
     return _of_checkpoint(folder, summary, content, notes)
 
 
@@ -202,6 +158,32 @@ def _newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, notes
 
 
+def _of_summary(folder: Path, summary: Mapping[str, Any], notes: list[str]) -> Recorded:
+    """A run whose checkpoints are gone."""
+    return Recorded(
+        folder,
+        "finished",
+        summary,
+        History(),
+        number_of(summary, "epochs") or 0.0,
+        options=_mapping(summary.get("options")),
+        config_text=_config_text(folder),
+        results=results_shown(summary, History()),
+        images=str(summary.get("fingerprint") or ""),
+        notes=tuple(notes or ["No checkpoint is left, and curves are kept there."]),
+    )
+
+
+def _config_text(folder: Path) -> str:
+    """Of its config, which is read and never run; empty where it cannot be."""
+    path = folder / CONFIG
+    try:
+        whole = path.is_file() and check_file(path, "config") <= MOST_CONFIG
+        return path.read_text(encoding="utf-8") if whole else ""
+    except (OSError, ValueError, UserError):
+        return ""
+
+
 def _of_checkpoint(
     folder: Path, summary: Mapping[str, Any] | None, content: Mapping[str, Any], notes: list[str]
 ) -> Recorded:
@@ -209,7 +191,8 @@ def _of_checkpoint(
     history = History()
     history.load_state_dict(content["history"])
     # One that was finished once may go on for more epochs.
-    finished = summary is not None and (number_of(summary, "epochs") or 0) >= meta["epoch"]
+    begun = meta["epoch"] + (meta["epoch_images"] > 0)
+    finished = summary is not None and (number_of(summary, "epochs") or 0) >= begun
     images = len(meta["names"])
     if summary is None or not finished:
         summary = _so_far(meta, history, content["hooks"])
@@ -224,23 +207,25 @@ def _of_checkpoint(
         meta["options"],
         meta["values"],
         str(meta.get("config", "")),
-        shown_results(summary, history),
-        _fingerprint(meta["names"]),
+        results_shown(summary, history),
+        fingerprint(meta["names"]),
         tuple(notes),
     )
 
 
-def _fingerprint(names: Tensor) -> str:
-    """Of a set of images, in whatever order."""
+def fingerprint(names: Tensor) -> str:
+    """Stands for a set of images, in whatever order; of a number for each name (N,)."""
     return hashlib.blake2b(names.sort().values.numpy().tobytes(), digest_size=8).hexdigest()
 
 
 def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any]) -> dict[str, Any]:
     """What a summary would say now."""
+    kept = {name: meta.get(name) for name in ("results", "evaluation")}
+    known = results_shown(kept, history)
     summary: dict[str, Any] = {}
     for name in history.names():
         steps, values = history.series(name)
-        if f"{name}_pixels" in history.latest or name in _known_results():
+        if f"{name}_pixels" in history.latest or name in known:
             summary[name] = float(values[-1])
             summary[f"{name}_init"] = float(values[0]) if steps[0] == 0 else None
             if f"{name}_pixels" in history.latest:
@@ -253,6 +238,7 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
         health = None
     return {
         **summary,
+        **kept,
         **{name: means.get(name) for name in MEASURED},
         "health": health,
         "seconds": meta["seconds"],
@@ -267,30 +253,6 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _known_results() -> dict[str, Shown]:
-    """Of the evaluators that are there and need no arguments."""
-    EVALUATORS.import_from_location()  # mvssl's own
-    known: dict[str, Shown] = {}
-    for kind in EVALUATORS.module_dict.values():
-        try:
-            known |= dict(kind().curves)
-        except Exception:  # anyone's class: its results get plain names then
-            continue
-    return known
-
-
-def shown_results(summary: Mapping[str, Any], history: History) -> dict[str, Shown]:
-    """How each result of a run is shown: as its evaluator says, or by its plain name."""
-    known = _known_results()
-    names = [name.removesuffix("_init") for name in summary if name.endswith("_init")]
-    names += [name for name in history.names() if name in known]
-    plain = (name.replace("_", " ") for name in dict.fromkeys(names))
-    return {
-        name: known.get(name) or Shown(label, panel=label, curve="features")
-        for name, label in zip(dict.fromkeys(names), plain, strict=True)
-    }
 
 
 def told_progress(run: Recorded) -> str:

@@ -14,7 +14,8 @@ from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.evaluation import Evaluator
 from mvssl.models import MultiView
 from mvssl.report.plan import objective_of
-from mvssl.report.recorded import Recorded, State
+from mvssl.report.recorded import Recorded, State, fingerprint
+from mvssl.report.results import told_results
 
 __all__ = ["evaluators_of", "recorded_of", "summary_of"]
 
@@ -40,16 +41,18 @@ def summary_of(runner: Runner, job: Job) -> dict[str, Any]:
     """What ``summary.json`` says of a run so far, the backbone left out."""
     hooks = [hook for hook in job.hooks if isinstance(hook, EvaluationHook)]
     evaluators = evaluators_of(job)
-    means = runner.epoch_means
+    means, names = runner.epoch_means, job.stored.get("names")
     doctors = [hook for hook in job.hooks if isinstance(hook, DoctorHook)]
     return {
         **{name: value for hook in hooks for name, value in _results(hook).items()},
         "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
+        "results": told_results(evaluators),
         "evaluation_note": None if evaluators else job.evaluation_note,
         **{name: means.get(name) for name in MEANS},
         "health": doctors[0].results() if doctors else None,
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
+        "iterations": runner.iter,
         "images": len(job.dataset),
         "image_values": {
             "channels": job.dataset.channels,
@@ -58,7 +61,9 @@ def summary_of(runner: Runner, job: Job) -> dict[str, Any]:
         "batch_size": job.cfg.train_dataloader.batch_size,
         "processes": world_size(),
         "config": job.config,
+        "options": job.stored.get("options"),
         "data": job.dataset.describe(),
+        "fingerprint": fingerprint(names) if names is not None else None,
         "method": _method(runner.model),
         "objective": objective_of(runner.model),
         "head": type(runner.model.head).__name__,

@@ -20,7 +20,7 @@ from mvssl.engine.history import format_duration, format_scalar
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.files import write_bytes_atomically
 
-__all__ = ["print_report", "print_table", "summary_table", "write_summary"]
+__all__ = ["print_report", "print_table", "summary_table", "table_width", "write_summary"]
 
 MAX_WIDTH = 100
 
@@ -63,11 +63,17 @@ def print_report(
     print_table(summary_table(summary, evaluators, outputs), console)
 
 
+def table_width(console: Console | None = None) -> int:
+    """Characters of a table: 100, or less on a terminal that is narrower."""
+    console = Console() if console is None else console
+    return min(console.width, MAX_WIDTH) if console.is_terminal else MAX_WIDTH
+
+
 def print_table(table: Table, console: Console | None = None) -> None:
     """Print a table: framed on a terminal, plain text elsewhere, 100 columns at most."""
     console = Console() if console is None else console
     if console.is_terminal:
-        console.print(table, width=min(console.width, MAX_WIDTH))
+        console.print(table, width=table_width(console))
         return
     # A frame of blanks: sections stay apart, and no line ends in spaces in a log file.
     table.box = box.SIMPLE

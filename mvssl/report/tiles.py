@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mvssl.checkpoint import number_of
 from mvssl.engine.history import format_duration
 from mvssl.evaluation import Shown
 from mvssl.report.charts import MINUS, number
 from mvssl.report.html import Html, join, tag
-from mvssl.report.recorded import Recorded, number_of, told_progress
+from mvssl.report.recorded import Recorded, told_progress
+from mvssl.report.results import protocol_of
 from mvssl.words import count
 
 __all__ = ["summary_tiles"]
@@ -51,23 +53,15 @@ def _result_tiles(run: Recorded) -> Iterator[Html]:
             gain = f"{after - before:+.{how.decimals}f}"
             told[0] += f" ({gain})".replace("-", MINUS)
         told += [] if pixels is None else [f"{how.text(pixels)} on raw pixels"]
-        protocol = _protocol(run.summary, name)
-        told += [f"with {protocol}"] if protocol else []
+        protocol = protocol_of(run.summary, name)
+        words = ", ".join(f"{word} = {value}" for word, value in protocol.items())
+        told += [f"with {words}"] if words else []
         share = after if 0.0 <= after <= 1.0 else None
         yield _tile(how.label, _result_text(how, after), ", ".join(told), share)
 
 
 def _result_text(how: Shown, value: float) -> str:
     return how.text(value).replace("-", MINUS)
-
-
-def _protocol(summary: Mapping[str, Any], name: str) -> str:
-    """Of the evaluator whose name a result begins with."""
-    evaluation = summary.get("evaluation")
-    for key, protocol in evaluation.items() if isinstance(evaluation, Mapping) else ():
-        if name.startswith(str(key)) and isinstance(protocol, Mapping):
-            return ", ".join(f"{word} = {value}" for word, value in protocol.items())
-    return ""
 
 
 def _information_tiles(summary: Mapping[str, Any]) -> Iterator[Html]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from mvssl.apis import TrainOptions, train
 from mvssl.apis.adopted import adoptable
-from mvssl.checkpoint import load_checkpoint, save_checkpoint
+from mvssl.apis.resume import described
+from mvssl.checkpoint import RunCheckpoint, load_checkpoint, save_checkpoint
 from mvssl.errors import UserError
-from tests.mini import tree, write_config
+from tests.mini import ROOT, prepared, tree, write_config
 
 PATH = Path("epoch_1.pth")
 RUNS = {"type": "os.system", "command": "touch run"}
@@ -76,6 +78,19 @@ def test_what_could_run_code_or_reach_a_network_is_refused(name: str, value: Any
 def test_weights_that_are_left_out_anyway_are_not_refused() -> None:
     over = {"model.backbone.pretrained": True, "model.backbone.parts.0.checkpoint": "/a/b.pth"}
     assert adoptable(over, PATH) == over
+
+
+def test_a_run_that_goes_on_still_says_what_it_began_with(tmp_path: Path) -> None:
+    file = tmp_path / "old weights.pth"
+    begun = TrainOptions(str(ROOT / "configs/byol_er_vit.py"), init_from=str(file))
+    job = prepared(replace(begun, init_from=None))
+    meta = described(begun, job)
+    assert meta["options"]["init_from"] == str(file)
+    went_on = replace(begun, init_from=None, resume=True)
+    again = described(went_on, job, RunCheckpoint(tmp_path / "epoch_1.pth", {"meta": meta}))
+    assert again["options"]["init_from"] == str(file)
+    old = {"meta": {"options": {}}}
+    assert described(went_on, job, RunCheckpoint(file, old))["options"]["init_from"] is None
 
 
 def test_a_resumed_run_runs_nothing_that_its_checkpoint_names(

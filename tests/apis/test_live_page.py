@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
+import mvssl
+from mvssl.models.backbones.opening import opened_file
 from mvssl.report import live
-from mvssl.report.recorded import Recorded
-from tests.mini import load_tool, train_cli, write_config
+from mvssl.report.page import write_run_page
+from mvssl.report.recorded import Recorded, read_run
+from tests.mini import load_tool, train_cli, write_config, write_digits
 from tests.report.pages import Page
 
 STOPPING = """
@@ -67,6 +72,77 @@ def test_a_run_leaves_its_page(
     assert [x.attributes for x in again.root.all("path")] == [
         x.attributes for x in page.root.all("path")
     ]
+
+
+def test_a_run_that_goes_on_gives_its_newest_weights(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def epoch(number: int) -> dict[str, Tensor]:
+        return mvssl.load_backbone(run / f"epoch_{number}.pth").state_dict()
+
+    def differ(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+        return any(not torch.equal(one[name], other[name]) for name in one)
+
+    assert train_cli(config, "--work-dir", run) == 0
+    ended = mvssl.load_backbone(run).state_dict()
+    assert not differ(ended, epoch(2))
+    assert opened_file(run, "student") == run / "backbone.safetensors"
+    # Stopped in the fourth epoch of four.
+    more = (
+        "custom_imports = dict(imports=['fails_in_fourth'])\n"
+        "custom_hooks = [dict(type='FailsInFourth')]\ntrain_cfg = dict(max_epochs=4)\n"
+    )
+    (tmp_path / "fails_in_fourth.py").write_text(
+        STOPPING.replace("epoch == 1", "epoch == 3").replace("Late", "InFourth")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = config.read_text().replace("train_cfg = dict(max_epochs=2)\n", "")
+    config.write_text(text + more)
+    assert train_cli(config, "--work-dir", run, "--resume") == 2
+    newest = mvssl.load_backbone(run).state_dict()
+    assert differ(newest, ended)
+    assert not differ(newest, epoch(3))
+    assert not differ(
+        mvssl.load_backbone(run, which="teacher").state_dict(),
+        mvssl.load_backbone(run / "epoch_3.pth", which="teacher").state_dict(),
+    )
+    gone = read_run(run)
+    assert (gone.state, gone.epochs) == ("unfinished", 3)
+    # From before its end: what it had then is of another course.
+    assert train_cli(config, "--resume", run / "epoch_1.pth", "--work-dir", run) == 2
+    assert (run / "set_aside/backbone.safetensors").is_file()
+    assert (run / "set_aside/summary.json").is_file()
+    assert not (run / "backbone.safetensors").exists()
+    assert read_run(run).state == "unfinished"
+
+
+UNEQUAL = """
+evaluation = dict(evaluators=dict(knn_majority=dict(type='KNN', k=3, votes='majority')))
+"""
+
+
+def test_a_page_from_the_folder_has_the_results_of_the_run(config: Path, tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "data", 12, 4)
+    for name in ("train", "test"):
+        for path in sorted((data / name / "digit2").iterdir())[1:]:
+            path.unlink()
+    config.write_text(config.read_text() + UNEQUAL)
+    given = ("--data", data, "--labels", "--batch-size", 4, "--work-dir", tmp_path / "run")
+    assert train_cli(config, *given) == 0
+    page = Page(tmp_path / "run" / "report.html").root.of_id("summary").text
+    assert "kNN balanced" in page
+    assert "k = 3" in page
+    assert load_tool("report").main([str(tmp_path / "run"), "--images", "0"]) == 0
+    assert Page(tmp_path / "run" / "report.html").root.of_id("summary").text == page
+    (tmp_path / "run" / "summary.json").unlink()
+    run = read_run(tmp_path / "run")
+    assert run.state == "unfinished"
+    write_run_page(tmp_path / "page.html", run)
+    again = Page(tmp_path / "page.html").root.of_id("summary").text
+    assert "kNN balanced" in again
+    assert "k = 3" in again
 
 
 def test_pages_take_little_of_a_runs_time(

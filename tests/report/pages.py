@@ -12,8 +12,18 @@ import torch
 
 from mvssl.checkpoint import save_checkpoint
 from mvssl.engine.history import History
+from mvssl.evaluation import KNN
+from mvssl.report.recorded import fingerprint
+from mvssl.report.results import told_results
 
 VOID = {"meta", "img", "br", "hr", "col"}
+
+
+EVALUATED = {
+    "evaluation": {"knn": {"k": 20, "temperature": 0.07}},
+    "results": told_results({"knn": KNN()}),
+}
+"""What a run keeps of the evaluators that it had."""
 
 
 @dataclass
@@ -72,11 +82,14 @@ def write_run(
     *,
     seed: int = 0,
     finished: bool = True,
+    epoch_images: int = 0,
     values: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
     knn: float = 0.9,
     health: dict[str, Any] | None = None,
     images: int = 12,
+    evaluated: dict[str, Any] = EVALUATED,
+    found: dict[str, float] | None = None,
 ) -> Path:
     """The files of a small run of two epochs of three, which no training made."""
     folder.mkdir(parents=True)
@@ -85,7 +98,7 @@ def write_run(
         scalars = {"loss": 1 / step, "entropy": -2.0, "entropy_cap": -1.0, "entropy_floor": -3.0}
         scalars |= {"mi_bound": 1.5, "infonce": 1.2, "mi_ceiling": 2.0, "rankme": 7.0}
         history.add(step, {**scalars, "of my own": float(step)})
-    history.add(0 + 200, {"knn_top1": knn})
+    history.add(0 + 200, {"knn_top1": knn, **(found or {})})
     said: dict[str, Any] = {
         "config": "configs/byol_vit.py",
         "objective": "native",
@@ -94,21 +107,25 @@ def write_run(
     }
     said |= {"amp": False, "image_size": None, "backbone": None, "batch_size": None}
     said |= {"cfg_options": {}, "fitted": {}, "folder": str(Path.cwd()), **(options or {})}
+    values = values or {"train_dataloader": {"dataset": {"type": "Digits"}}}
+    text = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    names = torch.arange(images)
     meta = {
         "epoch": 2,
         "iter": 200,
-        "epoch_images": 0,
+        "epoch_images": epoch_images,
         "world_size": 1,
         "max_epochs": 2 if finished else 3,
         "steps_per_epoch": 100,
         "seed": seed,
-        "config": "model = dict()\n",
+        "config": text,
         "epoch_means": {"entropy": -2.0, "mi_bound": 1.5, "mi_ceiling": 2.0},
         "seconds": 125.0,
         "stop_training": False,
-        "values": values or {"train_dataloader": {"dataset": {"type": "Digits"}}},
+        "values": values,
         "options": said,
-        "names": torch.arange(images),
+        "names": names,
+        **evaluated,
     }
     content = {"meta": meta, "history": history.state_dict(), "state_dict": {}, "hooks": {}}
     content["optimizer"] = {"state": {}, "param_groups": []}
@@ -116,9 +133,14 @@ def write_run(
         content | {"random": [], "scalars": [], "gradients": []}, folder / "epoch_2.pth"
     )
     if finished:
-        (folder / "summary.json").write_text(
-            json.dumps(summary(seed=seed, knn=knn, health=health, config=said["config"]))
-        )
+        told = summary(seed=seed, knn=knn, health=health, config=said["config"])
+        told |= {
+            "options": said,
+            "fingerprint": fingerprint(names),
+            "data": "digits: 12 images",
+        } | evaluated
+        (folder / "summary.json").write_text(json.dumps(told))
+        (folder / "config.py").write_text(text)
     return folder
 
 
@@ -131,7 +153,7 @@ def summary(**changed: Any) -> dict[str, Any]:
         "knn_top1_init": 0.25,
         "knn_top1": knn,
         "knn_top1_pixels": 0.5,
-        "evaluation": {"knn": {"k": 20, "temperature": 0.07}},
+        **EVALUATED,
         "mi_bound": 1.5,
         "mi_ceiling": 2.0,
         "entropy": -2.0,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mvssl.config.read import parse_options
 from mvssl.engine.history import History
 from mvssl.errors import UserError
-from mvssl.evaluation import Shown
+from mvssl.evaluation import KNN, Retrieval, Shown
+from mvssl.process.train_parser import parse_train
 from mvssl.report.html import Html, join, tag
 from mvssl.report.page import write_run_page
 from mvssl.report.recorded import Recorded, read_run
+from mvssl.report.results import results_shown, told_results
 from tests.mini import ROOT
 from tests.report.pages import Page, summary, write_run
 
@@ -184,12 +189,112 @@ def test_the_difference_to_the_bases(tmp_path: Path) -> None:
     assert "--cfg-options optim_wrapper.optimizer.lr=0.5" in section.text
 
 
+def parts_of(page: Page) -> list[str]:
+    """Of the command line that a page shows, as a shell takes them."""
+    section = page.root.of_id("config")
+    (line,) = (one for one in section.all("p") if one.text.startswith("Command line:"))
+    return shlex.split(line.all("code")[0].text)
+
+
+def test_the_command_line_begins_the_same_run(tmp_path: Path) -> None:
+    given = {
+        "model.x": [1, 2],
+        "a.b": "it is",
+        "a.number": "1",
+        "a.none": None,
+        "a.flag": True,
+        "a.dict": {"p": "q r"},
+        "a.quote": "'\"$(rm)",
+    }
+    said = {
+        "config": "my configs/byol_vit.py",
+        "objective": "er",
+        "data": "/data/my photos",
+        "labels": True,
+        "amp": True,
+        "image_size": 96,
+        "batch_size": 8,
+        "init_from": "weights of old.pth",
+        "cfg_options": given,
+    }
+    program, command, *rest = parts_of(
+        page_of(read_run(write_run(tmp_path / "run", seed=3, options=said)), tmp_path)
+    )
+    assert (program, command) == ("mvssl", "train")
+    found = vars(parse_train(rest))
+    found["cfg_options"] = parse_options(found["cfg_options"])
+    usual = vars(parse_train(["x"]))
+    assert {name: one for name, one in found.items() if one != usual[name]} == {**said, "seed": 3}
+
+
+def test_a_command_line_says_nothing_that_is_so_anyway(tmp_path: Path) -> None:
+    said = {"init_from": "resnet18", "backbone": "resnet18"}
+    run = read_run(write_run(tmp_path / "run", options=said))
+    words = ["mvssl", "train", "configs/byol_vit.py"]
+    assert parts_of(page_of(run, tmp_path)) == [*words, "--init-from", "resnet18"]
+
+
+def test_a_number_is_told_with_the_protocol_of_its_evaluator(tmp_path: Path) -> None:
+    evaluators = {
+        "knn": KNN(k=20),
+        "knn_majority": KNN(k=5, votes="majority"),
+        "anything": Retrieval(),
+    }
+    told = summary(knn=0.5, knn_top1_k5_majority=0.4, map=0.3)
+    for name in [one for each in evaluators.values() for one in each.results]:
+        told.setdefault(name, 0.1)
+    told["results"] = told_results(evaluators)
+    told["evaluation"] = {name: one.protocol for name, one in evaluators.items()}
+    run = Recorded(tmp_path, "finished", told, History(), results=results_shown(told, History()))
+    page = page_of(run, tmp_path)
+    below = {
+        one.all("h3")[0].text: one.all("p")[0].text if one.all("p") else ""
+        for one in page.root.of_id("summary").all("div", "tile")
+    }
+    for each in evaluators.values():
+        protocol = ", ".join(f"{word} = {value}" for word, value in each.protocol.items())
+        for how in each.results.values():
+            if how.listed:
+                assert below[how.label].endswith(f"with {protocol}"), how.label
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_keeps_how_its_results_are_shown(tmp_path: Path, finished: bool) -> None:
+    shown = {
+        "of_mine": Shown("of mine", "points", 1, "My panel", "mine"),
+        "beside": Shown("x", listed=False),
+    }
+    told = {name: {"evaluator": "my own", **asdict(how)} for name, how in shown.items()}
+    told["broken"] = {**told["of_mine"], "decimals": 10**9}
+    told["beyond"] = 3  # type: ignore[assignment]
+    kept = {"results": told, "evaluation": {"my own": {"points": 7}}}
+    folder = write_run(tmp_path / "run", finished=finished, evaluated=kept, found={"of_mine": 3.25})
+    run = read_run(folder)
+    assert {name: run.results[name] for name in shown} == shown
+    assert run.results["broken"] == Shown("broken", panel="broken", curve="features")
+    assert run.results["beyond"].label == "beyond"
+    page = page_of(run, tmp_path)
+    assert "My panel" in charts(page)
+    if not finished:
+        assert tiles(page)["of mine"] == "3.2"
+        assert "with points = 7" in page.root.of_id("summary").text
+
+
+@pytest.mark.parametrize(("images", "state"), [(0, "finished"), (7, "unfinished")])
+def test_a_run_that_went_on_is_not_finished(tmp_path: Path, images: int, state: str) -> None:
+    run = read_run(write_run(tmp_path / "run", epoch_images=images))
+    assert (run.state, run.epochs) == (state, 2 + images / 12)
+    assert ("Not finished" in page_of(run, tmp_path).root.text) == (state == "unfinished")
+
+
 def test_without_a_checkpoint_numbers_are_there_and_curves_are_not(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "epoch_2.pth").unlink()
     page = page_of(read_run(folder), tmp_path)
     assert tiles(page)["kNN top-1"] == "0.900"
     assert "No checkpoint is left" in page.root.text
+    assert parts_of(page) == ["mvssl", "train", "configs/byol_vit.py"]
+    assert "Digits" in page.root.all("pre")[0].text
 
 
 def test_a_damaged_checkpoint_is_told_and_another_one_taken(tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from mvssl.report.comparison import comparison_page, grouped
+from mvssl.evaluation import Shown
+from mvssl.report.comparison import comparison_page
+from mvssl.report.comparison_table import comparison_tables
+from mvssl.report.grouping import grouped
 from mvssl.report.recorded import read_run
 from tests.mini import load_tool, tree
 from tests.report.browser import opened
@@ -134,6 +140,111 @@ def test_numbers_are_compared_where_checkpoints_are_gone(runs: Path, tmp_path: P
     told = json.loads((tmp_path / "c.json").read_text())
     assert [one["seeds"] for one in told["groups"]] == [[0, 1, 2], [0]]
     assert "No checkpoint is left" in Page(tmp_path / "c.html").root.text
+
+
+def test_seeds_are_told_from_settings_where_checkpoints_are_gone(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"optim_wrapper": {"lr": 0.5}}
+    given = {"cfg_options": {"optim_wrapper.lr": 0.5}}
+    write_run(runs / "byol/other", seed=3, knn=0.4, values=other, options=given)
+    write_run(runs / "byol/unknown", seed=4, knn=0.3)
+    (runs / "byol/unknown/config.py").unlink()
+    (runs / "byol/1/epoch_2.pth").unlink()
+    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    told = json.loads((tmp_path / "c.json").read_text())
+    assert [one["seeds"] for one in told["groups"]] == [[0, 1, 2, 4], [3], [0]]
+    for path in runs.rglob("*.pth"):
+        path.unlink()
+    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    told = json.loads((tmp_path / "c.json").read_text())
+    assert [one["seeds"] for one in told["groups"]] == [[0, 1, 2], [3], [4], [0]]
+    assert [one["settings"] for one in told["groups"]] == ["", "optim_wrapper.lr=0.5", "", ""]
+    assert {one["data"] for one in told["groups"]} == {"digits"}
+    assert [one["objective"] for one in told["groups"]][-1] == "er"
+    assert told["notes"] == []
+    assert "data" in capsys.readouterr().out
+
+
+def test_whether_data_are_the_same_is_not_made_up(runs: Path, tmp_path: Path) -> None:
+    def notes() -> str:
+        assert compare(runs, "--json", tmp_path / "c.json") == 0
+        return " ".join(json.loads((tmp_path / "c.json").read_text())["notes"])
+
+    file = runs / "byol/0/summary.json"
+    told = json.loads(file.read_text())
+    (runs / "byol/0/epoch_2.pth").unlink()
+    file.write_text(json.dumps({k: v for k, v in told.items() if k != "fingerprint"}))
+    assert "Whether the runs are of the same data cannot be told" in notes()
+    file.write_text(json.dumps({**told, "fingerprint": "others"}))
+    assert "The runs are of different data" in notes()
+    file.write_text(json.dumps(told))
+    assert notes() == ""
+
+
+def test_no_number_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = iter(np.random.default_rng(0).permutation(900) + 100)
+    labels = ["kNN top-1", "kNN balanced", "linear top-1", "map", "recall", "NMI", "ARI", "1 %"]
+    shown = {f"r{n}": {"evaluator": "r", **asdict(Shown(one))} for n, one in enumerate(labels)}
+    written: list[str] = []
+    for seed in range(3):
+        folder = write_run(tmp_path / f"runs/{seed}", seed=seed, options={"data": "a/long/folder"})
+        (folder / "epoch_2.pth").unlink()
+        told = json.loads((folder / "summary.json").read_text())
+        found = {name: next(numbers) / 1000 for name in shown}
+        written += [f"{one:.3f}" for one in found.values()]
+        more = {"results": shown, **found, "mi_bound": -1234.5, "seconds": 360000.0}
+        (folder / "summary.json").write_text(json.dumps({**told, **more}))
+    for columns in (100, 200, 60):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert compare(tmp_path / "runs") == 0
+        out = capsys.readouterr().out
+        table, _, _ = out.partition("note:")
+        assert max(map(len, table.splitlines())) <= 100
+        words = table.split()
+        assert "\N{HORIZONTAL ELLIPSIS}" not in table
+        for one in (*written, "-1234.50", "100:00:00", "healthy", "mean", "byol_vit"):
+            assert one in words, one
+        assert all(word in words for label in labels for word in label.split())
+        # Each part says of which runs it is.
+        assert words.count("byol_vit") == words.count("method") == words.count("a/long/folder")
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_no_number_is_cut_on_a_narrow_terminal(runs: Path, width: int) -> None:
+    run = read_run(runs / "byol/0")
+    file = io.StringIO()
+    for table in comparison_tables(grouped([run]), width):
+        Console(file=file, width=width).print(table)
+    words = file.getvalue().split()
+    assert max(map(len, file.getvalue().splitlines())) <= width
+    assert {"0.910", "1.50", "2.00", "0:02:05"} <= set(words)
+
+
+def test_settings_are_shown_whole(runs: Path, tmp_path: Path) -> None:
+    given = {"model.head.layers": [1, 2], "a.b": "x, y=3"}
+    options = {"cfg_options": given, "init_from": "weights.pth"}
+    write_run(runs / "other", options=options, values={"model": {"head": {"layers": [1, 2]}}})
+    assert compare(runs, "--json", tmp_path / "c.json", "--out", tmp_path / "c.html") == 0
+    group = next(
+        one for one in grouped([read_run(p.parent) for p in runs.rglob("*.pth")]) if one.settings
+    )
+    assert group.short_settings == ["layers=[1, 2]", "b=x, y=3", "init_from=weights.pth"]
+    text = Page(tmp_path / "c.html").root.text
+    assert "layers=[1, 2]" in text
+    (told,) = {x["settings"] for x in json.loads((tmp_path / "c.json").read_text())["groups"]} - {
+        ""
+    }
+    assert told == "model.head.layers=[1, 2], a.b=x, y=3, init_from=weights.pth"
+
+
+def test_weights_to_begin_with_make_another_group(runs: Path, tmp_path: Path) -> None:
+    write_run(runs / "byol/begun", seed=7, options={"init_from": "weights.pth"})
+    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    told = json.loads((tmp_path / "c.json").read_text())["groups"]
+    assert [one["settings"] for one in told] == ["", "init_from=weights.pth", ""]
 
 
 def test_a_run_that_is_named_twice_counts_once(runs: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mvssl.checkpoint import (
     intact_checkpoint,
     load_checkpoint,
     load_weights_strictly,
+    newer_checkpoint,
     open_safetensors,
 )
 from mvssl.errors import UserError
@@ -98,7 +99,8 @@ def load_backbone(
 
 
 def opened_file(path: Path, which: Which) -> Path:
-    """The file that is opened of a source: of a run that is not over, its newest checkpoint.
+    """The file that is opened of a source: of a run that is not over, or that went on after it had
+    been, its newest checkpoint.
 
     Raises:
         UserError: it is a folder that holds none.
@@ -106,9 +108,10 @@ def opened_file(path: Path, which: Which) -> Path:
     if not path.is_dir():
         return path
     file = path / _FILES[which]
-    if file.is_file():
+    checkpoint = newer_checkpoint(path)
+    if checkpoint is None and file.is_file():
         return file
-    checkpoint = intact_checkpoint(path)
+    checkpoint = checkpoint or intact_checkpoint(path)
     if checkpoint is not None:
         return checkpoint
     raise UserError(

@@ -1,0 +1,83 @@
+"""How the results of evaluators are shown, and which evaluator gave them: as a run keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from mvssl.engine.history import History
+from mvssl.evaluation import Evaluator, Shown
+from mvssl.registry import EVALUATORS
+
+__all__ = ["protocol_of", "results_shown", "told_results"]
+
+MOST_DECIMALS = 12
+
+
+def told_results(evaluators: Mapping[str, Evaluator]) -> dict[str, dict[str, Any]]:
+    """What a summary and a checkpoint keep of every result, by its name: the evaluator that gives
+    it (``evaluator``, by its name in the config) and what ``Shown`` says.
+    """
+    return {
+        name: {"evaluator": key, **asdict(how)}
+        for key, one in evaluators.items()
+        for name, how in one.curves.items()
+    }
+
+
+def results_shown(summary: Mapping[str, Any], history: History) -> dict[str, Shown]:
+    """How each result of a run is shown: as the run keeps it; of a run that keeps nothing of it, as
+    the evaluators say that need no arguments, or by its plain name.
+    """
+    told = summary.get("results")
+    if isinstance(told, Mapping):
+        return {str(name): _shown(one) or _plain(str(name)) for name, one in told.items()}
+    known = _known_results()
+    names = [name.removesuffix("_init") for name in summary if name.endswith("_init")]
+    names += [name for name in history.names() if name in known]
+    return {name: known.get(name) or _plain(name) for name in dict.fromkeys(names)}
+
+
+def protocol_of(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """With what the evaluator that gave a result gave it; empty where the run does not say."""
+    result = _mapping(_mapping(summary.get("results")).get(name))
+    protocols = _mapping(summary.get("evaluation"))
+    return _mapping(protocols.get(str(result.get("evaluator"))))
+
+
+def _shown(told: Any) -> Shown | None:
+    """What a file says, where it is of the right kinds."""
+    one = {name: value for name, value in _mapping(told).items() if name != "evaluator"}
+    texts = [one.get(name) for name in ("label", "unit", "curve", "panel")]
+    decimals = one.get("decimals")
+    right = (
+        one.keys() == asdict(Shown("")).keys()
+        and all(isinstance(text, str) for text in texts[:3])
+        and isinstance(texts[3], str | None)
+        and type(decimals) is int
+        and 0 <= decimals <= MOST_DECIMALS
+        and isinstance(one["listed"], bool)
+    )
+    return Shown(**one) if right else None
+
+
+def _plain(name: str) -> Shown:
+    label = name.replace("_", " ")
+    return Shown(label, panel=label, curve="features")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _known_results() -> dict[str, Shown]:
+    """Of the evaluators that are there and need no arguments."""
+    EVALUATORS.import_from_location()  # mvssl's own
+    known: dict[str, Shown] = {}
+    for kind in EVALUATORS.module_dict.values():
+        try:
+            known |= dict(kind().curves)
+        except Exception:  # anyone's class: its results get plain names then
+            continue
+    return known
