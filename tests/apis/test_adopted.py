@@ -89,7 +89,7 @@ def test_a_run_that_goes_on_still_says_what_it_began_with(tmp_path: Path) -> Non
     went_on = replace(begun, init_from=None, resume=True)
     again = described(went_on, job, RunCheckpoint(tmp_path / "epoch_1.pth", {"meta": meta}))
     assert again["options"]["init_from"] == str(file)
-    old = {"meta": {"options": {}}}
+    old: dict[str, Any] = {"meta": {"options": {}}}
     assert described(went_on, job, RunCheckpoint(file, old))["options"]["init_from"] is None
 
 
