@@ -74,14 +74,15 @@ class Clustering(Evaluator):
         if clusters > len(test):
             raise UserError(
                 f"Clustering: clusters is {clusters}, and there are {len(test)} held-out images "
-                f"({test.describe()}): give clusters={classes}, say "
-                f"(evaluation.evaluators.<name>.clusters)."
+                f"({test.describe()}): give clusters={classes}, say."
             )
 
     @property
     def results(self) -> Mapping[str, Shown]:
         return {
-            "cluster_accuracy": Shown("clusters", "accuracy", 3, "k-means clusters", "features"),
+            "cluster_accuracy": Shown(
+                "cluster accuracy", "accuracy", 3, "k-means clusters", "features"
+            ),
             "cluster_nmi": Shown("NMI", "normalised mutual information"),
             "cluster_ari": Shown("ARI", "adjusted Rand index", listed=False),
         }

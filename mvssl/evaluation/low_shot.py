@@ -87,8 +87,7 @@ class LowShot(Evaluator):
             fewest = class_name(train, int(classes[sizes.argmin()]))
             raise UserError(
                 f"LowShot: per_class asks for {most} training images of each class, and the class "
-                f"{fewest} has {sizes.min()} ({train.describe()}): give per_class=[1], say "
-                f"(evaluation.evaluators.<name>.per_class)."
+                f"{fewest} has {sizes.min()} ({train.describe()}): give per_class=[1], say."
             )
 
     @property
@@ -96,7 +95,9 @@ class LowShot(Evaluator):
         shown: dict[str, Shown] = {}
         for name, label, _ in self._parts():
             shown[name] = Shown(label, "top-1 accuracy", 3, f"Linear, {label}", "features")
-            shown[f"{name}_std"] = Shown(f"{label}, deviation", "top-1 accuracy", listed=False)
+            shown[f"{name}_std"] = Shown(
+                f"{label}, deviation of draws", "top-1 accuracy", listed=False
+            )
         return shown
 
     @property

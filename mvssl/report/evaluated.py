@@ -22,6 +22,7 @@ from mvssl.evaluation.correlation import Correlation
 from mvssl.evaluation.records import spread
 from mvssl.report.figures import canvas
 from mvssl.report.tables import print_table
+from mvssl.words import printable
 
 __all__ = [
     "plot_confusion",
@@ -50,8 +51,11 @@ def print_results(
     table.add_column("")
     for label, _ in found:
         table.add_column(Text(label), justify="right", overflow="fold")
+    pixels = any(label == "pixels" for label, _ in found)
     for one in evaluators.values():
-        table.add_row(Text(f"{type(one).__name__}  {one.short_protocol}", style="dim"))
+        left_out = "" if one.on_pixels or not pixels else "  (not of raw pixels)"
+        title = f"{type(one).__name__}  {one.short_protocol}{left_out}"
+        table.add_row(Text(title, style="dim"))
         for name, shown in one.results.items():
             if any(name in results for _, results in found):
                 values = [Text(shown.text(results.get(name))) for _, results in found]
@@ -220,7 +224,7 @@ def plot_confusion(path: str | PathLike[str], inputs: Inputs, k: int = K) -> Non
         axes.set_xlabel("taken for", color=INK)
         axes.set_ylabel("class", color=INK)
         if count <= MOST_CLASSES:
-            names = [name[:18] for name in classes]
+            names = [printable(name)[:18] for name in classes]
             axes.set_xticks(range(count), names, rotation=90, fontsize=7)
             axes.set_yticks(range(count), names, fontsize=7)
         if count <= MOST_NUMBERS:
