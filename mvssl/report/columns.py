@@ -29,8 +29,7 @@ def columns_of(groups: Sequence[Group]) -> list[Column]:
     runs = [run for group in groups for run in group.runs]
     shown = {name: how for run in runs for name, how in run.results.items() if how.listed}
     columns = [
-        Column(name, how.label, _number_named(name), _decimals(how.decimals))
-        for name, how in shown.items()
+        Column(name, how.label, _number_named(name), how.text) for name, how in shown.items()
     ]
     columns += [
         Column("mi_bound", "MI, nats", _number_named("mi_bound"), _decimals(2)),

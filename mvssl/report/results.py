@@ -57,7 +57,7 @@ def _shown(told: Any) -> Shown | None:
         and isinstance(texts[3], str | None)
         and type(decimals) is int
         and 0 <= decimals <= MOST_DECIMALS
-        and isinstance(one["listed"], bool)
+        and all(isinstance(one[name], bool) for name in ("listed", "significant"))
     )
     return Shown(**one) if right else None
 
