@@ -76,7 +76,7 @@ def test_information_stands_on_torch_numpy_and_scipy_alone() -> None:
 
 # From the bottom up: a folder may import what stands before it, and itself.
 LAYERS = [
-    {"version", "words", "run_files", "shipped"},
+    {"version", "words", "run_files", "shipped", "measured"},
     {"errors", "arguments", "kinds"},
     {"process"},
     {"files", "intake"},

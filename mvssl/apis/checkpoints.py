@@ -26,8 +26,8 @@ from mvssl.engine.environment import versions
 from mvssl.errors import DamageError, UserError
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.evaluation.correlation import FEWEST, Correlation, correlations, is_limit
-from mvssl.evaluation.information import NATS, OTHERS
 from mvssl.files import write_bytes_atomically
+from mvssl.measured import MEASURED
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_correlations, print_checkpoints
 from mvssl.report.recorded import read_run
@@ -136,7 +136,9 @@ def _recorded(folder: Path, options: EvaluateOptions) -> Course:
             f"give --data FOLDER, by which its checkpoints are evaluated now."
         )
     names = [*accuracies, *(name for one in labelled if one not in kinds for name in one.results)]
-    names += [*NATS, *OTHERS]  # of the batches that it trained on
+    names += [
+        name for name, one in MEASURED.items() if one.held_out
+    ]  # of the batches that it trained on
     columns = {name: _at(history.series, name, steps) for name in names}
     columns = {
         name: values for name, values in columns.items() if any(x is not None for x in values)

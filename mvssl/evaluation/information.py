@@ -11,41 +11,11 @@ from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
+from mvssl.measured import PANELS
 from mvssl.models.measures import measure, measure_discriminants, measure_geometry
 from mvssl.registry import EVALUATORS
 
 __all__ = ["Information"]
-
-NATS = (
-    "entropy",
-    "entropy_floor",
-    "entropy_cap",
-    "reconstruction",
-    "mi_bound",
-    "mi_ceiling",
-    "infonce",
-    "student_entropy",
-    "features_entropy",
-    "features_entropy_floor",
-    "features_entropy_cap",
-    "features_mi_bound",
-    "features_mi_ceiling",
-    "features_infonce",
-)
-OTHERS = (
-    "alignment",
-    "uniformity",
-    "rankme",
-    "rankme_cap",
-    "features_rankme",
-    "features_rankme_cap",
-    "lidar",
-    "lidar_cap",
-    "features_lidar",
-    "features_lidar_cap",
-    "embedding_std",
-    "embedding_std_cap",
-)
 
 
 @EVALUATORS.register_module()
@@ -83,8 +53,14 @@ class Information(Evaluator):
 
     @property
     def results(self) -> Mapping[str, Shown]:
-        shown = {name: Shown(name, "nats", 2, listed=False) for name in NATS}
-        shown |= {name: Shown(name, "", 3, listed=False) for name in OTHERS}
+        shown = {
+            one.name: Shown(
+                one.name, *(("nats", 2) if panel.unit == "nats" else ("", 3)), listed=False
+            )
+            for panel in PANELS
+            for one in panel.members
+            if one.held_out
+        }
         shown["mi_bound"] = Shown("held-out MI", "nats", 2, "MI estimate, held-out images")
         shown["features_rankme"] = Shown(
             "held-out RankMe", "effective rank", 1, "RankMe of features, held-out images"

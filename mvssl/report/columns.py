@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from mvssl.checkpoint import number_of
 from mvssl.engine.history import format_duration, format_scalar
+from mvssl.measured import MEASURED
 from mvssl.report.grouping import DASH, Group
 from mvssl.report.recorded import Recorded
 
@@ -32,9 +33,11 @@ def columns_of(groups: Sequence[Group]) -> list[Column]:
         Column(name, how.label, _number_named(name), how.text) for name, how in shown.items()
     ]
     columns += [
-        Column("mi_bound", "MI, nats", _number_named("mi_bound"), _decimals(2)),
-        Column("mi_ceiling", "at most", _number_named("mi_ceiling"), _decimals(2)),
-        Column("infonce", "InfoNCE", _number_named("infonce"), _decimals(2)),
+        Column(name, one.column, _number_named(name), _decimals(2))
+        for name, one in MEASURED.items()
+        if one.column
+    ]
+    columns += [
         Column("rank", "rank", _rank, format_scalar),
         Column("seconds", "time", _number_named("seconds"), format_duration),
     ]

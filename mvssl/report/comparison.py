@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from mvssl.measured import PANELS
 from mvssl.report.charts import MINUS, chart, last_value, number
 from mvssl.report.columns import Column, columns_of, health_of, of_group, seed_of, text_of
 from mvssl.report.curves import Curve, Panel, curve_of, end_of
@@ -17,19 +18,6 @@ from mvssl.words import count
 __all__ = ["compared", "comparison_page"]
 
 TONES = tuple(f"t{number}" for number in range(1, 11))
-# Name, title and unit of the curves that are laid over each other, beside those of evaluators.
-CURVES = (
-    ("mi_bound", "Mutual information: ER estimate", "nats"),
-    ("infonce", "Mutual information: InfoNCE", "nats"),
-    ("entropy", "Entropy", "nats"),
-    ("reconstruction", "Reconstruction", "nats"),
-    ("rankme", "RankMe of the projections", "effective rank"),
-    ("features_rankme", "RankMe of the features", "effective rank"),
-    ("alignment", "Alignment", "lower: views agree"),
-    ("uniformity", "Uniformity", "lower: more spread"),
-    ("loss", "Training loss", ""),
-    ("lr", "Learning rate", ""),
-)
 
 
 def _page_table(groups: Sequence[Group]) -> Html:
@@ -133,7 +121,7 @@ def _charts(groups: Sequence[Group]) -> Html:
     }
     sketches = [(name, str(how.panel), how.unit, how.decimals) for name, how in results.items()]
     panels, names = [], _names(groups)
-    for name, title, unit, digits in [*sketches, *((*one, None) for one in CURVES)]:
+    for name, title, unit, digits in [*sketches, *_compared_curves()]:
         curves = [
             (place, _curve(names[place], run, name, place))
             for place, group in enumerate(groups)
@@ -147,6 +135,18 @@ def _charts(groups: Sequence[Group]) -> Html:
     end = end_of([curve for panel, _ in panels for curve in panel.curves])
     drawn = [chart(panel, end, _legend(names, curves, panel.digits)) for panel, curves in panels]
     return tag("div", drawn, class_="charts")
+
+
+def _compared_curves() -> list[tuple[str, str, str, None]]:
+    """Name, title and unit of what was measured in training, to be laid over each other."""
+    found = [
+        (one.compared, one, panel.unit)
+        for panel in PANELS
+        for one in panel.members
+        if one.compared is not None
+    ]
+    ordered = sorted(found, key=lambda one: one[0])
+    return [(one.name, one.title, unit, None) for _, one, unit in ordered]
 
 
 def _names(groups: Sequence[Group]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mvssl.engine.history import History, format_scalar
 from mvssl.evaluation import Shown
+from mvssl.measured import PANELS, Scalars
 from mvssl.report.figures import INK, canvas
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "constant",
     "curve_of",
     "end_of",
+    "measured_panel",
     "plot_curves",
     "result_panels",
     "smoothed",
@@ -40,6 +42,7 @@ Array = NDArray[np.float64]
 
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+TONES = (BLUE, ORANGE, GREEN)
 SMOOTHED_FROM = 60  # points from which on a curve is drawn smoothed, over its pale raw self
 MAX_POINTS = 1500  # more than a panel can show: averaged in bins
 
@@ -111,29 +114,29 @@ def _rows(panels: int) -> list[int]:
 
 def _panels(history: History, steps_per_epoch: float, results: Mapping[str, Shown]) -> list[Panel]:
     """The panels that there is data for."""
-
-    def curve(name: str, label: str, color: str, reference: bool = False) -> Curve:
-        return curve_of(history, steps_per_epoch, name, label, color, reference)
-
-    entropies = [
-        curve("entropy", "target", BLUE),
-        curve("entropy_trained", "trained", ORANGE),
-        curve("student_entropy", "student", GREEN),
-        curve("entropy_cap", "cap", GREY, reference=True),
-        curve("entropy_floor", "floor", GREY, reference=True),
-    ]
-    bounds = [
-        curve("mi_bound", "ER estimate", BLUE),
-        curve("infonce", "InfoNCE", ORANGE),
-        curve("mi_ceiling", "ER ceiling", GREY, reference=True),
-    ]
+    pictured = [(one.picture, one) for one in PANELS if one.picture is not None]
     panels = [
-        Panel("Training loss", "loss", [curve("loss", "", BLUE)]),
-        Panel("Entropy", "nats", entropies),
-        Panel("Reconstruction", "nats", [curve("reconstruction", "", GREEN)]),
-        Panel("Mutual information between views", "nats", bounds, zero=True),
+        measured_panel(history, steps_per_epoch, scalars)
+        for _, scalars in sorted(pictured, key=lambda one: one[0])
     ]
     return with_data([*panels, *result_panels(history, steps_per_epoch, results)])
+
+
+def measured_panel(history: History, steps_per_epoch: float, scalars: Scalars) -> Panel:
+    """Of what was measured in training; limits are grey."""
+    drawn = [one for one in scalars.members if one.drawn]
+    curves = [
+        curve_of(
+            history,
+            steps_per_epoch,
+            one.name,
+            one.label,
+            GREY if one.limit else TONES[one.tone],
+            one.limit,
+        )
+        for one in sorted(drawn, key=lambda one: one.limit)
+    ]
+    return Panel(scalars.title, scalars.unit, curves, zero=scalars.zero)
 
 
 def curve_of(

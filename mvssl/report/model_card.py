@@ -12,6 +12,7 @@ from typing import Any
 
 from mvssl.engine.environment import versions
 from mvssl.errors import UserError
+from mvssl.measured import MEASURED
 from mvssl.models.backbones import Which
 from mvssl.models.backbones.opening import opened_file
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
@@ -222,8 +223,8 @@ def _metrics(card: Card) -> Iterator[str]:
         yield _table(title, ("", "before", "after", "raw pixels"), rows)
     estimates = [
         (name, f"{_number(summary.get(name))} nats")
-        for name in ("entropy", "reconstruction", "mi_bound", "mi_ceiling", "infonce")
-        if _number(summary.get(name)) != "–"
+        for name, one in MEASURED.items()
+        if one.card and _number(summary.get(name)) != "–"
     ]
     if estimates:
         yield _table("## Information of two views, in training", ("", ""), estimates)

@@ -17,6 +17,7 @@ from mvssl.engine.history import History
 from mvssl.errors import DamageError, UserError
 from mvssl.evaluation import Shown
 from mvssl.intake import check_file
+from mvssl.measured import MEASURED
 from mvssl.models.health import Diagnosis
 from mvssl.report.results import results_shown
 from mvssl.run_files import CONFIG, SUMMARY
@@ -33,17 +34,6 @@ __all__ = [
 State = Literal["finished", "unfinished", "running", "stopped"]
 """``unfinished`` is said of a folder, which does not tell whether its run goes on."""
 
-MEASURED = (
-    "entropy",
-    "entropy_floor",
-    "entropy_cap",
-    "reconstruction",
-    "mi_bound",
-    "mi_ceiling",
-    "infonce",
-    "loss",
-    "images_per_second",
-)
 MOST_CONFIG = 2**22
 
 
@@ -242,7 +232,7 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
     return {
         **summary,
         **kept,
-        **{name: means.get(name) for name in MEASURED},
+        **{name: means.get(name) for name, one in MEASURED.items() if one.summary},
         "health": health,
         "seconds": meta["seconds"],
         "epochs": meta["epoch"],

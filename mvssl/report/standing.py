@@ -12,25 +12,13 @@ from mvssl.engine import Job, Runner
 from mvssl.engine.environment import versions
 from mvssl.engine.hooks import DoctorHook, EvaluationHook
 from mvssl.evaluation import Evaluator
+from mvssl.measured import MEASURED
 from mvssl.models import MultiView
 from mvssl.report.plan import objective_of
 from mvssl.report.recorded import Recorded, State, fingerprint
 from mvssl.report.results import told_results
 
 __all__ = ["evaluators_of", "recorded_of", "summary_of"]
-
-MEANS = (
-    "loss",
-    "entropy",
-    "entropy_trained",
-    "entropy_floor",
-    "entropy_cap",
-    "reconstruction",
-    "mi_bound",
-    "mi_ceiling",
-    "infonce",
-    "images_per_second",
-)
 
 
 def evaluators_of(job: Job) -> dict[str, Evaluator]:
@@ -50,7 +38,7 @@ def summary_of(runner: Runner, job: Job) -> dict[str, Any]:
         "evaluation": {name: one.protocol for name, one in evaluators.items()} or None,
         "results": told_results(evaluators),
         "evaluation_note": None if evaluators else job.evaluation_note,
-        **{name: means.get(name) for name in MEANS},
+        **{name: means.get(name) for name, one in MEASURED.items() if one.summary},
         "health": doctors[0].results() if doctors else None,
         "seconds": round(runner.seconds, 1),
         "epochs": runner.epoch,
