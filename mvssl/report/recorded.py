@@ -142,7 +142,7 @@ def _newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     notes: list[str] = []
     for path in checkpoints_in(folder):
         try:
-            return load_run(path).content, notes
+            return {**load_run(path).content, "file": path.name}, notes
         except DamageError as error:
             notes.append(f"{path.name} is damaged ({error.why})")
         except UserError as error:
@@ -188,6 +188,7 @@ def _of_checkpoint(
     images = len(meta["names"])
     if summary is None or not finished:
         summary = _so_far(meta, history, content["hooks"])
+        notes = [f"--resume goes on from {content['file']}.", *notes]
     return Recorded(
         folder,
         "finished" if finished else "unfinished",
@@ -238,6 +239,7 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
         "epochs": meta["epoch"],
         "images": len(meta["names"]),
         "processes": meta["world_size"],
+        "batch_size": _mapping(meta["values"].get("train_dataloader")).get("batch_size"),
         "config": meta["options"]["config"],
         "head": _mapping(_mapping(meta["values"].get("model")).get("head")).get("type"),
         "seed": meta["seed"],

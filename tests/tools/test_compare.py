@@ -151,12 +151,12 @@ def test_seeds_are_told_from_settings_where_checkpoints_are_gone(
     write_run(runs / "byol/unknown", seed=4, knn=0.3)
     (runs / "byol/unknown/config.py").unlink()
     (runs / "byol/1/epoch_2.pth").unlink()
-    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    assert compare(runs, "--json", tmp_path / "c.json", "--overwrite") == 0
     told = json.loads((tmp_path / "c.json").read_text())
     assert [one["seeds"] for one in told["groups"]] == [[0, 1, 2, 4], [3], [0]]
     for path in runs.rglob("*.pth"):
         path.unlink()
-    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    assert compare(runs, "--json", tmp_path / "c.json", "--overwrite") == 0
     told = json.loads((tmp_path / "c.json").read_text())
     assert [one["seeds"] for one in told["groups"]] == [[0, 1, 2], [3], [4], [0]]
     assert [one["settings"] for one in told["groups"]] == ["", "optim_wrapper.lr=0.5", "", ""]
@@ -168,7 +168,7 @@ def test_seeds_are_told_from_settings_where_checkpoints_are_gone(
 
 def test_whether_data_are_the_same_is_not_made_up(runs: Path, tmp_path: Path) -> None:
     def notes() -> str:
-        assert compare(runs, "--json", tmp_path / "c.json") == 0
+        assert compare(runs, "--json", tmp_path / "c.json", "--overwrite") == 0
         return " ".join(json.loads((tmp_path / "c.json").read_text())["notes"])
 
     file = runs / "byol/0/summary.json"
@@ -252,7 +252,7 @@ def test_a_run_that_is_named_twice_counts_once(runs: Path, tmp_path: Path) -> No
     assert compare(runs, runs / "byol", tmp_path / "link", "--json", tmp_path / "c.json") == 0
     assert len(json.loads((tmp_path / "c.json").read_text())["runs"]) == 4
     shutil.copytree(runs / "byol/0", runs / "byol/copy")
-    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    assert compare(runs, "--json", tmp_path / "c.json", "--overwrite") == 0
     told = json.loads((tmp_path / "c.json").read_text())
     assert "several runs are of the same seed" in " ".join(told["notes"])
 
@@ -281,7 +281,8 @@ def test_strange_names_and_numbers_are_shown_as_text(
         (["empty"], "empty holds no run"),
         (["file"], "file is a file"),
         (["runs", "--out", "c.pdf"], "give a name that ends in .html"),
-        (["runs", "--json", "no/c.json"], "there is no folder no"),
+        (["runs", "--json", "file/c.json"], "file is a file, no folder"),
+        (["runs", "--json", "file"], "--json file: file is there already"),
     ],
 )
 def test_bad_input_gets_a_sentence(
