@@ -185,6 +185,7 @@ def test_every_checkpoint_is_evaluated_and_ranks_are_compared(
     told = capsys.readouterr().out
     written = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert [one["epoch"] for one in written["checkpoints"]] == [1, 2, 3, 4]
+    assert written["image_size"] == load_backbone(place / "RUN").preprocessing["size"]
     # As the run measured itself, epoch by epoch.
     recorded = curves(place / f"RUN/epoch_{EPOCHS}.pth")
     for name in ("knn_top1", "heldout_rankme", "heldout_lidar", "heldout_entropy"):
