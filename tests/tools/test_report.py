@@ -37,7 +37,7 @@ def test_the_page_lies_in_the_run_or_where_it_is_said(
         (["run", "--out", "page.pdf"], "give a name that ends in .html"),
         (["run", "--out", "run/summary.json/page.html"], "is a file, no folder"),
         (["run", "--images", "-1"], "images"),
-        (["run", "--workers", "-1"], "num_workers"),
+        (["run", "--workers", "-1"], "--workers is"),
         (["run", "--data", "nowhere"], "nowhere"),
     ],
 )
