@@ -18,6 +18,7 @@ from mvssl.process.signals import current
 __all__ = [
     "WriteError",
     "clear_leftovers",
+    "make_folder",
     "write_bytes_atomically",
     "write_atomically",
 ]
@@ -96,6 +97,18 @@ def _synchronize(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, with those above it.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be made: {error.strerror}. Choose another.") from error
 
 
 def write_bytes_atomically(path: str | os.PathLike[str], data: bytes) -> None:

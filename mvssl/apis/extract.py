@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from mvssl.distributed import on_all_ranks, on_first_rank, rank
 from mvssl.distributed.launch import processes
 from mvssl.errors import UserError
 from mvssl.evaluation import extract_features
-from mvssl.files import write_atomically, write_bytes_atomically
+from mvssl.files import make_folder, write_atomically, write_bytes_atomically
 from mvssl.models.backbones import Which
+from mvssl.process.places import FEATURES, new_file
 from mvssl.words import count, printable
 
-__all__ = ["ENDINGS", "Extracted", "extract", "extract_to_file"]
-
-ENDINGS = (".npz", ".npy", ".parquet")
+__all__ = ["Extracted", "extract", "extract_to_file"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Extracted:
         return f"Extracted({len(self.x):,} x {self.x.shape[1]}, {classes}{left_out})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write them whole or not at all.
+        """Write them whole or not at all, over what is there.
 
         - ``.npz``: ``features``, ``names``, and with labels ``labels`` and ``classes``;
         - ``.npy``: the features alone, which ``numpy.load(..., mmap_mode='r')`` maps, and the rest
@@ -74,7 +72,9 @@ class Extracted:
             ".npy": self._save_npy,
             ".parquet": self._save_parquet,
         }
-        writers[check_ending(path)](Path(path))
+        file = new_file(path, FEATURES, overwrite=True)
+        make_folder(file.parent)
+        writers[file.suffix.lower()](file)
 
     def _save_npz(self, path: Path) -> None:
         arrays: dict[str, Any] = {"features": self.x, "names": np.array(self.names, dtype=str)}
@@ -91,7 +91,7 @@ class Extracted:
         write_atomically(path, lambda file: np.save(file, self.x))
 
     def _save_parquet(self, path: Path) -> None:
-        pyarrow, parquet = _pyarrow()
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         rows = pyarrow.FixedSizeListArray.from_arrays(
             pyarrow.array(self.x.reshape(-1)), self.x.shape[1]
         )
@@ -159,20 +159,27 @@ def extract(
 
 
 def extract_to_file(
-    source: str, data: str, out: str, *, launcher: str = "none", **options: Any
+    source: str,
+    data: str,
+    out: str,
+    *,
+    overwrite: bool = False,
+    launcher: str = "none",
+    **options: Any,
 ) -> None:
     """:func:`extract` of a folder into a file, told on the console as it goes.
 
     Args:
         source, data, options: as of :func:`extract`.
-        out: the file, as of :meth:`Extracted.save`.
+        out: the file, as of :meth:`Extracted.save`, whose folder is made.
+        overwrite: whether it may be there.
         launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
 
     Raises:
         UserError: as of both; nothing has been written then.
     """
     with processes(launcher):
-        on_all_ranks(lambda: check_ending(out))
+        on_first_rank(lambda: new_file(out, FEATURES, overwrite))
         found = extract(source, data, **options)
         on_first_rank(lambda: found.save(out))
     if rank() == 0:
@@ -184,26 +191,3 @@ def extract_to_file(
 
 def _classes(found: Extracted) -> str:
     return "" if found.classes is None else f", {count(len(found.classes), 'class')}"
-
-
-def check_ending(path: str | os.PathLike[str]) -> str:
-    """The ending of a file for features, after making sure that it can be written.
-
-    Raises:
-        UserError: it is another one, or pyarrow is missing.
-    """
-    ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise UserError(f"{path}: give a name that ends in {', '.join(ENDINGS)}.")
-    if ending == ".parquet":
-        _pyarrow()
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise UserError(f"{path}: there is no folder {folder}: make it first.")
-    return ending
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    if find_spec("pyarrow") is None:
-        raise UserError("A .parquet file takes the package pyarrow: pip install pyarrow.")
-    return import_module("pyarrow"), import_module("pyarrow.parquet")

@@ -173,7 +173,8 @@ def test_several_processes_give_what_one_gives(
     ("change", "said"),
     [
         ({"--out": "f.txt"}, "ends in .npz, .npy, .parquet"),
-        ({"--out": "nowhere/f.npz"}, "there is no folder"),
+        ({"--out": "../photographs/china/0.png/f.npz"}, "0.png is a file, no folder"),
+        ({"--out": ".."}, "ends in .npz, .npy, .parquet"),
         ({"--data": "nowhere"}, "There is no folder nowhere"),
         ({"source": "nowhere"}, "nowhere"),
         ({"--image-size": "30"}, "do not divide"),
