@@ -81,9 +81,9 @@ def some(names: Iterable[str], most: int = 3) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 epoch``, ``2 epochs``."""
+    """``1 epoch``, ``2,000 epochs``."""
     plural = "es" if noun.endswith("s") else "s"
-    return f"{number} {noun}{'' if number == 1 else plural}"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def first_line(error: BaseException, most: int = 160) -> str:

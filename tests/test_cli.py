@@ -76,12 +76,19 @@ def test_configs_are_named_without_their_folder(
 
 
 def test_the_command_that_resumes_is_the_one_that_was_typed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("MVSSL_COMMAND", "TORCHELASTIC_RUN_ID", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     script = ["/venv/bin/python", "/venv/bin/mvssl", "train", "byol_er_vit"]
     assert resume_command(script, "w") == shlex.join([*script, "--resume", "--work-dir", "w"])
+    (tmp_path / "mvssl").write_text("")
+    (tmp_path / "mvssl").chmod(0o755)
+    typed = ["/venv/bin/python", str(tmp_path / "mvssl"), "train", "byol_er_vit"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert resume_command(typed, "w") == "mvssl train byol_er_vit --resume --work-dir w"
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))  # the name alone would not find it
+    assert resume_command(typed, "w") == shlex.join([*typed, "--resume", "--work-dir", "w"])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")

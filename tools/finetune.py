@@ -23,7 +23,7 @@ NUMBERS = {
     "lr": "of a batch of 256 [0.001]",
     "weight-decay": "of AdamW [0.05]",
     "layer-decay": "rate of a layer by that of the one above it [0.75]",
-    "warmup-epochs": "of the rate [5]",
+    "warmup-epochs": "of the rate [a tenth of the epochs, 5 at most]",
     "crop-scale": "least part of an image that a crop holds [0.3]",
     "mixup": "alpha; 0: no mixing [0]",
     "cutmix": "alpha; 0: no mixing [0]",

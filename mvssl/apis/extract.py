@@ -42,7 +42,7 @@ class Extracted:
     Attributes:
         x: (N, C), float32; mapped from the file where they were extracted into a ``.npy``.
         names: of the images, (N,); of a folder, paths below it.
-        labels: (N,), int64, -1 where an image has none; or None.
+        labels: (N,), int64, -1 where an image has none; None unless they were asked for.
         classes: names of the classes, or None.
         unreadable: images without a row, each with what is wrong with it.
     """
@@ -55,6 +55,12 @@ class Extracted:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        """Its shape: the names of all images would fill a screen."""
+        classes = "no labels" if self.classes is None else count(len(self.classes), "class")
+        left_out = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        return f"Extracted({len(self.x):,} x {self.x.shape[1]}, {classes}{left_out})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write them whole or not at all.

@@ -23,6 +23,7 @@ from mvssl.engine.environment import versions
 from mvssl.engine.finetune import Classifier, Finetuned, Recipe, train_classifier
 from mvssl.engine.generators import seed_everything
 from mvssl.errors import UserError
+from mvssl.evaluation import Shown
 from mvssl.evaluation.classes import check_classes, draw_of_each_class, known_labels
 from mvssl.evaluation.network import Network, evaluation_mode
 from mvssl.files import WriteError
@@ -34,6 +35,7 @@ __all__ = ["FinetuneOptions", "Finetuned", "finetune"]
 
 SUMMARY: Final = "finetune.json"
 WEIGHTS: Final = "classifier.safetensors"
+TOP1: Final = Shown("top-1")
 
 
 @dataclass(frozen=True)
@@ -193,3 +195,7 @@ def _write(
         },
     )
     print(f"written {out / SUMMARY} and {out / WEIGHTS}")
+    if len(found) > 1:
+        before, after = found["random"].top1, found["pretrained"].top1
+        gain = TOP1.gain(before, after)
+        print(f"pretrained {TOP1.text(after)}, random {TOP1.text(before)} ({gain})")

@@ -324,7 +324,9 @@ def open_safetensors(
                 f"{path} is a checkpoint of torch, no safetensors file: give the "
                 f"backbone.safetensors that a run leaves beside its checkpoints."
             ) from error
-        raise UserError(f"{path} is not a safetensors file, or it is damaged: {error}.") from error
+        raise DamageError(
+            f"{path} is not a safetensors file, or it is damaged: {error}.", path, str(error)
+        ) from error
 
 
 def write_safetensors(

@@ -270,7 +270,7 @@ class ImageDataset(Dataset[dict[str, Any]], ABC):
     def _summary(self, name: str, split: str) -> str:
         size = f" {self.size}x{self.size}" if self.size else ""
         classes = f", {len(self._classes)} classes" if self._classes else ""
-        return f"{name} ({split}): {len(self)} images{size}{classes}"
+        return f"{name} ({split}): {len(self):,} images{size}{classes}"
 
 
 def check_split(split: str, test_fraction: float) -> None:

@@ -42,6 +42,7 @@ __all__ = ["Classifier", "Finetuned", "Recipe", "train_classifier"]
 
 BATCH_OF_LR: Final = 256
 BATCH_OF_TEST: Final = 256
+MOST_WARMUP: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Recipe:
         weight_decay: of AdamW, for matrices alone.
         layer_decay: each layer learns at so many times the rate of the one above it; 1 for all
             alike. From random weights it is always 1.
-        warmup_epochs: of the rate; a cosine to 0 follows.
+        warmup_epochs: of the rate; a cosine to 0 follows. None: a tenth of the epochs, 5 at most.
         crop_scale: least part of the image's area that a crop holds.
         mixup, cutmix: alpha of the mixing of images; 0: none.
         smoothing: of the labels.
@@ -71,7 +72,7 @@ class Recipe:
     lr: float = 1e-3
     weight_decay: float = 0.05
     layer_decay: float = 0.75
-    warmup_epochs: float = 5.0
+    warmup_epochs: float | None = None
     crop_scale: float = 0.3
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -89,14 +90,22 @@ class Recipe:
         check_positive(owner, at_most=1e3, lr=self.lr)
         check_positive(owner, at_least=1e-3, at_most=1.0, layer_decay=self.layer_decay)
         check_positive(owner, at_most=1.0, crop_scale=self.crop_scale)
-        for name in ("weight_decay", "warmup_epochs", "mixup", "cutmix"):
+        for name in ("weight_decay", "mixup", "cutmix"):
             check_not_negative(owner, **{name: getattr(self, name)})
+        if self.warmup_epochs is not None:
+            check_not_negative(owner, warmup_epochs=self.warmup_epochs)
         check_fraction(owner, smoothing=self.smoothing)
         if self.batch_size % 2 and (self.mixup or self.cutmix):
             raise UserError(
                 f"finetune: batch_size is {self.batch_size}, and images are mixed in pairs: give "
                 f"an even one."
             )
+
+    @property
+    def warmup(self) -> float:
+        """Epochs in which the rate rises."""
+        usual = min(MOST_WARMUP, self.epochs / 10)
+        return usual if self.warmup_epochs is None else self.warmup_epochs
 
     def steps(self, images: int) -> int:
         """Of an epoch: BatchNorm takes no batch of one."""
@@ -226,7 +235,7 @@ def _schedule(
     optimizer: torch.optim.Optimizer, steps_of_epoch: int, recipe: Recipe
 ) -> torch.optim.lr_scheduler.LambdaLR:
     steps = recipe.epochs * steps_of_epoch
-    warmup = min(round(recipe.warmup_epochs * steps_of_epoch), steps // 2)
+    warmup = min(round(recipe.warmup * steps_of_epoch), steps // 2)
     return torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: warmup_cosine(min(step, steps - 1), steps, warmup)
     )

@@ -28,6 +28,7 @@ class Shown:
         label: in tables and on the console ("kNN top-1").
         unit: of the axis of its curve ("top-1 accuracy", "nats").
         decimals: of its values.
+        significant: whether these are significant digits instead, of values of many sizes.
         panel: title of its own panel in ``curves.png``; None: it has none.
         curve: what its curve is called there, beside others.
         listed: whether console and tables show it; the curves, TensorBoard and the summary hold
@@ -40,10 +41,17 @@ class Shown:
     panel: str | None = None
     curve: str = ""
     listed: bool = True
+    significant: bool = False
 
     def text(self, value: float | None) -> str:
         """A value as people read it."""
-        return "–" if value is None else f"{value:.{self.decimals}f}"
+        kind = "g" if self.significant else "f"
+        return "–" if value is None else f"{value:.{self.decimals}{kind}}"
+
+    def gain(self, before: float, after: float) -> str:
+        """``+0.073``: the difference of the two numbers as they are shown."""
+        gain = round(after, self.decimals) - round(before, self.decimals)
+        return f"{gain:+.{self.decimals}f}"
 
 
 @EVALUATORS.base_class

@@ -81,7 +81,9 @@ class Clustering(Evaluator):
     @property
     def results(self) -> Mapping[str, Shown]:
         return {
-            "cluster_accuracy": Shown("clusters", "accuracy", 3, "k-means clusters", "features"),
+            "cluster_accuracy": Shown(
+                "cluster accuracy", "accuracy", 3, "k-means clusters", "features"
+            ),
             "cluster_nmi": Shown("NMI", "normalised mutual information"),
             "cluster_ari": Shown("ARI", "adjusted Rand index", listed=False),
         }

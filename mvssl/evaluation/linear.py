@@ -79,7 +79,7 @@ class LinearProbe(Evaluator):
             "linear_top1": top1,
             "linear_balanced": Shown("linear balanced", "mean of classes", listed=self._unequal),
             "linear_top5": Shown("linear top-5", "top-5 accuracy", listed=False),
-            "linear_l2": Shown("linear l2", "penalty", 7, listed=False),
+            "linear_l2": Shown("linear l2", "penalty", 2, listed=False, significant=True),
         }
 
     @property

@@ -96,7 +96,9 @@ class LowShot(Evaluator):
         shown: dict[str, Shown] = {}
         for name, label, _ in self._parts():
             shown[name] = Shown(label, "top-1 accuracy", 3, f"Linear, {label}", "features")
-            shown[f"{name}_std"] = Shown(f"{label}, deviation", "top-1 accuracy", listed=False)
+            shown[f"{name}_std"] = Shown(
+                f"{label}, deviation of draws", "top-1 accuracy", listed=False
+            )
         return shown
 
     @property

@@ -19,7 +19,7 @@ from mvssl.errors import UserError
 from mvssl.models.remedies import Method, advice, spread_over_prototypes
 from mvssl.words import each, near_names
 
-__all__ = ["FIGURES", "OUTCOMES", "Diagnosis", "Limits", "change", "diagnose"]
+__all__ = ["FIGURES", "OUTCOMES", "Diagnosis", "Limits", "change", "diagnose", "worse"]
 
 Figures = Mapping[str, float]
 
@@ -67,6 +67,7 @@ class Limits:
         moved: of the weights since the start, relative to their size.
         teacher: how far the teacher moved, as a share of the way of the student.
         change: of every outcome since the start, in standard errors.
+        worse: by how many standard errors kNN is below what it was before training.
     """
 
     spread: float = 0.1
@@ -76,6 +77,7 @@ class Limits:
     moved: float = 1e-5
     teacher: float = 1e-3
     change: float = 3.0
+    worse: float = 2.0
 
     @classmethod
     def of(cls, values: Mapping[str, float]) -> Limits:
@@ -101,7 +103,8 @@ class Diagnosis:
 
     Attributes:
         kind: ``healthy``, ``equal images``, ``nothing learnt``, ``dead teacher``, ``complete
-            collapse``, ``prototype collapse``, ``dimensional collapse`` or ``unknown``.
+            collapse``, ``prototype collapse``, ``dimensional collapse``, ``worse than before`` or
+            ``unknown``.
         sentence: for a person, with the figures that it rests on.
         causes: likely ones, of this method.
         remedies: likewise.
@@ -165,6 +168,27 @@ def diagnose(
         return Diagnosis("unknown", "not judged: nothing was measured of the embeddings")
     told = "healthy" if used > LOW else "healthy, though in few dimensions"
     return Diagnosis("healthy", f"{rank}: {told}")
+
+
+def worse(
+    before: float, after: float, images: int, method: Method, limits: Limits | None = None
+) -> Diagnosis | None:
+    """A fault, where features tell classes apart less well than those of the untrained network.
+
+    Args:
+        before, after: shares of held-out images that kNN puts into their classes.
+        images: that were held out, which decide what is chance.
+        method, limits: as of :func:`diagnose`.
+    """
+    limits = limits or Limits()
+    error = np.sqrt((before * (1 - before) + after * (1 - after)) / max(images, 1))
+    if before - after <= limits.worse * error:
+        return None
+    kind = "worse than before"
+    causes, remedies = advice(kind, {}, method)
+    fall = round(before, 3) - round(after, 3)
+    sentence = f"{kind}: kNN fell by {fall:.3f} in training, from {before:.3f} to {after:.3f}"
+    return Diagnosis(kind, sentence, causes, remedies)
 
 
 def change(values: NDArray[np.float64]) -> float | None:

@@ -224,6 +224,18 @@ def _numbers(part: Any) -> dict[str, float]:
     return {name: found[name] for name in known}
 
 
+def _worse(now: Mapping[str, float], method: Method) -> Advice:
+    yield (
+        "it has trained for too few epochs to make up for what the first ones undo",
+        "train for longer (train_cfg.max_epochs)",
+    )
+    yield (
+        "views leave out what tells the classes apart, or share what does not",
+        "look at views.png, and choose other views",
+    )
+    yield from _training(method)
+
+
 RULES: dict[str, Callable[[Mapping[str, float], Method], Advice]] = {
     "equal images": _equal_images,
     "nothing learnt": _nothing_learnt,
@@ -231,4 +243,5 @@ RULES: dict[str, Callable[[Mapping[str, float], Method], Advice]] = {
     "complete collapse": _complete,
     "prototype collapse": _prototypes,
     "dimensional collapse": _dimensional,
+    "worse than before": _worse,
 }

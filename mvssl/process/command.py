@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 __all__ = ["COMMAND", "resume_command"]
 
+NAME = "mvssl"
 COMMAND = "MVSSL_COMMAND"
 """Environment variable in which ``tools/dist_train.sh`` hands on the words that started it."""
 
@@ -27,8 +29,19 @@ def resume_command(argv: Sequence[str], work_dir: str) -> str:
     elif "SLURM_PROCID" in os.environ and _names_slurm(argv):
         words = ["srun", *argv]
     else:
-        words = list(argv)
+        words = list(_typed(argv))
     return shlex.join([*_without_place(words), "--resume", "--work-dir", work_dir])
+
+
+def _typed(argv: Sequence[str]) -> Sequence[str]:
+    """Without the interpreter and the folder of a command that is found by its name alone."""
+    if len(argv) < 2:
+        return argv
+    place, name = os.path.split(argv[1])
+    found = shutil.which(name) if place and name == NAME else None
+    if found is None or os.path.realpath(found) != os.path.realpath(argv[1]):
+        return argv
+    return [name, *argv[2:]]
 
 
 def _names_slurm(argv: Sequence[str]) -> bool:

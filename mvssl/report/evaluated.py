@@ -50,8 +50,11 @@ def print_results(
     table.add_column("")
     for label, _ in found:
         table.add_column(Text(label), justify="right", overflow="fold")
+    pixels = any(label == "pixels" for label, _ in found)
     for one in evaluators.values():
-        table.add_row(Text(f"{type(one).__name__}  {one.short_protocol}", style="dim"))
+        left_out = "" if one.on_pixels or not pixels else "  (not of raw pixels)"
+        title = f"{type(one).__name__}  {one.short_protocol}{left_out}"
+        table.add_row(Text(title, style="dim"))
         for name, shown in one.results.items():
             if any(name in results for _, results in found):
                 values = [Text(shown.text(results.get(name))) for _, results in found]

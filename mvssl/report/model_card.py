@@ -167,8 +167,8 @@ def _of_run(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if summary.get("config"):
         yield "config", Path(str(summary["config"])).name
     if summary.get("data"):
-        place, bracket, rest = str(summary["data"]).partition(" (")
-        yield "data", f"{Path(place).name}{bracket}{rest}"
+        place, end, rest = str(summary["data"]).partition("): ")  # after the split
+        yield "data", f"{Path(place).name}{end}{rest}"
     if summary.get("method"):
         yield "method", str(summary["method"])
     if summary.get("objective"):

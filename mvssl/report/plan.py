@@ -72,7 +72,7 @@ def opening(job: Job, place: str) -> str:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     size = sum(p.numel() for p in model.backbone.parameters())
     device = get_device()
-    threads = f"{torch.get_num_threads()} threads"
+    threads = count(torch.get_num_threads(), "thread")
     schedules = _schedules(job)
     objective = "with its er_head, " if job.objective == "er" else ""
     where = torch.cuda.get_device_name() if device == "cuda" else threads

@@ -38,6 +38,8 @@ State = Literal["finished", "unfinished", "running", "stopped"]
 
 MEASURED = (
     "entropy",
+    "entropy_floor",
+    "entropy_cap",
     "reconstruction",
     "mi_bound",
     "mi_ceiling",
@@ -241,7 +243,8 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
     for name in history.names():
         steps, values = history.series(name)
         if f"{name}_pixels" in history.latest or name in _known_results():
-            summary[name] = float(values[-1])
+            # What was measured before training alone is no result of it.
+            summary[name] = float(values[-1]) if steps[-1] > 0 else None
             summary[f"{name}_init"] = float(values[0]) if steps[0] == 0 else None
             if f"{name}_pixels" in history.latest:
                 summary[f"{name}_pixels"] = history.latest[f"{name}_pixels"]

@@ -22,6 +22,8 @@ MEANS = (
     "loss",
     "entropy",
     "entropy_trained",
+    "entropy_floor",
+    "entropy_cap",
     "reconstruction",
     "mi_bound",
     "mi_ceiling",

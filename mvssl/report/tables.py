@@ -20,9 +20,19 @@ from mvssl.engine.history import format_duration, format_scalar
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.files import write_bytes_atomically
 
-__all__ = ["print_report", "print_table", "summary_table", "write_summary"]
+__all__ = [
+    "SPEED_OF",
+    "TIME_HOLDS",
+    "below_zero",
+    "print_report",
+    "print_table",
+    "summary_table",
+    "write_summary",
+]
 
 MAX_WIDTH = 100
+TIME_HOLDS = "evaluations and checkpoints included"
+SPEED_OF = "in the steps of the last epoch"
 
 
 def summary_table(
@@ -74,9 +84,11 @@ def print_table(table: Table, console: Console | None = None) -> None:
     plain = Console(file=io.StringIO(), width=MAX_WIDTH, color_system=None, force_terminal=False)
     with plain.capture() as capture:
         plain.print(table)
-    for line in capture.get().strip("\n").splitlines():
+    # The frame's first and last lines are blanks alone, and whoever prints parts parts by a line.
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    for line in "\n".join(lines).strip("\n").splitlines():
         # A dash or a path that this output cannot encode must not end a run with an error.
-        line = line.rstrip().encode(console.encoding, "replace").decode(console.encoding)
+        line = line.encode(console.encoding, "replace").decode(console.encoding)
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -113,7 +125,7 @@ def _result_rows(
     before, after = _number(summary, f"{name}_init"), _number(summary, name)
     gain = ""
     if before is not None and after is not None:
-        gain = f"  ({after - before:+.{shown.decimals}f})"
+        gain = f"  ({shown.gain(before, after)})"
     yield "  before training", shown.text(before)
     yield "  after training", shown.text(after) + gain
     if on_pixels:
@@ -123,21 +135,36 @@ def _result_rows(
 def _estimate_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     estimate, ceiling = _number(summary, "mi_bound"), _number(summary, "mi_ceiling")
     health = summary.get("health")
+    nce = _number(summary, "infonce")
     most = "" if estimate is None or ceiling is None else f" of at most {_of_nats(ceiling)}"
     return [
-        ("entropy", _nats(_number(summary, "entropy"))),
+        ("entropy", _nats(_number(summary, "entropy")) + _entropy_limits(summary)),
         ("reconstruction", _nats(_number(summary, "reconstruction"))),
-        ("MI estimate", _nats(estimate) + most),
-        ("InfoNCE", _nats(_number(summary, "infonce"))),
+        ("MI estimate", _nats(estimate) + most + below_zero(estimate)),
+        ("InfoNCE", _nats(nce) + below_zero(nce)),
         *([("health", health["sentence"])] if health else []),
     ]
+
+
+def _entropy_limits(summary: Mapping[str, Any]) -> str:
+    """What it is for one point alone, and for embeddings that fill the sphere."""
+    floor, cap = (_number(summary, f"entropy_{name}") for name in ("floor", "cap"))
+    if floor is None or cap is None:
+        return ""
+    return f" between {_of_nats(floor)} (all alike) and {_of_nats(cap)} (spread evenly)"
+
+
+def below_zero(estimate: float | None) -> str:
+    """A word on an estimate of mutual information, which itself is never negative."""
+    said = estimate is not None and round(estimate, 4) < 0
+    return " (below 0: one view tells nothing of the other yet)" if said else ""
 
 
 def _run_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     seconds, speed = _number(summary, "seconds"), _number(summary, "images_per_second")
     return [
-        ("time", "–" if seconds is None else format_duration(seconds)),
-        ("images/s", "–" if speed is None else f"{speed:.0f}"),
+        ("time", "–" if seconds is None else f"{format_duration(seconds)}, {TIME_HOLDS}"),
+        ("images/s", "–" if speed is None else f"{speed:,.0f} {SPEED_OF}"),
     ]
 
 

@@ -10,6 +10,7 @@ from mvssl.evaluation import Shown
 from mvssl.report.charts import MINUS, number
 from mvssl.report.html import Html, join, tag
 from mvssl.report.recorded import Recorded, number_of, told_progress
+from mvssl.report.tables import SPEED_OF, TIME_HOLDS, below_zero
 from mvssl.words import count
 
 __all__ = ["summary_tiles"]
@@ -44,20 +45,21 @@ def _result_tiles(run: Recorded) -> Iterator[Html]:
     for name, how in run.results.items():
         before, after = (number_of(run.summary, f"{name}{end}") for end in ("_init", ""))
         pixels = number_of(run.summary, f"{name}_pixels")
-        if after is None or not how.listed:
+        if (after is None and before is None) or not how.listed:
             continue
         told = [] if before is None else [f"{how.text(before)} before training"]
-        if before is not None:
-            gain = f"{after - before:+.{how.decimals}f}"
-            told[0] += f" ({gain})".replace("-", MINUS)
+        if after is None:
+            told[0] += ", not measured since"
+        elif before is not None:
+            told[0] += f" ({how.gain(before, after)})".replace("-", MINUS)
         told += [] if pixels is None else [f"{how.text(pixels)} on raw pixels"]
         protocol = _protocol(run.summary, name)
         told += [f"with {protocol}"] if protocol else []
-        share = after if 0.0 <= after <= 1.0 else None
+        share = after if after is not None and 0.0 <= after <= 1.0 else None
         yield _tile(how.label, _result_text(how, after), ", ".join(told), share)
 
 
-def _result_text(how: Shown, value: float) -> str:
+def _result_text(how: Shown, value: float | None) -> str:
     return how.text(value).replace("-", MINUS)
 
 
@@ -74,22 +76,30 @@ def _information_tiles(summary: Mapping[str, Any]) -> Iterator[Html]:
     estimate, ceiling = number_of(summary, "mi_bound"), number_of(summary, "mi_ceiling")
     if estimate is not None:
         nats = tag("small", " nats")
-        share, most = None, None
+        share, most = None, "the ER estimate" + below_zero(estimate)
         if ceiling:
-            share, most = estimate / ceiling, f"of at most {number(ceiling)}: the ER estimate"
+            share, most = estimate / ceiling, f"of at most {number(ceiling)}: {most}"
         yield _tile("Mutual information between views", [number(estimate), nats], most, share)
     nce = number_of(summary, "infonce")
     if nce is not None:
         share = None if not ceiling else nce / ceiling
-        below = "the same, by another estimate"
+        below = "the same, by another estimate" + below_zero(nce)
         yield _tile("InfoNCE", [number(nce), tag("small", " nats")], below, share)
     for name, title, below in (
-        ("entropy", "Entropy", "how far the embeddings are spread"),
+        ("entropy", "Entropy", _spread(summary)),
         ("reconstruction", "Reconstruction", "how well one view tells the other"),
     ):
         value = number_of(summary, name)
         if value is not None:
             yield _tile(title, [number(value), tag("small", " nats")], below)
+
+
+def _spread(summary: Mapping[str, Any]) -> str:
+    told = "how far the embeddings are spread"
+    floor, cap = (number_of(summary, f"entropy_{end}") for end in ("floor", "cap"))
+    if floor is None or cap is None:
+        return told
+    return f"{told}: {number(floor)} where all are alike, {number(cap)} where evenly"
 
 
 def _time_tiles(run: Recorded) -> Iterator[Html]:
@@ -100,11 +110,11 @@ def _time_tiles(run: Recorded) -> Iterator[Html]:
     if isinstance(processes, int) and processes > 1:
         below += f", {count(processes, 'process')}"
     if seconds is not None:
-        yield _tile("Time", format_duration(seconds), below)
+        yield _tile("Time", format_duration(seconds), f"{below}, {TIME_HOLDS}")
     if speed is not None:
         yield _tile("Speed", [f"{speed:,.0f}", tag("small", " images/s")], _batch(summary))
 
 
-def _batch(summary: Mapping[str, Any]) -> str | None:
+def _batch(summary: Mapping[str, Any]) -> str:
     size = summary.get("batch_size")
-    return None if size is None else f"in batches of {size}"
+    return SPEED_OF if size is None else f"{SPEED_OF}, in batches of {size}"

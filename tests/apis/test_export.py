@@ -512,6 +512,17 @@ def test_a_card_gives_no_backbone_the_numbers_of_another(run: Path, tmp_path: Pa
     assert "epochs" not in earlier
 
 
+def test_a_card_names_no_folder_above_the_data(run: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["data"] = (
+        "/home/private (mine)/of 2 (all)/leaves (small) (train): 9 images, a/ held out"
+    )
+    (folder / "summary.json").write_text(json.dumps(summary))
+    card = card_of(folder, tmp_path / "out")
+    assert "| data | leaves (small) (train): 9 images, a/ held out |" in card
+
+
 def test_a_card_gives_weights_no_numbers_of_others(
     run: Path, sources: Path, tmp_path: Path
 ) -> None:

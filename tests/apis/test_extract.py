@@ -421,3 +421,26 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 def test_images_of_other_channels_are_refused(backbone: Path) -> None:
     with pytest.raises(UserError, match="5 channels, and the backbone was trained on images of 3"):
         extract(backbone, np.zeros((2, 32, 32, 5), np.uint8))
+
+
+def test_what_is_found_is_shown_in_a_line(backbone: Path, photographs: Path) -> None:
+    assert repr(extract(backbone, photographs, labels=True)) == "Extracted(6 x 16, 2 classes)"
+    (photographs / "china/0.png").write_bytes(b"")
+    assert repr(extract(backbone, photographs)) == "Extracted(5 x 16, no labels, 1 unreadable)"
+
+
+def test_what_is_no_source_is_told_with_what_is(
+    backbone: Path, photographs: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("<html>" * 100)
+    sources = "the folder of a run, its backbone.safetensors, a checkpoint of it, or timm:NAME"
+    with pytest.raises(UserError, match=f"holds no weights: give {sources}"):
+        extract(page, photographs)
+    with pytest.raises(UserError, match=f"There is no nothere: give {sources}"):
+        extract("nothere", photographs)
+    with pytest.raises(UserError, match=r"did you mean 'backbone\.safetensors'\?"):
+        extract(backbone.with_name("backbone.safetensor"), photographs)
+    backbone.write_bytes(backbone.read_bytes()[:-9])
+    with pytest.raises(UserError, match="not a safetensors file, or it is damaged"):
+        extract(backbone, photographs)

@@ -17,6 +17,7 @@ from torch import nn
 
 import mvssl
 from mvssl.apis.finetune import FinetuneOptions, finetune
+from mvssl.engine.finetune import Recipe
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from tests.gloo_pool import GlooPool, RankError
@@ -92,7 +93,7 @@ def test_mixing_and_bfloat16_train_too(digits: Path, backbone: Path, tmp_path: P
         (["--data", "nowhere"], "There is no folder nowhere"),
         (["--lr", "fast"], "it is a number"),
         (["--lr", "0"], "lr"),
-        (["--label-fraction", "2"], "label_fraction"),
+        (["--label-fraction", "2"], "label-fraction"),
         (["--mixup", "0.2", "--batch-size", "7"], "mixed in pairs"),
         (["--out", "full"], "is there already"),
         (["--test", "other"], "different classes"),
@@ -199,3 +200,19 @@ def test_too_few_images_for_the_processes_are_told(
     with pytest.raises(RankError, match="too few for 2 processes"):
         run_distributed(_on_a_rank, 2, *given)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "given", "warmup"), [(6, None, 0.6), (50, None, 5.0), (500, None, 5.0), (6, 2, 2)]
+)
+def test_the_warm_up_suits_the_epochs(epochs: int, given: float | None, warmup: float) -> None:
+    assert Recipe(epochs=epochs, warmup_epochs=given).warmup == pytest.approx(warmup)
+
+
+def test_the_last_line_says_what_pretraining_is_worth(
+    digits: Path, backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = finetune(options(digits, backbone, tmp_path / "out", epochs=1, baseline=True))
+    first, second = (round(found[name].top1, 3) for name in ("pretrained", "random"))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"pretrained {first:.3f}, random {second:.3f} ({first - second:+.3f})"

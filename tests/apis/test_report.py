@@ -143,7 +143,9 @@ NAMES = [
 
 def test_any_name_can_stand_in_a_page(tmp_path: Path) -> None:
     few = gallery(20, 10)
-    made = replace(few, classes=NAMES, names=[NAMES[n % 10] for n in range(20)], described=NAMES[1])
+    made = replace(
+        few, classes=NAMES, names=[NAMES[n % 10] for n in range(20)], described=" ".join(NAMES)
+    )
     shown = [(NAMES[1], join(neighbours(made), image_map(made, "pca")))]
     write_run_page(tmp_path / "page.html", read_run(write_run(tmp_path / "run")), shown)
     point = """
@@ -157,6 +159,8 @@ def test_any_name_can_stand_in_a_page(tmp_path: Path) -> None:
     });
     const found = document.createElement("pre");
     found.id = "found";
+    const page = document.documentElement;
+    told.push(page.scrollWidth <= page.clientWidth ? "it fits" : "it is too wide");
     found.textContent = JSON.stringify(told);
     document.body.append(found);
     """
@@ -164,7 +168,7 @@ def test_any_name_can_stand_in_a_page(tmp_path: Path) -> None:
     assert "<title>byol_vit - mvssl</title>" in drawn
     told = json.loads(unescape(drawn.split('<pre id="found">')[1].split("</pre>")[0]))
     cleaned = ["\n".join(map(printable, name.split("\n"))) for name in NAMES]
-    assert told == [cleaned[n % 10] for n in range(20)]
+    assert told == [*(cleaned[n % 10] for n in range(20)), "it fits"]
     assert told[0] == r"caf\xa0e"
     assert told[3] == NAMES[3]
 

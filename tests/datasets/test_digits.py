@@ -21,7 +21,7 @@ def _images(data: Digits) -> np.ndarray:
 def test_counts_and_description() -> None:
     train, test, everything = (Digits(split) for split in ("train", "test", "all"))
     assert (len(train), len(test), len(everything)) == (1437, 360, 1797)
-    assert train.describe() == "digits (train): 1437 images 32x32, 10 classes"
+    assert train.describe() == "digits (train): 1,437 images 32x32, 10 classes"
     assert train.classes == [str(digit) for digit in range(10)]
 
 

@@ -11,8 +11,15 @@ import pytest
 from mvssl.checkpoint import load_run
 from mvssl.distributed import all_gather_object
 from mvssl.engine import Job, Runner
-from mvssl.engine.hooks import CheckpointHook, DoctorHook, InformationHook, ScalarsHook
+from mvssl.engine.hooks import (
+    CheckpointHook,
+    DoctorHook,
+    EvaluationHook,
+    InformationHook,
+    ScalarsHook,
+)
 from mvssl.errors import CollapseError, UserError
+from mvssl.evaluation import KNN, Inputs
 from tests.gloo_pool import GlooPool
 from tests.runs import SMALL_VIT, small_job
 
@@ -201,3 +208,28 @@ def test_processes_see_the_same_and_stop_together(
 ) -> None:
     run_distributed(_stop, 2, tmp_path)
     assert len(list(tmp_path.glob("*.pth"))) == 1
+
+
+class _Forgetful(KNN):
+    """kNN that finds less after training than before."""
+
+    on_pixels = False
+
+    def run(self, inputs: Inputs) -> dict[str, float]:
+        name = next(iter(self.results))
+        self.asked = getattr(self, "asked", 0) + 1
+        return {name: 0.9 if self.asked == 1 else 0.5}
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(_Forgetful, True), (KNN, False)])
+def test_a_run_that_made_features_worse_is_not_healthy(
+    tmp_path: Path, kind: type[KNN], fault: bool
+) -> None:
+    train, test = ({"type": "Digits", "size": 16, "split": part} for part in ("train", "test"))
+    evaluation = EvaluationHook(train, test, {}, interval=100)
+    evaluation.evaluators["knn"] = kind(k=5)
+    built = job(SIMCLR, epochs=3)
+    built.default_hooks["evaluation"] = evaluation
+    found = run(tmp_path, built)
+    assert (found["kind"] == "worse than before") == fault
+    assert ("kNN fell by 0.400" in (tmp_path / "train.log").read_text()) == fault

@@ -96,6 +96,18 @@ def test_the_last_line_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.count("iter 20/20") == 1
 
 
+def test_the_last_line_comes_before_what_follows_the_last_iteration(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    hook, runner = ProgressHook(interval_s=100.0, clock=clock), make_runner()
+    hook.before_train(runner)
+    for runner.iter in (18, 19):
+        runner.epoch = 1
+        hook.after_train_iter(runner, runner.iter - 10)
+    assert "iter 20/20" in capsys.readouterr().out  # an evaluation has not begun yet
+
+
 def test_missing_scalars_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     runner = make_runner(epochs=12, steps=1)

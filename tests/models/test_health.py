@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mvssl.errors import UserError
-from mvssl.models.health import Limits, change, diagnose
+from mvssl.models.health import Limits, change, diagnose, worse
 from mvssl.models.remedies import Method
 
 BYOL = Method(head="PairHead", loss="CosineSimilarityLoss", predictor=True, momentum=0.99, lr=1e-3)
@@ -127,3 +127,29 @@ def test_limits_come_from_a_config() -> None:
         Limits.of({"rnk": 1.0})
     with pytest.raises(UserError, match="spread is a number"):
         Limits.of({"spread": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "images", "told"),
+    [
+        (0.836, 0.702, 359, "kNN fell by 0.134 in training, from 0.836 to 0.702"),
+        (0.7996, 0.6804, 359, "fell by 0.120"),  # the difference of what is shown
+        (0.836, 0.800, 359, None),  # 1.3 standard errors of the two shares
+        (0.836, 0.800, 10_000, "fell by 0.036"),
+        (0.836, 0.902, 10_000, None),
+        (1.0, 1.0, 5, None),
+    ],
+)
+def test_a_fall_beyond_chance_is_a_fault(
+    before: float, after: float, images: int, told: str | None
+) -> None:
+    found = worse(before, after, images, BYOL)
+    assert (found is None) == (told is None)
+    if found is not None and told is not None:
+        assert found.is_fault
+        assert told in found.sentence
+        assert found.causes
+        assert found.remedies
+    # Twice the standard error of the difference of two proportions, from 100,000 draws.
+    draws = np.random.default_rng(0).binomial(images, [[before], [after]], (2, 100_000)) / images
+    assert (told is not None) == (before - after > 2 * (draws[0] - draws[1]).std())

@@ -50,7 +50,7 @@ def test_a_signal_is_heeded_after_the_step(run: StubRun, tmp_path: Path) -> None
         with pytest.raises(Interrupted) as caught:
             hook.after_train_iter(run, 1)
     assert caught.value.number == signal.SIGTERM
-    told = f"saved as {tmp_path}/iter_1.pth. Go on with: train(TrainOptions(..., resume=True, "
+    told = f"saved as {tmp_path}/iter_1.pth. Go on with:\ntrain(TrainOptions(..., resume=True, "
     assert told in str(caught.value)
     assert isinstance(caught.value, KeyboardInterrupt)
 

@@ -215,7 +215,9 @@ def test_numbers_of_another_kind_are_not_shown(tmp_path: Path) -> None:
     told |= {"knn_top1": [1], "evaluation": 7, "images": "many", "processes": None}
     (tmp_path / "summary.json").write_text(json.dumps(told))
     page = page_of(read_run(tmp_path), tmp_path)
-    assert set(tiles(page)) == {"Entropy"}
+    assert set(tiles(page)) == {"Entropy", "kNN top-1"}
+    assert tiles(page)["kNN top-1"] == "–"  # it is known before training alone
+    assert "before training, not measured since" in page.root.of_id("summary").text
 
 
 def test_text_is_escaped_unless_it_is_markup() -> None:

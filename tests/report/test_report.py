@@ -80,8 +80,8 @@ def test_plain_report_says_everything() -> None:
         "reconstruction": "122.5 nats",
         "MI estimate": "1.93 nats of at most 4.16",
         "InfoNCE": "1.80 nats",
-        "time": "0:01:12",
-        "images/s": "1234",
+        "time": "0:01:12, evaluations and checkpoints included",
+        "images/s": "1,234 in the steps of the last epoch",
         **OUTPUTS,
     }
     assert "\n".join(lines).isascii()
@@ -351,7 +351,21 @@ def test_the_users_matplotlib_stays_as_it_is(tmp_path: Path) -> None:
 )
 def test_nats_are_told_without_powers_of_ten(nats: float, text: str) -> None:
     told = rows(report({**EMPTY, "infonce": nats}, {}, {}))
-    assert told["InfoNCE"] == f"{text} nats"
+    note = " (below 0: one view tells nothing of the other yet)" if nats < -1e-4 else ""
+    assert told["InfoNCE"] == f"{text} nats{note}"
+
+
+def test_entropy_is_told_with_what_it_lies_between() -> None:
+    told = rows(
+        report({**EMPTY, "entropy": -132.6, "entropy_floor": -140.2, "entropy_cap": -98.0}, {}, {})
+    )
+    assert told["entropy"] == "-132.6 nats between -140.2 (all alike) and -98.00 (spread evenly)"
+
+
+def test_a_difference_is_that_of_the_numbers_that_are_shown() -> None:
+    assert Shown("kNN").gain(0.7994, 0.8716) == "+0.073"  # 0.0722 of the numbers behind them
+    assert Shown("kNN").gain(0.872, 0.799) == "-0.073"
+    assert Shown("l2", decimals=2, significant=True).text(1e-6) == "1e-06"
 
 
 def test_views_grid_holds_the_pixels(tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_a_signal_to_the_launcher_saves_and_is_its_status(tmp_path: Path) -> Non
     assert run.end() == 138
     saved = [p.name for p in folder.glob("*.pth")]
     assert len(saved) == 1
-    assert len(run.told()) == 2
+    assert len(run.told()) == 3
     assert f"saved as {folder / saved[0]}" in run.told()[1]
-    words = shlex.split(run.told()[1].split("Go on with: ")[1])
+    words = shlex.split(run.told()[2])
     assert words == [
         next(word for word in words if word.startswith("PORT=")),
         *("bash", "tools/dist_train.sh", str(config), "2"),

@@ -13,11 +13,13 @@ from torch import Tensor
 from mvssl.arguments import check_choice, check_count
 from mvssl.datasets import images_differ
 from mvssl.distributed import all_reduce_mean, barrier, on_first_rank, world_size
+from mvssl.engine.hooks.evaluation import EvaluationHook
 from mvssl.engine.hooks.information import InformationHook
 from mvssl.engine.run import Run
 from mvssl.errors import CollapseError
+from mvssl.evaluation import KNN
 from mvssl.models import MultiView
-from mvssl.models.health import FIGURES, OUTCOMES, Diagnosis, Limits, change, diagnose
+from mvssl.models.health import FIGURES, OUTCOMES, Diagnosis, Limits, change, diagnose, worse
 from mvssl.models.movement import distance, sample_weights
 from mvssl.models.remedies import Method
 from mvssl.registry import HOOKS
@@ -37,7 +39,8 @@ class DoctorHook(Hook):
     (``mvssl.models.health.diagnose``). A fault that is found ``patience`` times in a row, from
     ``min_iters`` iterations on, is told on the console, with its likely causes and remedies for
     the method that is trained; a dimensional collapse, which may mend itself, once it has lasted
-    for a fifth of the run. The verdict at the end is in the summary. Beside the figures that
+    for a fifth of the run. At the end kNN is compared with what it was before
+    training, where both were measured. The verdict is in the summary. Beside the figures that
     are measured anyway it records how far weights and teacher have moved.
 
     All processes judge the same figures, means over all of them. Where there is no
@@ -116,6 +119,8 @@ class DoctorHook(Hook):
             self._end(runner.save_epoch(), runner.iter)
 
     def after_train(self, runner: Run) -> None:
+        if self.diagnosis is None or not self.diagnosis.is_fault:
+            self.diagnosis = self._worse(runner) or self.diagnosis
         if self.diagnosis is not None and self.diagnosis.is_fault and not self._told:
             self._tell(runner, self.diagnosis, runner.iter)
 
@@ -177,15 +182,24 @@ class DoctorHook(Hook):
         history = runner.history
         if self._images_differ is None:
             self._images_differ = on_first_rank(lambda: images_differ(runner.train_set))
-        rates = history.series("lr")[1]
-        batch_size = (runner.train_dataloader.batch_size or 0) * world_size()
-        method = Method.of(runner.model, batch_size, float(rates.max()) if len(rates) else 0.0)
+        method = _method(runner)
         changes: dict[str, float] = {}
         if 2 * runner.iter >= runner.max_iters:  # a warm-up may take its time
             found = {name: change(history.series(name)[1]) for name in OUTCOMES}
             changes = {name: value for name, value in found.items() if value is not None}
         self._figures = {n: history.latest[n] for n in FIGURES if n in history.latest}
         return diagnose(history.latest, changes, method, self.limits, self._images_differ)
+
+    def _worse(self, runner: Run) -> Diagnosis | None:
+        """Where kNN was measured before training and after it."""
+        for hook in runner.hooks:
+            for one in hook.evaluators.values() if isinstance(hook, EvaluationHook) else ():
+                name = next(iter(one.results)) if isinstance(one, KNN) else ""
+                if name in hook.initial and name in hook.final:
+                    before, after = hook.initial[name], hook.final[name]
+                    method, images = _method(runner), len(hook.test_set)
+                    return worse(before, after, images, method, self.limits)
+        return None
 
     def _tell(self, runner: Run, diagnosis: Diagnosis, done: int) -> None:
         self._told = {"kind": diagnosis.kind, "iteration": done}
@@ -204,6 +218,12 @@ class DoctorHook(Hook):
             moved["teacher_distance"] = distance(now["teacher"], now["taught"])
         values = all_reduce_mean(torch.stack(list(moved.values()))).tolist()
         return dict(zip(moved, values, strict=True))
+
+
+def _method(runner: Run) -> Method:
+    rates = runner.history.series("lr")[1]
+    batch_size = (runner.train_dataloader.batch_size or 0) * world_size()
+    return Method.of(runner.model, batch_size, float(rates.max()) if len(rates) else 0.0)
 
 
 def _weights(model: MultiView) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ class EvaluationHook(Hook):
     Attributes:
         evaluators: those that run, by name.
         initial: results before training; of a run that was resumed without them, none.
-        final: the last results.
+        final: the last results after a step of training; none before the first.
         pixels: ``<name>_pixels``, on raw pixels.
         left: what made it leave the last evaluation, if it did.
 
@@ -159,7 +159,8 @@ class EvaluationHook(Hook):
             if len(steps) == 0:
                 continue
             found = True
-            self.final[name] = float(values[-1])
+            if steps[-1] > 0:
+                self.final[name] = float(values[-1])
             if steps[0] == 0:
                 self.initial[name] = float(values[0])
             pixels = runner.history.series(f"{name}_pixels")[1]
@@ -187,7 +188,8 @@ class EvaluationHook(Hook):
             between=runner.between_steps,
             told=partial(self._tell, runner),
         )
-        self.final |= results
+        if runner.iter > 0:
+            self.final |= results
         runner.record(results, runner.iter)
         for one in evaluators.values():
             told = _told(one, results)

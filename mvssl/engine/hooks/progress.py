@@ -149,7 +149,8 @@ class ProgressHook(Hook):
         if self._timed_from is None:  # the first one starts workers and warms up the device
             self._timed_from = (done, now)
         interval_s = REFRESH_S if self._line.live.is_started else self.interval_s
-        if now - self._shown >= interval_s:
+        # The last one before its evaluation, whose lines follow.
+        if now - self._shown >= interval_s or done == runner.max_iters:
             self._show(self._line, runner, done)
 
     def after_train_epoch(self, runner: Run) -> None:

@@ -65,7 +65,7 @@ def _stop(runner: Run, number: int, steps: int, saved: Path) -> NoReturn:
         clear_mid_epoch(saved.parent, steps)
     barrier()  # a launcher ends all processes as soon as one has ended
     watch = signals.current()
-    command = "" if watch is None else f". Go on with: {watch.resume_command(runner.work_dir)}"
+    command = "" if watch is None else f". Go on with:\n{watch.resume_command(runner.work_dir)}"
     raise Interrupted(
         number,
         f"stopped by {signals.name_of(number)} after iteration {steps} of {runner.max_iters}, "

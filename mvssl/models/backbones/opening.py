@@ -17,7 +17,7 @@ from mvssl.checkpoint import (
     load_weights_strictly,
     open_safetensors,
 )
-from mvssl.errors import UserError
+from mvssl.errors import DamageError, UserError
 from mvssl.intake.files import ZIP_START
 from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.export import exported
@@ -25,11 +25,15 @@ from mvssl.models.backbones.own import import_modules_of_run
 from mvssl.models.backbones.timm_backbone import TimmBackbone
 from mvssl.registry import BACKBONES
 from mvssl.run_files import BACKBONE, TEACHER
+from mvssl.words import near_names
 
 __all__ = ["TIMM", "Which", "load_backbone", "opened_file"]
 
 TIMM = "timm:"
 """What the name of a model of timm begins with, where a file could be meant."""
+
+SOURCE = "the folder of a run, its backbone.safetensors, a checkpoint of it, or timm:NAME"
+"""What a backbone is opened from, in a sentence."""
 
 Which = Literal["student", "teacher"]
 _FILES: dict[Which, str] = {"student": BACKBONE, "teacher": TEACHER}
@@ -76,7 +80,7 @@ def load_backbone(
                 f"{file} holds one backbone: for the teacher give the folder of the run or one of "
                 f"its checkpoints."
             )
-        weights, described = open_safetensors(file)
+        weights, described = _in_safetensors(file)
     if "build" not in described:
         raise UserError(
             f"{file} does not say how its backbone is built: give the backbone.safetensors of a "
@@ -103,6 +107,9 @@ def opened_file(path: Path, which: Which) -> Path:
     Raises:
         UserError: it is a folder that holds none.
     """
+    if not path.exists() and not path.is_symlink():
+        end = near_names(path.name, _beside(path), f": give {SOURCE}.")
+        raise UserError(f"There is no {path}{end}")
     if not path.is_dir():
         return path
     file = path / _FILES[which]
@@ -126,6 +133,23 @@ def _is_checkpoint(file: Path) -> bool:
     except OSError:
         return False  # which is told where it is opened
     return begin == ZIP_START or (file.suffix == ".pth" and ZIP_START.startswith(begin))
+
+
+def _in_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        return open_safetensors(file)
+    except DamageError as error:
+        if file.suffix.lower() == ".safetensors":
+            raise
+        raise UserError(f"{file} holds no weights: give {SOURCE}.") from error
+
+
+def _beside(path: Path) -> list[str]:
+    """Names in the folder in which a path would be."""
+    try:
+        return sorted(file.name for file in path.parent.iterdir())
+    except OSError:
+        return []
 
 
 def _in_checkpoint(path: Path, which: Which) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mvssl.arguments import check_choice
+from mvssl.distributed import rank
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
 from mvssl.models.backbones.base import Backbone
@@ -122,6 +123,8 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
         raise UserError(f"timm {timm.__version__} has no model '{name}'{near}")
     # Which tells of every attempt; the last one's fault is told below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if pretrained and rank() == 0:
+        print(f"fetching the weights of {name} from the Hugging Face hub, or its cache", flush=True)
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, **model_args)
     except Exception as error:  # timm's models check little themselves
@@ -129,15 +132,15 @@ def _create(name: str, model_args: dict[str, Any], pretrained: bool) -> nn.Modul
         if told:
             raise UserError(" ".join(told)) from error
         why = " ".join(str(error).split())[:300]
+        told_args = f" with model_args {model_args}" if model_args else ""
         if pretrained:
             raise UserError(
-                f"timm cannot load pretrained weights for '{name}' with model_args {model_args} "
-                f"({why}): it fetches them from a network; without one, copy a file of weights "
-                f"here and give it by checkpoint, or by --init-from FILE."
+                f"The published weights of '{name}'{told_args} cannot be had: is there a network, "
+                f"and does it let through to the Hugging Face hub? Without one give what lies "
+                f"here: a run or its backbone.safetensors, or, to begin training with, a file of "
+                f"weights by --init-from FILE. It said: {why}"
             ) from error
-        raise UserError(
-            f"timm cannot build '{name}' with model_args {model_args}: {why}"
-        ) from error
+        raise UserError(f"timm cannot build '{name}'{told_args}: {why}") from error
     # What was built may have been given nonsense, such as 'no', which is true.
     taken = parameters_of(type(model))
     sure = {key: one for key, one in taken.items() if one.annotation in (int, float, bool, str)}
