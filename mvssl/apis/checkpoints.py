@@ -17,6 +17,7 @@ from mvssl.apis.evaluate import (
     evaluate_one,
     named_evaluators,
     new_folder,
+    open_one,
 )
 from mvssl.checkpoint import load_checkpoint
 from mvssl.distributed import on_all_ranks, on_first_rank, rank
@@ -100,7 +101,8 @@ def _measured(folder: Path, options: EvaluateOptions) -> Course:
     for number, file in files.items():
         try:
             on_all_ranks(partial(_check_sound, file))
-            results = evaluate_one(str(file), file.name, evaluators, options).results
+            opened = open_one(str(file), evaluators, options)
+            results = evaluate_one(opened, file.name, options).results
         except DamageError as error:
             if rank() == 0:
                 print(f"left out: {error}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED
-from mvssl.words import near_names
+from mvssl.words import count, near_names
 
 __all__ = [
     "PIXELS",
@@ -118,10 +119,12 @@ def evaluate_backbones(options: EvaluateOptions) -> list[Evaluated]:
             raise UserError("What is to be evaluated on is missing: give --data FOLDER.")
         evaluators = named_evaluators(options.evaluators or USUAL, options.options)
         labels = labels_of(options.sources)
-        out = new_folder(options.out or _usual_folder(options))
+        out = on_all_ranks(lambda: new_folder(options.out or _usual_folder(options)))
+        # All are opened first: what is wrong with the last is told before the first takes time.
+        opened = [open_one(source, evaluators, options) for source in options.sources]
+        on_first_rank(lambda: _make(out))
         found = [
-            evaluate_one(source, label, evaluators, options)
-            for source, label in zip(options.sources, labels, strict=True)
+            evaluate_one(one, label, options) for one, label in zip(opened, labels, strict=True)
         ]
         on_first_rank(lambda: _write(found, evaluators, options, out))
     return found
@@ -134,11 +137,25 @@ def check_numbers(options: EvaluateOptions) -> None:
 
 
 def new_folder(place: str | os.PathLike[str]) -> Path:
-    """A folder of outputs, which need not be there; a UserError where it is a file."""
-    out = Path(place)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: give a folder, which may be new.")
+    """A folder of outputs, which need not be there; a UserError where there can be none."""
+    out = Path(place).expanduser()
+    for part in (out, *out.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise UserError(f"--out {out}: {part} is a file; give a folder, which may be new.")
+            if not os.access(part, os.W_OK):
+                raise UserError(f"--out {out}: {part} may not be written to; give another folder.")
+            break
     return out
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{out} cannot be made: {error.strerror}. Give another by --out."
+        ) from error
 
 
 def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Evaluator]:
@@ -153,9 +170,10 @@ def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[s
     """
     EVALUATORS.import_from_location()  # mvssl's own
     kinds = {kind.lower(): one for kind, one in EVALUATORS.module_dict.items()}
-    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    given: dict[str, dict[str, Any]] = {name.lower(): {} for name in names}
     for path, value in options.items():
         name, dot, argument = path.partition(".")
+        name = name.lower()
         if name not in given or not dot:
             raise UserError(
                 f"--options {path}: no evaluator of that name is run; write "
@@ -189,10 +207,19 @@ def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[s
 
 
 def labels_of(sources: Sequence[str]) -> list[str]:
-    """A short name for each source, all different: the last parts of its path that tell it."""
-    twice = [source for number, source in enumerate(sources) if source in sources[:number]]
-    if twice:
-        raise UserError(f"{twice[0]} is given twice: give each backbone once.")
+    """A short name for each source, all different: the last parts of its path that tell it.
+
+    Raises:
+        UserError: two are the same file or folder.
+    """
+    known: dict[str, str] = {}
+    for source in sources:
+        path = Path(source).expanduser()
+        same = os.path.realpath(path) if path.exists() else source
+        if same in known:
+            also = f" ({known[same]} is the same)" if known[same] != source else ""
+            raise UserError(f"{source} is given twice{also}: give each backbone once.")
+        known[same] = source
     parts = [source.removesuffix("/").split("/") for source in sources]
     labels = []
     for own in parts:
@@ -203,37 +230,77 @@ def labels_of(sources: Sequence[str]) -> list[str]:
     return labels
 
 
-def evaluate_one(
-    source: str, label: str, evaluators: Mapping[str, Evaluator], options: EvaluateOptions
-) -> Evaluated:
-    """Results of one source; every process calls this.
+def _file_names(labels: Sequence[str]) -> list[str]:
+    """Labels as beginnings of names of files, all different."""
+    names: list[str] = []
+    for label in labels:
+        plain = re.sub(r"[^\w.+-]", "_", label)
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}_{number}"
+        names.append(name)
+    return names
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source that is ready to be evaluated.
+
+    Attributes:
+        source: what was given.
+        network: of it; None for raw pixels.
+        evaluators: those that can run on it.
+        train, test: images to learn from or look up, and held-out ones.
+    """
+
+    source: str
+    network: Network | None
+    evaluators: list[Evaluator]
+    train: ImageDataset
+    test: ImageDataset
+
+
+def open_one(source: str, evaluators: Mapping[str, Evaluator], options: EvaluateOptions) -> Opened:
+    """Open a source and its images; every process calls this.
 
     Where an evaluator takes records of views, backbone and model are those of a checkpoint.
+
+    Raises:
+        UserError: as :func:`evaluate_backbones`.
     """
-    since = time.perf_counter()
     chosen = list(evaluators.values())
     if source == PIXELS:
         chosen = [one for one in chosen if one.on_pixels]
         train, test = on_all_ranks(lambda: _images(None, chosen, options))
         if max(len(train), len(test)) > PIXEL_LIMIT:
             raise UserError(f"pixels: more than {PIXEL_LIMIT:,} images are too many: leave it out.")
+        return Opened(source, None, chosen, train, test)
+    records = any("record" in one.needs for one in chosen)
+    network = on_all_ranks(lambda: _open(source, records, options))
+    check_records(chosen, network)
+    train, test = on_all_ranks(lambda: _images(network.backbone, chosen, options))
+    return Opened(source, network, chosen, train, test)
+
+
+def evaluate_one(opened: Opened, label: str, options: EvaluateOptions) -> Evaluated:
+    """Results of one source; every process calls this."""
+    since = time.perf_counter()
+    network, train, test = opened.network, opened.train, opened.test
+    if network is None:
         inputs = pixel_inputs(train, test, options.batch_size, options.num_workers)
-        results = run_evaluators(chosen, inputs)
+        results = run_evaluators(opened.evaluators, inputs)
     else:
-        records = any("record" in one.needs for one in chosen)
-        network = on_all_ranks(lambda: _open(source, records, options))
-        check_records(chosen, network)
-        train, test = on_all_ranks(lambda: _images(network.backbone, chosen, options))
         inputs = network_inputs(network, train, test, options.batch_size, options.num_workers)
         with evaluation_mode(network.whole):
-            results = run_evaluators(chosen, inputs)
+            results = run_evaluators(opened.evaluators, inputs)
     # Whatever the evaluators took: of features pictures are drawn, by the first process alone.
     _ = inputs.train, inputs.test
     tell_unreadable(inputs, print if rank() == 0 else lambda _: None)
     seconds = time.perf_counter() - since
     if rank() == 0:
         print(f"{label}: {len(train):,} + {len(test):,} images, {seconds:.0f} s", flush=True)
-    return Evaluated(label, source, results, inputs, seconds)
+    return Evaluated(label, opened.source, results, inputs, seconds)
 
 
 def _open(source: str, records: bool, options: EvaluateOptions) -> Network:
@@ -272,23 +339,8 @@ def _write(
     options: EvaluateOptions,
     out: Path,
 ) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"{out} cannot be made: {error.strerror}. Give another by --out."
-        ) from error
     first = found[0].inputs
     classes = first.train_set.classes
-    pictures: list[Path] = []
-    for one in found:
-        name = one.label.replace("/", "_").replace(":", "_")
-        if one.source != PIXELS:
-            pictures.append(out / f"{name}_neighbours.png")
-            plot_neighbours(pictures[-1], one.inputs)
-        if classes is not None:
-            pictures.append(out / f"{name}_confusion.png")
-            plot_confusion(pictures[-1], one.inputs)
     write_summary(
         out / Path(EVALUATED).name,
         {
@@ -299,22 +351,35 @@ def _write(
             "protocol": {name: one.protocol for name, one in evaluators.items()},
             "which": options.which,
             "amp": options.amp,
-            "backbones": [
-                {
-                    "source": one.source,
-                    "weights": None
-                    if one.source == PIXELS
-                    else weights_digest(one.inputs.backbone),
-                    "seconds": round(one.seconds, 1),
-                    "results": one.results,
-                }
-                for one in found
-            ],
+            "backbones": [_told(one) for one in found],
             "versions": versions(),
         },
     )
     print_results([(one.label, one.results) for one in found], evaluators)
-    print(f"\nwritten {out / Path(EVALUATED).name} and {len(pictures)} pictures beside")
+    print(f"\nwritten {out / Path(EVALUATED).name}", flush=True)
+    pictures = 0
+    for one, name in zip(found, _file_names([one.label for one in found]), strict=True):
+        if one.source != PIXELS:
+            plot_neighbours(out / f"{name}_neighbours.png", one.inputs)
+            pictures += 1
+        if classes is not None:
+            plot_confusion(out / f"{name}_confusion.png", one.inputs)
+            pictures += 1
+    print(f"and {count(pictures, 'picture')} beside")
+
+
+def _told(one: Evaluated) -> dict[str, Any]:
+    """A backbone's part of ``metrics.json``."""
+    inputs = one.inputs
+    pixels = one.source == PIXELS
+    return {
+        "source": one.source,
+        "weights": None if pixels else weights_digest(inputs.backbone),
+        "image_size": inputs.test_set.size,
+        "unreadable": {"train": len(inputs.train.replaced), "test": len(inputs.test.replaced)},
+        "seconds": round(one.seconds, 1),
+        "results": one.results,
+    }
 
 
 def _counts(dataset: ImageDataset) -> dict[str, int]:

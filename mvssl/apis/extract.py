@@ -108,7 +108,8 @@ class Extracted:
         columns = {"name": [printable(name) for name in self.names], "features": rows}
         if self.labels is not None and self.classes is not None:
             columns["label"] = self.labels
-            columns["class"] = [None if label < 0 else self.classes[label] for label in self.labels]
+            classes = [printable(name) for name in self.classes]
+            columns["class"] = [None if label < 0 else classes[label] for label in self.labels]
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(columns), buffer)
         write_bytes_atomically(path, buffer.getvalue())

@@ -19,7 +19,7 @@ from mvssl.errors import UserError
 from mvssl.evaluation.features import PIXEL_SIDE
 from mvssl.evaluation.network import Network, as_network
 from mvssl.models.backbones import Which, load_backbone
-from mvssl.words import some
+from mvssl.words import count, some
 
 __all__ = ["Images", "open_images", "open_network", "open_parts"]
 
@@ -108,7 +108,8 @@ def open_parts(
         backbone, labels: as of :func:`open_images`.
 
     Raises:
-        UserError: as of :func:`open_images`; or the folders have different classes.
+        UserError: as of :func:`open_images`; or the folders have different classes, or images in
+            common, which would be held out from themselves.
     """
     splits = ("train", "test") if labels and test is None else ("all", "all")
     first, second = (
@@ -121,4 +122,27 @@ def open_parts(
             f"{data} and {test} have different classes ({some(alone)} "
             f"{'is' if len(alone) == 1 else 'are'} in one alone): give folders with the same ones."
         )
+    if test is not None and labels:
+        _check_apart(data, test, first, second)
     return first, second
+
+
+def _check_apart(data: str, test: str, first: ImageDataset, second: ImageDataset) -> None:
+    """Raises a UserError where files are in both, by whatever path or link."""
+    known = {_file(first.path(index)) for index in range(len(first))}
+    both = [index for index in range(len(second)) if _file(second.path(index)) in known]
+    if both:
+        raise UserError(
+            f"{count(len(both), 'image')} of --test {test} {'is' if len(both) == 1 else 'are'} in "
+            f"--data {data} too (such as {second.path(both[0])}), and would be held out from "
+            f"themselves: give folders apart, or {data} alone, of which a test folder or a part of "
+            f"every class is held out."
+        )
+
+
+def _file(path: str) -> object:
+    try:
+        found = os.stat(path)
+    except OSError:  # it tells when it is read
+        return path
+    return found.st_dev, found.st_ino

@@ -93,10 +93,18 @@ def by_class(
         notes = _odd_parts(tops, "every folder is a class")
         names = tops
         inside = np.ones(len(names), bool)
-        held_out = _hold_out(
-            names, classes := _classes_to_split(root, names.tolist()), test_fraction, seed
-        )
-        note = f", {test_fraction:.0%} of every class held out for testing"
+        if split == "all":
+            classes, held_out, note = _classes_of_all(root, names), ~inside, ""
+        else:
+            classes = _classes_to_split(root, names.tolist())
+            held_out = _hold_out(names, classes, test_fraction, seed)
+            note = f", {test_fraction:.0%} of every class held out for testing"
+    elif split == "all":
+        names, parts, notes = _below_splits(root, files, tops, parts)
+        inside = parts != ""
+        classes, held_out = _classes_of_all(root, names[inside]), np.zeros(len(names), bool)
+        folders = some(sorted({f"{name}/" for name in tops[inside].tolist()}))
+        note = f", of {folders}"
     else:
         names, parts, notes = _below_splits(root, files, tops, parts)
         inside, held_out, note = _of_parts(root, names, tops, parts, test_fraction, seed)
@@ -157,9 +165,9 @@ def _check_inside(root: Path, files: Sequence[str]) -> None:
     direct = [file for file in files if "/" not in file]
     if direct:
         raise UserError(
-            f"{root}: labels=True takes the folders on the first level as classes, but "
+            f"{root}: with labels the folders on the first level are classes, but "
             f"{len(direct)} images lie outside of them (such as {direct[0]}). Move them into the "
-            "folder of their class, or use labels=False."
+            "folder of their class, or take the images without labels."
         )
 
 
@@ -178,7 +186,7 @@ def _below_splits(
         top, name = file.split("/")
         raise UserError(
             f"{root}: the first level looks like a split (train, test), but {file} is in no class "
-            f"folder. Expected {top}/<class>/{name}; or use labels=False."
+            f"folder. Expected {top}/<class>/{name}; or take the images without labels."
         )
     parts, notes = parts.astype("U10"), []
     for top in sorted(set(tops.tolist())):
@@ -232,6 +240,18 @@ def _classes_to_split(root: Path, names: list[str]) -> list[str]:
     return _at_least_two(root, sorted(counts))
 
 
+def _classes_of_all(root: Path, names: NDArray[np.str_]) -> list[str]:
+    """Names of the classes, sorted, where nothing is held out: any number, of any size."""
+    classes = sorted(set(names.tolist()))
+    return (
+        classes if len(classes) == 1 and not _is_part(classes[0]) else _at_least_two(root, classes)
+    )
+
+
+def _is_part(name: str) -> bool:
+    return name.lower() in PARTS
+
+
 def _classes_of_split(
     root: Path, names: NDArray[np.str_], in_train: NDArray[np.bool_], in_test: NDArray[np.bool_]
 ) -> list[str]:
@@ -248,14 +268,14 @@ def _classes_of_split(
 
 def _at_least_two(root: Path, classes: list[str]) -> list[str]:
     if len(classes) < 2:
-        way = "Use labels=False for images without classes."
-        if classes[0].lower() in PARTS:
+        way = "Images without classes are for what needs no labels."
+        if _is_part(classes[0]):
             way = (
                 f"It is named like a part of a data set: give {root / classes[0]} where the "
-                f"classes are inside, or use labels=False."
+                f"classes are inside."
             )
         raise UserError(
-            f"{root}: labels=True needs at least two folders with images, one per class, but there "
+            f"{root}: labels need at least two folders with images, one per class, but there "
             f"is {classes[0]!r} alone. {way}"
         )
     return classes

@@ -19,6 +19,7 @@ __all__ = [
     "balanced_accuracy",
     "check_classes",
     "check_divisible",
+    "check_widths",
     "class_accuracies",
     "class_name",
     "draw_of_each_class",
@@ -58,6 +59,16 @@ def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
     has, who always answers the same reaches 1 / classes.
     """
     return class_accuracies(predicted, labels).nanmean().item()
+
+
+def check_widths(queries: Tensor, bank: Tensor) -> None:
+    """Raises a UserError unless both are features (N, C) of one width C."""
+    if queries.dim() != 2 or bank.dim() != 2 or queries.shape[1] != bank.shape[1]:
+        shapes = " and ".join(" x ".join(map(str, x.shape)) for x in (queries, bank))
+        raise UserError(
+            f"Features of unequal width cannot be compared: they are {shapes}, images x channels; "
+            f"give features of one backbone."
+        )
 
 
 def unequal(dataset: ImageDataset) -> bool:

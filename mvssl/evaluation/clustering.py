@@ -74,8 +74,7 @@ class Clustering(Evaluator):
         if clusters > len(test):
             raise UserError(
                 f"Clustering: clusters is {clusters}, and there are {len(test)} held-out images "
-                f"({test.describe()}): give clusters={classes}, say "
-                f"(evaluation.evaluators.<name>.clusters)."
+                f"({test.describe()}): give clusters={classes}, say."
             )
 
     @property

@@ -13,7 +13,13 @@ from mvssl.arguments import check_choice, check_count, check_temperature, each_o
 from mvssl.datasets.base import ImageDataset
 from mvssl.errors import UserError
 from mvssl.evaluation.base import Evaluator, Shown
-from mvssl.evaluation.classes import accuracy, balanced_accuracy, check_classes, unequal
+from mvssl.evaluation.classes import (
+    accuracy,
+    balanced_accuracy,
+    check_classes,
+    check_widths,
+    unequal,
+)
 from mvssl.evaluation.features import Features
 from mvssl.evaluation.inputs import Inputs
 from mvssl.registry import EVALUATORS
@@ -66,6 +72,7 @@ def knn_predict_each(
     Returns:
         (len(ks), Q) classes.
     """
+    check_widths(queries, bank)
     bank = F.normalize(bank, dim=1)
     numbers = [min(k, len(bank)) for k in ks]
     predictions = []
@@ -134,10 +141,12 @@ class KNN(Evaluator):
 
     def check_data(self, train: ImageDataset, test: ImageDataset) -> None:
         check_classes("KNN", train, test)
-        if self.k is not None and max(self.ks) > len(train):
+        if self.k is None:
+            self.ks = [min(USUAL_NEIGHBOURS, len(train))]
+        elif max(self.ks) > len(train):
             raise UserError(
                 f"KNN: k is {max(self.ks)}, and there are {len(train)} training images to look "
-                f"among: give k={max(len(train) // 10, 1)}, say (evaluation.evaluators.<name>.k)."
+                f"among: give k={max(len(train) // 10, 1)}, say."
             )
         self._unequal = unequal(test)
 

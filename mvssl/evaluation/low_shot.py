@@ -87,8 +87,7 @@ class LowShot(Evaluator):
             fewest = class_name(train, int(classes[sizes.argmin()]))
             raise UserError(
                 f"LowShot: per_class asks for {most} training images of each class, and the class "
-                f"{fewest} has {sizes.min()} ({train.describe()}): give per_class=[1], say "
-                f"(evaluation.evaluators.<name>.per_class)."
+                f"{fewest} has {sizes.min()} ({train.describe()}): give per_class=[1], say."
             )
 
     @property

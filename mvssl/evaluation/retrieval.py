@@ -85,7 +85,7 @@ class Retrieval(Evaluator):
         if max(self.k) > len(train):
             raise UserError(
                 f"Retrieval: k is {max(self.k)}, and there are {len(train)} training images to "
-                f"search: give k=[1], say (evaluation.evaluators.<name>.k)."
+                f"search: give k=[1], say."
             )
 
     @property

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from mvssl.report.figures import DPI, canvas
+from mvssl.words import printable
 
 __all__ = ["COLUMNS", "ROWS", "THUMBNAIL", "plot_data"]
 
@@ -69,7 +70,8 @@ def _plot_sides(axes: Any, sides: NDArray[np.int64]) -> None:
 
 def _plot_classes(axes: Any, classes: Mapping[str, int]) -> None:
     ordered = sorted(classes.items(), key=lambda item: -item[1])
-    names = [name if len(name) < 14 else f"{name[:12]}…" for name, _ in ordered[:MOST_CLASSES]]
+    shown = [printable(name) for name, _ in ordered[:MOST_CLASSES]]
+    names = [name if len(name) < 14 else f"{name[:12]}…" for name in shown]
     places = range(len(names))
     axes.bar(places, [number for _, number in ordered[:MOST_CLASSES]], color=COLOR)
     axes.set_xticks(

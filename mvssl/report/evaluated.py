@@ -22,6 +22,7 @@ from mvssl.evaluation.correlation import Correlation
 from mvssl.evaluation.records import spread
 from mvssl.report.figures import canvas
 from mvssl.report.tables import print_table
+from mvssl.words import printable
 
 __all__ = [
     "plot_confusion",
@@ -223,7 +224,7 @@ def plot_confusion(path: str | PathLike[str], inputs: Inputs, k: int = K) -> Non
         axes.set_xlabel("taken for", color=INK)
         axes.set_ylabel("class", color=INK)
         if count <= MOST_CLASSES:
-            names = [name[:18] for name in classes]
+            names = [printable(name)[:18] for name in classes]
             axes.set_xticks(range(count), names, rotation=90, fontsize=7)
             axes.set_yticks(range(count), names, fontsize=7)
         if count <= MOST_NUMBERS:

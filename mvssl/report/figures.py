@@ -18,10 +18,12 @@ import torch
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from mvssl.files import write_bytes_atomically
 from mvssl.opencv import cv2
+from mvssl.words import printable
 
 __all__ = ["DPI", "INK", "canvas", "plot_views", "shrunk"]
 
@@ -118,6 +120,20 @@ def shrunk(pixels: NDArray[Any], side: int) -> tuple[NDArray[Any], float]:
     return made, scale
 
 
+def _as_written(figure: Figure) -> None:
+    """Have names of files and classes shown as they are, with whatever signs: no formulas."""
+    axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    powers: set[Any] = set()
+    for axis in axes:
+        labels = axis.get_ticklabels(which="both")
+        if axis.get_scale() == "log":  # matplotlib's own formulas
+            powers.update(labels)
+    for text in figure.findobj(Text):
+        if text not in powers:
+            text.set_parse_math(False)
+            text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
+
+
 @contextmanager
 def canvas(path: str | os.PathLike[str]) -> Iterator[Figure]:
     """An empty figure that becomes the PNG ``path`` when the block ends."""
@@ -126,6 +142,7 @@ def canvas(path: str | os.PathLike[str]) -> Iterator[Figure]:
     with style.context("default"):
         figure = Figure(dpi=DPI, facecolor="white")
         yield figure
+        _as_written(figure)
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             # The names of files and classes may be written in any script.

@@ -77,6 +77,92 @@ def test_another_folder_may_be_held_out(digits: Path, backbones: list[str], tmp_
     assert first.results == second.results
 
 
+def test_held_out_images_are_not_learned_from(
+    digits: Path, backbones: list[str], tmp_path: Path
+) -> None:
+    """Neither by a folder in the other, nor by a link or a copy of the entry elsewhere."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for place in (digits / "test").iterdir():
+        (linked / place.name).mkdir()
+        for file in place.iterdir():
+            (linked / place.name / f"other_{file.name}").hardlink_to(file)
+    for data, test in [
+        (digits, digits / "test"),
+        (digits / "train", digits / "train"),
+        (digits, linked),
+    ]:
+        options = EvaluateOptions(
+            backbones[:1], str(data), test=str(test), evaluators=["knn"], out=str(tmp_path / "o")
+        )
+        with pytest.raises(UserError, match=r"images of --test .* are in --data .*held out from"):
+            evaluate_backbones(options)
+    assert not (tmp_path / "o").exists()
+
+
+def test_all_sources_are_opened_before_one_takes_time(
+    digits: Path, backbones: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = EvaluateOptions(
+        [backbones[0], "mistyped"], str(digits), evaluators=["knn"], out=str(tmp_path / "o")
+    )
+    with pytest.raises(UserError, match="mistyped"):
+        evaluate_backbones(options)
+    assert "images" not in capsys.readouterr().out
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("name", ["$x_$", "a\udce9", "a\nb", "{\\bad}"])
+def test_a_class_may_have_any_name(backbones: list[str], tmp_path: Path, name: str) -> None:
+    data = write_digits(tmp_path / "data", train=4, test=2)
+    for part in ("train", "test"):
+        (data / part / "digit0").rename(data / part / name)
+    out = tmp_path / "out"
+    evaluate_backbones(EvaluateOptions(backbones[:1], str(data), evaluators=["knn"], out=str(out)))
+    assert len(list(out.glob("*.png"))) == 2
+
+
+def test_numbers_stand_before_pictures_are_drawn(
+    digits: Path,
+    backbones: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr("mvssl.apis.evaluate.plot_neighbours", fail)
+    options = EvaluateOptions(backbones[:1], str(digits), evaluators=["knn"], out=str(tmp_path))
+    with pytest.raises(RuntimeError, match="no picture"):
+        evaluate_backbones(options)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    top1 = written["backbones"][0]["results"]["knn_top1"]
+    assert f"{top1:.3f}" in capsys.readouterr().out
+    assert written["backbones"][0]["image_size"] == 16
+    assert written["backbones"][0]["unreadable"] == {"train": 0, "test": 0}
+
+
+def test_pictures_of_like_names_stay_apart(digits: Path, tmp_path: Path) -> None:
+    for name in ("x/a", "y/a"):
+        (tmp_path / name).mkdir(parents=True)
+    sources = [
+        str(write_backbone(tmp_path / name / "b.safetensors", seed))
+        for seed, name in enumerate(["x/a", "y/a"])
+    ] + [str(write_backbone(tmp_path / "x_a_b.safetensors", 2))]
+    out = tmp_path / "out"
+    evaluate_backbones(EvaluateOptions(sources, str(digits), evaluators=["knn"], out=str(out)))
+    assert len(list(out.glob("*_neighbours.png"))) == 3
+
+
+def test_a_protocol_tells_the_neighbours_that_vote(backbones: list[str], tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "data", train=4, test=2)
+    out = tmp_path / "out"
+    evaluate_backbones(EvaluateOptions(backbones[:1], str(data), evaluators=["KNN"], out=str(out)))
+    written = json.loads((out / "metrics.json").read_text())
+    assert written["protocol"]["knn"]["k"] == 12
+
+
 def test_evaluators_are_found_by_the_beginning_of_a_name() -> None:
     (found,) = named_evaluators(["knn"], {"knn.k": 5}).values()
     assert isinstance(found, KNN)
@@ -109,6 +195,8 @@ def test_labels_are_the_least_that_tells_sources_apart() -> None:
     assert labels_of(["run", "b/run"]) == ["run", "b/run"]
     with pytest.raises(UserError, match="given twice"):
         labels_of(["a", "a"])
+    with pytest.raises(UserError, match=r"is given twice \(/ is the same\)"):
+        labels_of(["/", "/.", "timm:resnet18"])
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_val_is_left_alone_where_there_is_a_test_folder(tmp_path: Path) -> None:
     for split, count in (("train", 3), ("test", 2), ("val", 1)):
         _classes(tmp_path / split, ant=count, bee=count)
     sizes = {s: len(ImageFolder(tmp_path, s, labels=True)) for s in ("train", "test", "all")}
-    assert sizes == {"train": 6, "test": 4, "all": 10}
+    assert sizes == {"train": 6, "test": 4, "all": 12}
 
 
 def test_a_class_named_train_among_others_is_a_class(tmp_path: Path) -> None:
@@ -485,3 +485,21 @@ def test_another_image_stands_in_for_one_beyond_a_limit(tmp_path: Path) -> None:
     for name in ("max_pixels", "max_bytes"):
         with pytest.raises(UserError, match=f"ImageFolder: {name} is an integer"):
             DATASETS.build({"type": "ImageFolder", "root": tmp_path, name: 0})
+
+
+def test_all_images_need_no_second_class_and_no_second_image(tmp_path: Path) -> None:
+    """Where nothing is held out there is nothing to split."""
+    data = ImageFolder(_classes(tmp_path / "one", owl=2), split="all", labels=True)
+    assert data.classes == ["owl"]
+    assert data.labels is not None
+    assert data.labels.tolist() == [0, 0]
+    data = ImageFolder(_classes(tmp_path / "single", owl=1, wren=3), split="all", labels=True)
+    assert data.labels is not None
+    assert data.labels.tolist() == [0, 1, 1, 1]
+    root = tmp_path / "parts"
+    for part, names in {"train": ("owl",), "val": ("owl",), "test": ("owl", "wren")}.items():
+        _classes(root / part, **dict.fromkeys(names, 1))
+    data = ImageFolder(root, split="all", labels=True)
+    assert {path.split("/")[0] for path in _paths(data)} == {"test", "train", "val"}
+    assert len(data) == 4
+    assert data.classes == ["owl", "wren"]

@@ -185,3 +185,8 @@ def test_what_cannot_be_told_apart_is_told() -> None:
         KNN().check_data(Labelled([4, 4, 4]), two)
     with pytest.raises(UserError, match=r"^KNN: 2 images of some images have no label"):
         KNN().check_data(two, Labelled([0, -1, -1]))
+
+
+def test_features_of_unequal_width_are_refused() -> None:
+    with pytest.raises(UserError, match=r"unequal width .* 5 x 8 and 9 x 16"):
+        knn_predict(torch.randn(5, 8), torch.randn(9, 16), torch.zeros(9, dtype=torch.long), 1)
