@@ -21,6 +21,7 @@ __all__ = [
     "clear_leftovers",
     "disk_errors_told",
     "replacing",
+    "make_folder",
     "write_bytes_atomically",
     "write_atomically",
 ]
@@ -124,6 +125,18 @@ def _synchronize(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, with those above it.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be made: {error.strerror}. Choose another.") from error
 
 
 def write_bytes_atomically(path: str | os.PathLike[str], data: bytes) -> None:

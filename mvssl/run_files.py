@@ -10,6 +10,7 @@ __all__ = [
     "BACKBONE",
     "CONFIG",
     "CURVES",
+    "ENVIRONMENT",
     "EVALUATED",
     "LATEST",
     "LOG",

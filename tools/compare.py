@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 
 from mvssl.process.parser import Parser
+from mvssl.process.places import PAGES, new_file
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -32,6 +33,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", metavar="FILE.html", help="a page with table and curves")
     parser.add_argument("--json", metavar="FILE", help="the numbers as a file")
+    parser.add_argument("--overwrite", action="store_true", help="these files may be there")
     return parser.parse_args(argv)
 
 
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        if given["out"] is not None:
+            new_file(given["out"], PAGES, given["overwrite"])
+        if given["json"] is not None:
+            new_file(given["json"], (), given["overwrite"], "--json")
+        print("reading runs", flush=True)
         from mvssl.apis.compare import CompareOptions, compare_runs
 
         compare_runs(CompareOptions(**given))

@@ -16,8 +16,11 @@ from collections.abc import Sequence
 
 from mvssl.process.backbone_parser import SOURCES, add_backbone_options
 from mvssl.process.parser import Parser
+from mvssl.process.places import check_source, new_folder
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
+
+RESULTS = ("metrics.json", "checkpoints.json")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -40,7 +43,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         metavar="NAME",
         default=[],
-        help="clustering, information, knn, linear, lowshot, retrieval ... [knn linear]",
+        help="clustering, information, knn, linearprobe, lowshot, retrieval, sgdprobe, or the "
+        "beginning of a name [knn linear]",
     )
     parser.add_argument(
         "--options",
@@ -56,6 +60,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="every epoch_*.pth of the run SOURCE, and how measures without labels go with kNN "
         "[knn information]; without --data, from the run's own curves",
     )
+    parser.add_argument("--overwrite", action="store_true", help="DIR may hold such results")
     args = parser.parse_args(argv)
     if args.data is None and not args.checkpoints:
         parser.error("the following arguments are required: --data")
@@ -67,6 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        overwrite = given.pop("overwrite")
+        for source in given["sources"]:
+            if source != "pixels":
+                check_source(source)
+        if given["out"] is not None:
+            new_folder(given["out"], RESULTS, overwrite)
         from mvssl.apis.checkpoints import evaluate_checkpoints
         from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
         from mvssl.config.read import parse_options

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from mvssl.process.backbone_parser import FORMATS, SOURCES, add_opening_options
 from mvssl.process.parser import Parser
+from mvssl.process.places import check_source, new_folder
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        check_source(given["source"])
+        new_folder(given["out"])
         from mvssl.apis.export import export
         from mvssl.models.backbones import import_modules
 

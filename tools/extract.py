@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from mvssl.process.backbone_parser import SOURCES, add_backbone_options
 from mvssl.process.parser import Parser
+from mvssl.process.places import FEATURES, check_source, new_file
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -36,6 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="FILE", required=True, help=".npz, .npy (can be mapped) or .parquet"
     )
+    parser.add_argument("--overwrite", action="store_true", help="FILE may be there")
     return parser.parse_args(argv)
 
 
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        check_source(given["source"])
+        new_file(given["out"], FEATURES, given["overwrite"])
         from mvssl.apis.extract import extract_to_file
         from mvssl.models.backbones import import_modules
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from mvssl.process.backbone_parser import SOURCES, add_backbone_options
 from mvssl.process.parser import Parser, number, whole_number
+from mvssl.process.places import check_source, new_folder
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        check_source(given["source"])
+        new_folder(given["out"])
         from mvssl.apis.finetune import FinetuneOptions, finetune
         from mvssl.models.backbones import import_modules
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from mvssl.process.backbone_parser import add_import_option
 from mvssl.process.parser import Parser, whole_number
+from mvssl.process.places import PAGES, new_file
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -48,6 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         dest="num_workers",
         help="processes that read images [2]",
     )
+    parser.add_argument("--overwrite", action="store_true", help="FILE may be there")
     add_import_option(parser)
     return parser.parse_args(argv)
 
@@ -57,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parse(argv))
 
     def run() -> None:
+        if given["out"] is not None:
+            new_file(given["out"], PAGES, given["overwrite"])
         from mvssl.apis.report import ReportOptions, report_run
         from mvssl.models.backbones import import_modules
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvssl.apis.report import check_page
 from mvssl.errors import UserError
-from mvssl.files import WriteError, write_bytes_atomically
+from mvssl.files import make_folder, write_bytes_atomically
+from mvssl.process.places import PAGES, new_file
 from mvssl.report.comparison import (
     Group,
     compared,
@@ -35,11 +35,13 @@ class CompareOptions:
         runs: folders of runs, or folders below which runs are.
         out: a page with table and curves.
         json: a file with the same numbers.
+        overwrite: whether these two may be there.
     """
 
     runs: Sequence[str]
     out: str | None = None
     json: str | None = None
+    overwrite: bool = False
 
 
 def compare_runs(options: CompareOptions) -> list[Group]:
@@ -50,10 +52,9 @@ def compare_runs(options: CompareOptions) -> list[Group]:
     Raises:
         UserError: no run can be read, or a file cannot be where it is to be.
     """
-    out = None if options.out is None else check_page(options.out, Path())
-    file = None if options.json is None else Path(options.json).expanduser()
-    if file is not None and not file.absolute().parent.is_dir():
-        raise WriteError(f"--json {file}: there is no folder {file.parent}: make it first.")
+    again = options.overwrite
+    out = None if options.out is None else new_file(options.out, PAGES, again)
+    file = None if options.json is None else new_file(options.json, (), again, "--json")
     left_out: dict[str, str] = {}
     runs: list[Recorded] = []
     for folder in find_runs(options.runs, left_out):
@@ -72,9 +73,11 @@ def compare_runs(options: CompareOptions) -> list[Group]:
     for why in left_out.values():
         print(f"left out: {why}")
     if out is not None:
+        make_folder(out.parent)
         write_bytes_atomically(out, comparison_page(groups, left_out, notes))
         print(f"written {out}")
     if file is not None:
+        make_folder(file.parent)
         write_summary(file, compared(groups, left_out, notes))
         print(f"written {file}")
     return groups

@@ -94,6 +94,8 @@ def export(
     print(
         f"compared on {images}: largest difference {worst:.2g} of the features' root mean square "
         f"(at most {LIMIT:g})"
+        if worst
+        else f"compared on {images}: the same features"
     )
     print(f"written {os.fspath(out)}: {', '.join(names)}")
     return worst

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,18 @@ from mvssl.distributed.launch import processes
 from mvssl.errors import UserError
 from mvssl.evaluation import extract_features, stream_features
 from mvssl.evaluation.network import Network
-from mvssl.files import clear_leftovers, replacing, write_atomically, write_bytes_atomically
+from mvssl.files import (
+    clear_leftovers,
+    make_folder,
+    replacing,
+    write_atomically,
+    write_bytes_atomically,
+)
 from mvssl.models.backbones import Which
+from mvssl.process.places import FEATURES, new_file
 from mvssl.words import count, printable
 
-__all__ = ["ENDINGS", "Extracted", "extract", "extract_to_file"]
-
-ENDINGS = (".npz", ".npy", ".parquet")
+__all__ = ["Extracted", "extract", "extract_to_file"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Extracted:
         return f"Extracted({len(self.x):,} x {self.x.shape[1]}, {classes}{left_out})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write them whole or not at all.
+        """Write them whole or not at all, over what is there.
 
         - ``.npz``: ``features``, ``names``, and with labels ``labels`` and ``classes``;
         - ``.npy``: the features alone, which ``numpy.load(..., mmap_mode='r')`` maps, and the rest
@@ -78,7 +82,9 @@ class Extracted:
             ".npy": self._save_npy,
             ".parquet": self._save_parquet,
         }
-        writers[check_ending(path)](Path(path))
+        file = new_file(path, FEATURES, overwrite=True)
+        make_folder(file.parent)
+        writers[file.suffix.lower()](file)
 
     def _save_npz(self, path: Path) -> None:
         arrays: dict[str, Any] = {"features": self.x, "names": np.array(self.names, dtype=str)}
@@ -101,7 +107,7 @@ class Extracted:
         write_bytes_atomically(path.with_suffix(".json"), data)
 
     def _save_parquet(self, path: Path) -> None:
-        pyarrow, parquet = _pyarrow()
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         rows = pyarrow.FixedSizeListArray.from_arrays(
             pyarrow.array(self.x.reshape(-1)), self.x.shape[1]
         )
@@ -155,18 +161,20 @@ def extract(
     """
     check_count("extract", batch_size=batch_size)
     check_count("extract", at_least=0, num_workers=num_workers)
-    ending = None if out is None else on_all_ranks(lambda: check_ending(out))
+    path = None
+    if out is not None:
+        path = on_all_ranks(lambda: new_file(out, FEATURES, overwrite=True, option="out"))
     network = on_all_ranks(lambda: open_network(source, image_size, which, amp))
     dataset = on_all_ranks(
         lambda: open_images(images, network.backbone, labels=labels, split=split)
     )
-    if out is not None and ending == ".npy":
-        return _streamed(network, dataset, Path(out), batch_size, num_workers, tick)
+    if path is not None and path.suffix.lower() == ".npy":
+        return _streamed(network, dataset, path, batch_size, num_workers, tick)
     features = extract_features(network, dataset, batch_size, num_workers, tick)
     kept, found = _described(dataset, features.replaced)
     found = replace(found, x=features.x.numpy()[kept])
-    if out is not None:
-        on_first_rank(lambda: found.save(out))
+    if path is not None:
+        on_first_rank(lambda: found.save(path))
     return found
 
 
@@ -221,6 +229,7 @@ def _streamed(
 
 
 def _begin(path: Path, most: int, stack: ExitStack) -> NpyRows:
+    make_folder(path.parent)
     clear_leftovers(path.parent, path.name)
     return NpyRows(stack.enter_context(replacing(path)), path, most)
 
@@ -235,19 +244,27 @@ def _check_seen(path: Path, begun: str) -> None:
 
 
 def extract_to_file(
-    source: str, data: str, out: str, *, launcher: str = "none", **options: Any
+    source: str,
+    data: str,
+    out: str,
+    *,
+    overwrite: bool = False,
+    launcher: str = "none",
+    **options: Any,
 ) -> None:
     """:func:`extract` of a folder into a file, told on the console as it goes.
 
     Args:
         source, data, options: as of :func:`extract`.
-        out: the file, as of :meth:`Extracted.save`.
+        out: the file, as of :meth:`Extracted.save`, whose folder is made.
+        overwrite: whether it may be there.
         launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
 
     Raises:
         UserError: as of both; nothing has been written then.
     """
     with processes(launcher):
+        on_first_rank(lambda: new_file(out, FEATURES, overwrite))
         found = extract(source, data, out=out, **options)
     if rank() == 0:
         for name, fault in found.unreadable.items():
@@ -258,28 +275,3 @@ def extract_to_file(
 
 def _classes(found: Extracted) -> str:
     return "" if found.classes is None else f", {count(len(found.classes), 'class')}"
-
-
-def check_ending(path: str | os.PathLike[str]) -> str:
-    """The ending of a file for features, after making sure that it can be written.
-
-    Raises:
-        UserError: it is another one, or pyarrow is missing.
-    """
-    ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise UserError(f"{path}: give a name that ends in {', '.join(ENDINGS)}.")
-    if ending == ".parquet":
-        _pyarrow()
-    if Path(path).is_dir():
-        raise UserError(f"{path} is a folder: give the name of a file in it.")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise UserError(f"{path}: there is no folder {folder}: make it first.")
-    return ending
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    if find_spec("pyarrow") is None:
-        raise UserError("A .parquet file takes the package pyarrow: pip install pyarrow.")
-    return import_module("pyarrow"), import_module("pyarrow.parquet")

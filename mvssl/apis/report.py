@@ -21,7 +21,8 @@ from mvssl.errors import UserError
 from mvssl.evaluation.features import own_batches
 from mvssl.evaluation.network import Network, evaluation_mode
 from mvssl.evaluation.records import spread
-from mvssl.files import WriteError
+from mvssl.files import make_folder
+from mvssl.process.places import PAGES, new_file
 from mvssl.report.gallery import LAYOUTS, Gallery, check_layout, image_map, neighbours
 from mvssl.report.html import Html, tag
 from mvssl.report.page import NEIGHBOURS, write_run_page
@@ -29,7 +30,7 @@ from mvssl.report.recorded import Recorded, read_run
 from mvssl.run_files import PAGE
 from mvssl.views.preprocessor import unit
 
-__all__ = ["ReportOptions", "check_page", "report_run"]
+__all__ = ["ReportOptions", "report_run"]
 
 BATCH = 128
 FEWEST = 3
@@ -47,6 +48,7 @@ class ReportOptions:
         images: the most that are shown there, evenly spread; 0 leaves them out.
         map: how their features are laid out: ``pca``, ``tsne`` or ``umap``.
         num_workers: processes that read images.
+        overwrite: whether ``out`` may be there.
     """
 
     run: str
@@ -55,6 +57,7 @@ class ReportOptions:
     images: int = 1000
     map: str = "pca"
     num_workers: int = 0
+    overwrite: bool = False
 
 
 class Images(NamedTuple):
@@ -81,10 +84,14 @@ def report_run(options: ReportOptions) -> Path:
     check_layout(options.map)
     check_count("report", at_least=0, images=options.images, num_workers=options.num_workers)
     folder = Path(options.run).expanduser()
-    out = check_page(options.out, folder / PAGE)
+    out = folder / PAGE
+    if options.out is not None:
+        out = new_file(options.out, PAGES, options.overwrite)
     if options.data is not None and not Path(options.data).expanduser().is_dir():
         raise UserError(f"--data: there is no folder {options.data}.")
     run = read_run(folder)
+    print(f"reading {folder}", flush=True)  # its images take their time
+    make_folder(out.parent)
     write_run_page(out, run, _pictures(run, options))
     return out
 
@@ -175,19 +182,3 @@ def _gallery(network: Network, images: Images, options: ReportOptions) -> Galler
         dataset.classes,
         f"{len(kept):,} of {len(images.numbers):,} images ({images.place})",
     )
-
-
-def check_page(given: str | None, usual: Path) -> Path:
-    """Where a page goes.
-
-    Raises:
-        UserError: the name has another ending, or its folder is not there.
-    """
-    if given is None:
-        return usual
-    path = Path(given).expanduser()
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {given}: give a name that ends in .html.")
-    if not path.absolute().parent.is_dir():
-        raise WriteError(f"--out {given}: there is no folder {path.parent}: make it first.")
-    return path

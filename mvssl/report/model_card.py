@@ -198,7 +198,11 @@ def _images(card: Card) -> str:
         f"3. Less the mean {_numbers(given.get('mean'))}, divided by the standard deviation "
         f"{_numbers(given.get('std'))}, of each channel.",
     ]
-    return "\n".join(lines)
+    told = (
+        "\n\nThe program prepares photographs by another library than mvssl, whose rounding "
+        "differs: features of a photograph may differ by more than those of equal values above."
+    )
+    return "\n".join(lines) + told
 
 
 def _numbers(values: Any) -> str:

@@ -40,7 +40,8 @@ def model_code(format: str, name: str, shape: Sequence[int], expected: Mapping[s
     if not (plain and program.images) and "features = model(images)" in program.use:
         images += "images = torch.from_numpy(images)\n"
     words = {"name": name, "channels": channels, "size": size}
-    words |= {key: expected.get(key) for key in ("mean", "std")}
+    # Of float32, whose noise nobody needs to copy.
+    words |= {k: [float(f"{v:.7g}") for v in expected.get(k) or ()] for k in ("mean", "std")}
     text = Template(program.use).substitute(words, images=Template(images).substitute(words))
     lines = [line for line in text.splitlines() if line]
     imports = [line for line in lines if line.startswith(("import ", "from "))]

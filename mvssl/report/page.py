@@ -18,7 +18,7 @@ from mvssl.report.groups import curve_groups
 from mvssl.report.html import Html, document, join, picture, table, tag
 from mvssl.report.recorded import Recorded, told_progress
 from mvssl.report.tiles import summary_tiles
-from mvssl.run_files import VIEWS
+from mvssl.run_files import ENVIRONMENT, VIEWS
 from mvssl.words import shown
 
 __all__ = ["NEIGHBOURS", "run_page", "write_run_page"]
@@ -27,6 +27,7 @@ NEIGHBOURS: Final = "Nearest neighbours"
 RELOAD_S = 30
 MOST_VIEWS = 2**23
 """Bytes of a picture beyond which a page would be slow to open."""
+MOST_TEXT = 2**16
 MOST_CHANGES = 120
 WIDE = 640
 
@@ -241,8 +242,19 @@ def _value(value: Any) -> str:
 def _environment(run: Recorded) -> Html | None:
     versions = run.summary.get("versions")
     if not isinstance(versions, Mapping):
-        return None
+        return _environment_file(run.folder / ENVIRONMENT)
     return table([[tag("code", name), str(value)] for name, value in versions.items()])
+
+
+def _environment_file(path: Path) -> Html | None:
+    """What a run that is not over left of it."""
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_TEXT:
+            return None
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return tag("details", tag("summary", path.name), tag("pre", text))
 
 
 def _foot(run: Recorded) -> str:

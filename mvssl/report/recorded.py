@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -196,7 +197,7 @@ def _newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     notes: list[str] = []
     for path in checkpoints_in(folder):
         try:
-            return load_run(path).content, notes
+            return {**load_run(path).content, "file": path.name}, notes
         except DamageError as error:
             notes.append(f"{path.name} is damaged ({error.why})")
         except UserError as error:
@@ -215,6 +216,7 @@ def _of_checkpoint(
     images = len(meta["names"])
     if summary is None or not finished:
         summary = _so_far(meta, history, content["hooks"])
+        notes = [f"--resume goes on from {content['file']}.", *notes]
     return Recorded(
         folder,
         "finished" if finished else "unfinished",
@@ -262,6 +264,8 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
         "epochs": meta["epoch"],
         "images": len(meta["names"]),
         "processes": meta["world_size"],
+        "batch_size": _mapping(meta["values"].get("train_dataloader")).get("batch_size"),
+        "evaluation": _protocols(meta["values"]) or None,
         "config": meta["options"]["config"],
         "head": _mapping(_mapping(meta["values"].get("model")).get("head")).get("type"),
         "seed": meta["seed"],
@@ -270,6 +274,15 @@ def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any])
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _protocols(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the evaluators that a config names, as far as they can be built here."""
+    found: dict[str, Any] = {}
+    for name, one in _mapping(_mapping(values.get("evaluation")).get("evaluators")).items():
+        with suppress(Exception):  # anyone's class, with anyone's arguments
+            found[name] = EVALUATORS.build(dict(one)).protocol
+    return found
 
 
 def _known_results() -> dict[str, Shown]:

@@ -386,8 +386,10 @@ def test_a_signal_leaves_no_half_of_a_file(
     ("change", "said"),
     [
         ({"--out": "f.txt"}, "ends in .npz, .npy, .parquet"),
-        ({"--out": "nowhere/f.npz"}, "there is no folder"),
         ({"--out": "../here.npy"}, "is a folder"),
+        ({"--out": "../photographs/china/0.png/f.npz"}, "0.png is a file, no folder"),
+        ({"--out": "../photographs/china/0.png/f.npy"}, "0.png is a file, no folder"),
+        ({"--out": ".."}, "ends in .npz, .npy, .parquet"),
         ({"--data": "nowhere"}, "There is no folder nowhere"),
         ({"source": "nowhere"}, "nowhere"),
         ({"--image-size": "30"}, "do not divide"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mvssl.checkpoint import load_run, save_checkpoint
 from mvssl.engine.history import History
 from mvssl.errors import UserError
 from mvssl.evaluation import Shown
@@ -156,8 +157,17 @@ def test_a_run_under_way_reloads_and_says_so(tmp_path: Path, state: str) -> None
 
 
 def test_a_run_that_was_not_finished_is_shown_from_its_checkpoint(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", finished=False))
-    page = page_of(run, tmp_path)
+    knn = {"type": "KNN", "k": 7}
+    values = {
+        "train_dataloader": {"dataset": {"type": "Digits"}, "batch_size": 64},
+        "evaluation": {"evaluators": {"knn": knn, "gone": {"type": "Gone"}}},
+    }
+    folder = write_run(tmp_path / "run", finished=False, values=values)
+    (folder / "environment.txt").write_text("Python 3.12 <of mine>")
+    page = page_of(read_run(folder), tmp_path)
+    assert "--resume goes on from epoch_2.pth" in page.root.text
+    assert "with k = 7, temperature = 0.07" in page.root.of_id("summary").text
+    assert "Python 3.12 <of mine>" in page.root.of_id("environment").text
     assert "Not finished: what is shown is after 2 of 3 epochs" in page.root.text
     assert tiles(page)["kNN top-1"] == "0.900"
     assert page.root.of_id("verdict").all("h2")[0].text == "Not judged"
@@ -224,3 +234,23 @@ def test_text_is_escaped_unless_it_is_markup() -> None:
     made = tag("p", "<b>", Html("<i>"), ["&", None, 3], title='"', class_="a", hidden=True, x=None)
     assert made == '<p title="&quot;" class="a" hidden>&lt;b&gt;<i>&amp;3</p>'
     assert isinstance(join("a", made), Html)
+
+
+def test_what_was_measured_before_training_alone_is_no_result(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", finished=False)
+    content = load_run(folder / "epoch_2.pth").content
+    history = History()
+    history.add(0, {"knn_top1": 0.799})
+    save_checkpoint({**content, "history": history.state_dict()}, folder / "epoch_2.pth")
+    run = read_run(folder)
+    assert (run.summary["knn_top1"], run.summary["knn_top1_init"]) == (None, 0.799)
+    page = page_of(run, tmp_path)
+    assert tiles(page)["kNN top-1"] == "–"
+    assert "0.799 before training, not measured since" in page.root.of_id("summary").text
+
+
+def test_an_estimate_below_zero_has_a_word(tmp_path: Path) -> None:
+    told = summary(mi_bound=-1.44, infonce=0.5)
+    (tmp_path / "summary.json").write_text(json.dumps(told))
+    text = page_of(read_run(tmp_path), tmp_path).root.of_id("summary").text
+    assert text.count("below 0: one view tells nothing") == 1

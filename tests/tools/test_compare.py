@@ -141,7 +141,7 @@ def test_a_run_that_is_named_twice_counts_once(runs: Path, tmp_path: Path) -> No
     assert compare(runs, runs / "byol", tmp_path / "link", "--json", tmp_path / "c.json") == 0
     assert len(json.loads((tmp_path / "c.json").read_text())["runs"]) == 4
     shutil.copytree(runs / "byol/0", runs / "byol/copy")
-    assert compare(runs, "--json", tmp_path / "c.json") == 0
+    assert compare(runs, "--json", tmp_path / "c.json", "--overwrite") == 0
     told = json.loads((tmp_path / "c.json").read_text())
     assert "several runs are of the same seed" in " ".join(told["notes"])
 
@@ -170,7 +170,8 @@ def test_strange_names_and_numbers_are_shown_as_text(
         (["empty"], "empty holds no run"),
         (["file"], "file is a file"),
         (["runs", "--out", "c.pdf"], "give a name that ends in .html"),
-        (["runs", "--json", "no/c.json"], "there is no folder no"),
+        (["runs", "--json", "file/c.json"], "file is a file, no folder"),
+        (["runs", "--json", "file"], "--json file: file is there already"),
     ],
 )
 def test_bad_input_gets_a_sentence(

@@ -22,7 +22,8 @@ def test_the_page_lies_in_the_run_or_where_it_is_said(
     assert report(run, "--images", 0) == 0
     assert report(run, "--images", 0, "--out", tmp_path / "other.html") == 0
     told = capsys.readouterr().out.splitlines()
-    assert told == [f"written {run / 'report.html'}", f"written {tmp_path / 'other.html'}"]
+    written = [f"written {run / 'report.html'}", f"written {tmp_path / 'other.html'}"]
+    assert told == [f"reading {run}", written[0], f"reading {run}", written[1]]
     for path in (run / "report.html", tmp_path / "other.html"):
         assert "Healthy" in Page(path).root.text
 
@@ -34,9 +35,9 @@ def test_the_page_lies_in_the_run_or_where_it_is_said(
         (["run/summary.json"], "is a file"),
         (["empty"], "empty holds no run, neither summary.json nor a checkpoint"),
         (["run", "--out", "page.pdf"], "give a name that ends in .html"),
-        (["run", "--out", "no/page.html"], "there is no folder no"),
+        (["run", "--out", "run/summary.json/page.html"], "is a file, no folder"),
         (["run", "--images", "-1"], "images"),
-        (["run", "--workers", "-1"], "num_workers"),
+        (["run", "--workers", "-1"], "--workers is"),
         (["run", "--data", "nowhere"], "nowhere"),
     ],
 )

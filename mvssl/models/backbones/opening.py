@@ -23,17 +23,11 @@ from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.export import exported
 from mvssl.models.backbones.own import import_modules_of_run
 from mvssl.models.backbones.timm_backbone import TimmBackbone
+from mvssl.process.places import SOURCE, TIMM, check_source
 from mvssl.registry import BACKBONES
 from mvssl.run_files import BACKBONE, TEACHER
-from mvssl.words import near_names
 
 __all__ = ["TIMM", "Which", "load_backbone", "opened_file"]
-
-TIMM = "timm:"
-"""What the name of a model of timm begins with, where a file could be meant."""
-
-SOURCE = "the folder of a run, its backbone.safetensors, a checkpoint of it, or timm:NAME"
-"""What a backbone is opened from, in a sentence."""
 
 Which = Literal["student", "teacher"]
 _FILES: dict[Which, str] = {"student": BACKBONE, "teacher": TEACHER}
@@ -107,9 +101,7 @@ def opened_file(path: Path, which: Which) -> Path:
     Raises:
         UserError: it is a folder that holds none.
     """
-    if not path.exists() and not path.is_symlink():
-        end = near_names(path.name, _beside(path), f": give {SOURCE}.")
-        raise UserError(f"There is no {path}{end}")
+    check_source(path)
     if not path.is_dir():
         return path
     file = path / _FILES[which]
@@ -142,14 +134,6 @@ def _in_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if file.suffix.lower() == ".safetensors":
             raise
         raise UserError(f"{file} holds no weights: give {SOURCE}.") from error
-
-
-def _beside(path: Path) -> list[str]:
-    """Names in the folder in which a path would be."""
-    try:
-        return sorted(file.name for file in path.parent.iterdir())
-    except OSError:
-        return []
 
 
 def _in_checkpoint(path: Path, which: Which) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,0 +1,130 @@
+"""Where a command reads and writes, looked at before anything heavy is imported. The standard
+library alone.
+
+One rule for what is written: folders are made, and a result that is there is not overwritten unless
+it is said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mvssl.errors import UserError
+from mvssl.words import near_names, some
+
+__all__ = [
+    "FEATURES",
+    "PAGES",
+    "SOURCE",
+    "TIMM",
+    "check_packages",
+    "check_source",
+    "new_file",
+    "new_folder",
+]
+
+FEATURES = (".npz", ".npy", ".parquet")
+"""Endings of files of features."""
+PAGES = (".html", ".htm")
+TIMM = "timm:"
+"""What the name of a model of timm begins with, where a file could be meant."""
+SOURCE = "the folder of a run, its backbone.safetensors, a checkpoint of it, or timm:NAME"
+"""What a backbone is opened from, in a sentence."""
+PACKAGES = {".parquet": ("pyarrow",)}
+
+
+def check_source(source: str | os.PathLike[str]) -> None:
+    """Raises a UserError where there is nothing of that name, whatever it holds."""
+    path = Path(source).expanduser()
+    if str(source).startswith(TIMM) or path.exists() or path.is_symlink():
+        return
+    raise UserError(
+        f"There is no {path}{near_names(path.name, _beside(path), f': give {SOURCE}.')}"
+    )
+
+
+def check_packages(what: str, packages: Sequence[str]) -> None:
+    """Raises a UserError where one is missing."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{what} takes {some(missing)}: pip install {' '.join(missing)}.")
+
+
+def new_file(
+    place: str | os.PathLike[str],
+    endings: Sequence[str] = (),
+    overwrite: bool = False,
+    option: str = "--out",
+) -> Path:
+    """A file to write; whoever writes it makes its folder.
+
+    Args:
+        place: as it was given.
+        endings: that its name may have, in small letters; none: any.
+        overwrite: whether it may be there.
+        option: by which it was given.
+
+    Raises:
+        UserError: it has another ending, a package for it is missing, it is there, or no folder
+            can be where it is to be.
+    """
+    path = Path(place).expanduser()
+    ending = path.suffix.lower()
+    if endings and ending not in endings:
+        raise UserError(f"{option} {place}: give a name that ends in {', '.join(endings)}.")
+    check_packages(f"{option} {place}", PACKAGES.get(ending, ()))
+    if path.is_dir():
+        raise UserError(f"{option} {place} is a folder: give the name of a file.")
+    # Of .npy the names lie beside, in a .json.
+    files = (path, path.with_suffix(".json")) if ending == ".npy" else (path,)
+    held = [str(file) for file in files if file.exists()]
+    if held and not overwrite:
+        raise UserError(
+            f"{option} {place}: {some(held)} is there already: give another name, or --overwrite."
+        )
+    _check_above(path, place, option)
+    return path
+
+
+def new_folder(
+    place: str | os.PathLike[str],
+    results: Sequence[str] = (),
+    overwrite: bool = False,
+    option: str = "--out",
+) -> Path:
+    """A folder to write into, which need not be there.
+
+    Args:
+        place, overwrite, option: as of :func:`new_file`.
+        results: files that are not to be overwritten.
+
+    Raises:
+        UserError: it is a file, holds such a result, or can be no folder.
+    """
+    path = Path(place).expanduser()
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{option} {place} is a file: give a folder, which may be new.")
+    held = [name for name in results if (path / name).exists()]
+    if held and not overwrite:
+        raise UserError(
+            f"{option} {place} holds {some(held)} already: give another folder, or --overwrite."
+        )
+    _check_above(path, place, option)
+    return path
+
+
+def _check_above(path: Path, place: str | os.PathLike[str], option: str) -> None:
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{option} {place}: {above} is a file, no folder: give another place.")
+
+
+def _beside(path: Path) -> list[str]:
+    """Names in the folder in which a path would be."""
+    try:
+        return sorted(os.listdir(path.parent))
+    except OSError:
+        return []
