@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 
 from mvssl.process.parser import Parser, whole_number
+from mvssl.process.places import new_file
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 
@@ -45,6 +46,11 @@ def check(args: argparse.Namespace) -> None:
     from mvssl.apis.check_data import check_data, draw, of_list, write_list
     from mvssl.errors import UserError
 
+    # Told before a folder is read that may take an hour.
+    if args.good is not None:
+        new_file(args.good, (".txt", ".jsonl"), overwrite=True, option="--good")
+    if args.picture is not None:
+        new_file(args.picture, (".png",), overwrite=True, option="--picture")
     report = check_data(args.folder, args.labels, args.workers)
     print("\n".join(report.lines()))
     for number, fault in list(report.faults.items())[:SHOWN]:

@@ -24,6 +24,7 @@ from mvssl.config.faults import attempt
 from mvssl.datasets import ImageDataset
 from mvssl.datasets.faults import check_some
 from mvssl.errors import UserError
+from mvssl.process.places import given_path
 from mvssl.registry import MODELS
 from mvssl.report.view_sheet import ShownSample, ShownView, plot_view_sheet
 from mvssl.views import MultiViewPreprocessor, Preprocessor
@@ -207,7 +208,7 @@ def draw(browsed: BrowsedViews, path: str | Path) -> None:
         original = browsed.original(row)[..., channels]
         samples.append(ShownSample(browsed.name(row), original, views))
     title = printable(browsed.config)
-    plot_view_sheet(path, title, browsed.lines(), _headings(browsed), samples)
+    plot_view_sheet(given_path(path), title, browsed.lines(), _headings(browsed), samples)
 
 
 def _build(config: str, cfg: Config) -> tuple[ImageDataset, Preprocessor, int]:

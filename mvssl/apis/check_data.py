@@ -20,7 +20,8 @@ from mvssl.datasets.folder import ImageFolder
 from mvssl.datasets.headers import Kind, kind_of_image
 from mvssl.datasets.values import mean_and_std, moments
 from mvssl.errors import UserError
-from mvssl.files import write_bytes_atomically
+from mvssl.files import make_folder, write_bytes_atomically
+from mvssl.process.places import given_path
 from mvssl.report.data_sheet import COLUMNS, ROWS, THUMBNAIL, plot_data
 from mvssl.report.figures import shrunk
 from mvssl.words import count, printable, some
@@ -178,7 +179,7 @@ def write_list(report: DataReport, path: str | Path) -> list[str]:
     Raises:
         UserError: the list is neither, or cannot be written.
     """
-    dataset, target = report.dataset, Path(path)
+    dataset, target = report.dataset, given_path(path)
     names = dataset.names()
     left_out: list[str] = []
     if target.suffix == ".txt":
@@ -189,13 +190,14 @@ def write_list(report: DataReport, path: str | Path) -> list[str]:
         lines = [json.dumps(row) for row in rows]
     else:
         raise UserError(f"--good {target}: give a name that ends in .txt or .jsonl.")
+    make_folder(target.parent)
     write_bytes_atomically(target, "".join(f"{line}\n" for line in lines).encode())
     return [printable(name) for name in left_out]
 
 
 def of_list(report: DataReport, path: str | Path) -> str:
     """The data set of a list that ``write_list`` wrote, as a config has it."""
-    said = {"type": "ImageList", "file": os.path.abspath(path)}
+    said = {"type": "ImageList", "file": os.path.abspath(given_path(path))}
     said["root"] = os.path.abspath(report.dataset.root)
     if Path(path).suffix == ".jsonl" and report.dataset.labels is not None:
         said["label"] = "label"
@@ -213,7 +215,8 @@ def draw(report: DataReport, path: str | Path) -> None:
     spread = np.linspace(0, len(report.readable) - 1, COLUMNS * ROWS).round().astype(int)
     shown = [report.readable[place] for place in sorted(set(spread.tolist()))]
     images = [image for number in shown if (image := _small(report.dataset, number)) is not None]
-    plot_data(path, images, report.sides, report.classes)
+    make_folder(given_path(path).parent)
+    plot_data(given_path(path), images, report.sides, report.classes)
 
 
 def _small(dataset: ImageFolder, number: int) -> NDArray[Any] | None:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,6 @@ from mvssl.apis.evaluate import (
     check_numbers,
     evaluate_one,
     named_evaluators,
-    new_folder,
     open_one,
 )
 from mvssl.checkpoint import load_checkpoint
@@ -27,7 +26,8 @@ from mvssl.errors import DamageError, UserError
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.evaluation.correlation import FEWEST, Correlation, correlations, is_limit
 from mvssl.evaluation.information import NATS, OTHERS
-from mvssl.files import write_bytes_atomically
+from mvssl.files import make_folder, write_bytes_atomically
+from mvssl.process.places import given_path, new_folder
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_correlations, print_checkpoints
 from mvssl.report.recorded import read_run
@@ -54,6 +54,7 @@ class Course:
         measures: names of those that need none, limits left out.
         shown: how results are shown.
         found: correlations by accuracy and measure.
+        image_size: side of the images, where they were measured now.
     """
 
     source: str
@@ -63,6 +64,7 @@ class Course:
     measures: list[str]
     shown: Mapping[str, Shown]
     found: dict[str, dict[str, Correlation]]
+    image_size: int | None = None
 
 
 def evaluate_checkpoints(options: EvaluateOptions) -> Course:
@@ -76,13 +78,13 @@ def evaluate_checkpoints(options: EvaluateOptions) -> Course:
         UserError: something that was given is missing or does not fit.
     """
     with processes(options.launcher):
-        if len(options.sources) != 1 or not Path(options.sources[0]).expanduser().is_dir():
+        if len(options.sources) != 1 or not given_path(options.sources[0]).is_dir():
             raise UserError(
                 f"--checkpoints is of one run: give its folder alone, "
                 f"got {' '.join(options.sources)}."
             )
         check_numbers(options)
-        folder = Path(options.sources[0]).expanduser()
+        folder = given_path(options.sources[0])
         out = new_folder(options.out or folder / FOLDER)
         course = _recorded(folder, options) if options.data is None else _measured(folder, options)
         on_first_rank(lambda: _write(course, options, out))
@@ -97,7 +99,7 @@ def _measured(folder: Path, options: EvaluateOptions) -> Course:
             f"of them by --cfg-options {KEEP_ALL}."
         )
     evaluators = named_evaluators(options.evaluators or USUAL, options.options)
-    epochs, rows = [], list[dict[str, float]]()
+    epochs, rows, size = [], list[dict[str, float]](), None
     for number, file in files.items():
         try:
             on_all_ranks(partial(_check_sound, file))
@@ -108,10 +110,12 @@ def _measured(folder: Path, options: EvaluateOptions) -> Course:
                 print(f"left out: {error}", flush=True)
             continue
         epochs.append(float(number))
+        size = opened.test.size
         rows.append(results)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return _course(folder, epochs, columns, list(evaluators.values()))
+    course = _course(folder, epochs, columns, list(evaluators.values()))
+    return replace(course, image_size=size)
 
 
 def _check_sound(file: Path) -> None:
@@ -185,7 +189,7 @@ def _course(
 
 
 def _write(course: Course, options: EvaluateOptions, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_bytes_atomically(out / "checkpoints.csv", _table(course).encode())
     write_summary(
         out / Path(EVALUATED).name,
@@ -193,6 +197,9 @@ def _write(course: Course, options: EvaluateOptions, out: Path) -> None:
             "source": course.source,
             "data": options.data,
             "test": options.test,
+            "image_size": course.image_size,
+            "which": options.which,
+            "amp": options.amp,
             "checkpoints": [
                 {
                     "epoch": epoch,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mvssl.errors import UserError
 from mvssl.files import make_folder, write_bytes_atomically
-from mvssl.process.places import PAGES, new_file
+from mvssl.process.places import PAGES, given_path, new_file
 from mvssl.report.comparison import (
     Group,
     compared,
@@ -92,7 +92,7 @@ def find_runs(places: Sequence[str], left_out: dict[str, str]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in places:
-        folder = Path(place).expanduser()
+        folder = given_path(place)
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "is not there"
             left_out[place] = f"{folder} {what}: give folders of runs."

@@ -27,10 +27,11 @@ from mvssl.evaluation import Evaluator, Inputs, Learner, check_evaluators
 from mvssl.evaluation.evaluate import PIXEL_LIMIT, check_records, run_evaluators, tell_unreadable
 from mvssl.evaluation.inputs import network_inputs, pixel_inputs
 from mvssl.evaluation.network import Network, evaluation_mode
-from mvssl.files import WriteError
+from mvssl.files import make_folder
 from mvssl.models.backbones import Which
 from mvssl.models.backbones.export import weights_digest
 from mvssl.models.whole import checkpoint_of, load_model
+from mvssl.process.places import given_path, new_folder
 from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_confusion, plot_neighbours, print_results
 from mvssl.report.tables import write_summary
@@ -45,7 +46,6 @@ __all__ = [
     "evaluate_backbones",
     "evaluate_one",
     "named_evaluators",
-    "new_folder",
 ]
 
 USUAL: Final = ("knn", "linear")
@@ -122,7 +122,7 @@ def evaluate_backbones(options: EvaluateOptions) -> list[Evaluated]:
         out = on_all_ranks(lambda: new_folder(options.out or _usual_folder(options)))
         # All are opened first: what is wrong with the last is told before the first takes time.
         opened = [open_one(source, evaluators, options) for source in options.sources]
-        on_first_rank(lambda: _make(out))
+        on_first_rank(lambda: make_folder(out))
         found = [
             evaluate_one(one, label, options) for one, label in zip(opened, labels, strict=True)
         ]
@@ -134,28 +134,6 @@ def check_numbers(options: EvaluateOptions) -> None:
     """Raises a UserError where images are to pass in no number that can be."""
     check_count("evaluate", batch_size=options.batch_size)
     check_count("evaluate", at_least=0, num_workers=options.num_workers)
-
-
-def new_folder(place: str | os.PathLike[str]) -> Path:
-    """A folder of outputs, which need not be there; a UserError where there can be none."""
-    out = Path(place).expanduser()
-    for part in (out, *out.parents):
-        if part.exists():
-            if not part.is_dir():
-                raise UserError(f"--out {out}: {part} is a file; give a folder, which may be new.")
-            if not os.access(part, os.W_OK):
-                raise UserError(f"--out {out}: {part} may not be written to; give another folder.")
-            break
-    return out
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"{out} cannot be made: {error.strerror}. Give another by --out."
-        ) from error
 
 
 def named_evaluators(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Evaluator]:
@@ -214,7 +192,7 @@ def labels_of(sources: Sequence[str]) -> list[str]:
     """
     known: dict[str, str] = {}
     for source in sources:
-        path = Path(source).expanduser()
+        path = given_path(source)
         same = os.path.realpath(path) if path.exists() else source
         if same in known:
             also = f" ({known[same]} is the same)" if known[same] != source else ""
@@ -327,10 +305,10 @@ def _images(
 
 def _usual_folder(options: EvaluateOptions) -> Path:
     """``evaluation`` in the run, where one alone is evaluated."""
-    first = Path(options.sources[0])
+    first = given_path(options.sources[0])
     if len(options.sources) == 1 and first.is_dir():
         return (first / EVALUATED).parent
-    return Path("work_dirs", "evaluation", Path(str(options.data)).absolute().name)
+    return Path("work_dirs", "evaluation", given_path(str(options.data)).absolute().name)
 
 
 def _write(
@@ -339,6 +317,7 @@ def _write(
     options: EvaluateOptions,
     out: Path,
 ) -> None:
+    print_results([(one.label, one.results) for one in found], evaluators)
     first = found[0].inputs
     classes = first.train_set.classes
     write_summary(
@@ -355,7 +334,6 @@ def _write(
             "versions": versions(),
         },
     )
-    print_results([(one.label, one.results) for one in found], evaluators)
     print(f"\nwritten {out / Path(EVALUATED).name}", flush=True)
     pictures = 0
     for one, name in zip(found, _file_names([one.label for one in found]), strict=True):

@@ -35,6 +35,7 @@ from mvssl.files import WriteError
 from mvssl.models.backbones import Which, load_backbone
 from mvssl.models.backbones.export import weights_digest
 from mvssl.models.backbones.opening import TIMM
+from mvssl.process.places import given_path
 from mvssl.process.signals import current
 from mvssl.report.model_card import Card, model_card, run_of
 from mvssl.report.model_code import model_code
@@ -102,7 +103,7 @@ def export(
 
 
 def _target(out: str | os.PathLike[str]) -> Path:
-    target = Path(out).expanduser().absolute()
+    target = given_path(out).absolute()
     if target.exists() and not target.is_dir():
         raise UserError(f"--out {out} is a file: give a folder, which may be new.")
     if target.is_dir() and any(target.iterdir()):

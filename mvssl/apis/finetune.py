@@ -26,9 +26,10 @@ from mvssl.errors import UserError
 from mvssl.evaluation import Shown
 from mvssl.evaluation.classes import check_classes, draw_of_each_class, known_labels
 from mvssl.evaluation.network import Network, evaluation_mode
-from mvssl.files import WriteError
+from mvssl.files import make_folder
 from mvssl.models.backbones import TimmBackbone, Which, describe_backbone
 from mvssl.models.backbones.export import exported
+from mvssl.process.places import new_folder
 from mvssl.report.tables import write_summary
 
 __all__ = ["FinetuneOptions", "Finetuned", "finetune"]
@@ -85,8 +86,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
 
 
 def _finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
-    out = Path(options.out)
-    on_first_rank(lambda: _check_free(out))
+    out = on_first_rank(lambda: _free(options.out))
     network, train, test = on_all_ranks(lambda: _opened(options))
     kept = _kept(train, options)
     random = _drawn_anew(network.backbone, options) if options.baseline else None
@@ -109,14 +109,15 @@ def _finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
         trained = trained or model
     assert trained is not None
     images = {"train": len(kept), "test": len(test)}
-    classes = train.classes or []
-    on_first_rank(lambda: _write(out, trained, network, classes, found, images, options))
+    on_first_rank(lambda: _write(out, trained, network, train, found, images, options))
     return found
 
 
-def _check_free(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out} is there already: give a folder that is new or empty.")
+def _free(place: str) -> Path:
+    out = new_folder(place)
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"--out {place} is there already: give a folder that is new or empty.")
+    return out
 
 
 def _opened(options: FinetuneOptions) -> tuple[Network, ImageDataset, ImageDataset]:
@@ -159,22 +160,19 @@ def _write(
     out: Path,
     model: Classifier,
     network: Network,
-    classes: list[str],
+    train: ImageDataset,
     found: Mapping[str, Finetuned],
     images: Mapping[str, int],
     options: FinetuneOptions,
 ) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{out} cannot be made: {error.strerror}. Give another --out.") from error
+    make_folder(out)
     weights = {
         **{f"backbone.{name}": one for name, one in exported(model.backbone).state_dict().items()},
         **{f"head.{name}": one for name, one in model.head.state_dict().items()},
     }
     tensors = {name: one.detach().cpu().clone().contiguous() for name, one in weights.items()}
     expected = getattr(network.backbone, "preprocessing", None)
-    metadata = {"classes": json.dumps(classes), "preprocessing": json.dumps(expected)}
+    metadata = {"classes": json.dumps(train.classes or []), "preprocessing": json.dumps(expected)}
     if isinstance(model.backbone, TimmBackbone):
         built = {
             "type": "TimmBackbone",
@@ -189,7 +187,8 @@ def _write(
         {
             "results": {name: asdict(one) for name, one in found.items()},
             "images": images,
-            "classes": classes,
+            "image_size": train.size,
+            "classes": train.classes or [],
             "options": {**asdict(options), "source": os.fspath(options.source)},
             "versions": versions(),
         },

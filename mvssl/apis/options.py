@@ -70,8 +70,8 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name in PATHS:
-            if isinstance(value := getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(value))
+            if isinstance(value := getattr(self, name), str | os.PathLike):
+                object.__setattr__(self, name, os.path.expanduser(value))
         for name, parameter in parameters_of(type(self)).items():
             value = getattr(self, name)
             told = wrong_kind(value, parameter)

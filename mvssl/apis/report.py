@@ -22,7 +22,7 @@ from mvssl.evaluation.features import own_batches
 from mvssl.evaluation.network import Network, evaluation_mode
 from mvssl.evaluation.records import spread
 from mvssl.files import make_folder
-from mvssl.process.places import PAGES, new_file
+from mvssl.process.places import PAGES, given_path, new_file
 from mvssl.report.gallery import LAYOUTS, Gallery, check_layout, image_map, neighbours
 from mvssl.report.html import Html, tag
 from mvssl.report.page import NEIGHBOURS, write_run_page
@@ -83,11 +83,11 @@ def report_run(options: ReportOptions) -> Path:
     check_choice("report", "map", options.map, LAYOUTS)
     check_layout(options.map)
     check_count("report", at_least=0, images=options.images, num_workers=options.num_workers)
-    folder = Path(options.run).expanduser()
+    folder = given_path(options.run)
     out = folder / PAGE
     if options.out is not None:
         out = new_file(options.out, PAGES, options.overwrite)
-    if options.data is not None and not Path(options.data).expanduser().is_dir():
+    if options.data is not None and not given_path(options.data).is_dir():
         raise UserError(f"--data: there is no folder {options.data}.")
     run = read_run(folder)
     print(f"reading {folder}", flush=True)  # its images take their time
@@ -126,7 +126,7 @@ def _images(run: Recorded, backbone: nn.Module, options: ReportOptions) -> Image
         digits = Digits(size=size, **_part(dataset, ("split", "test_fraction", "seed")))
         return Images(digits, range(len(digits)), "digits")
     if kind == "ImageFolder" and isinstance(dataset.get("root"), str):
-        root = Path(str(run.options.get("folder", ".")), Path(dataset["root"]).expanduser())
+        root = Path(str(run.options.get("folder", ".")), given_path(dataset["root"]))
         return _trained_on(os.path.normpath(root), backbone, dataset)
     raise UserError("the run does not say where its images are: give them by --data FOLDER.")
 

@@ -24,6 +24,7 @@ from mvssl.engine import Job
 from mvssl.errors import UserError
 from mvssl.models.backbones import describe_backbone
 from mvssl.models.backbones.export import without_origin
+from mvssl.process.places import given_path
 from mvssl.words import printable
 
 __all__ = [
@@ -118,7 +119,7 @@ def adopt(options: TrainOptions, checkpoint: RunCheckpoint) -> tuple[TrainOption
         words.insert(0, "--labels")
     if options.data is None and before["data"] is not None:
         elsewhere = before["folder"] != str(Path.cwd())
-        data = Path(before["data"]).expanduser()
+        data = given_path(before["data"])
         taken["data"] = str(Path(before["folder"]) / data) if elsewhere else before["data"]
         words[:0] = ["--data", taken["data"]]
     if options.objective is None:

@@ -30,6 +30,7 @@ from mvssl.checkpoint.content import fault_of_optimizer, faults_of_run
 from mvssl.errors import DamageError, UserError
 from mvssl.files import write_atomically
 from mvssl.intake import check_file, check_torch_file
+from mvssl.process.places import given_path
 from mvssl.run_files import LATEST, Kind, numbered
 from mvssl.words import first_line, some
 
@@ -71,7 +72,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         UserError: the file is missing, holds objects whose loading would run code, or unpacks to
             far more than its size.
     """
-    path = Path(path)
+    path = given_path(path)
     check_file(path, "checkpoint")
     try:
         with open(path, "rb") as file:
@@ -313,6 +314,7 @@ def open_safetensors(
     Raises:
         UserError: the file is missing, or is no such file.
     """
+    path = given_path(path)
     check_file(path)
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:

@@ -18,6 +18,7 @@ from mvssl.datasets.image_list import numbered
 from mvssl.datasets.survey import centre, spread
 from mvssl.datasets.values import check_value_range, range_of
 from mvssl.errors import UserError
+from mvssl.process.places import given_path
 from mvssl.registry import DATASETS
 from mvssl.words import each, in_words
 
@@ -128,7 +129,7 @@ def _is_packed(file: Any) -> bool:
 
 
 def _load(file: Path, key: str | None) -> NDArray[Any]:
-    file = file.expanduser()
+    file = given_path(file)
     if not file.is_file():
         raise UserError(f"There is no file {file}: give the path of an .npy or .npz file.")
     try:
@@ -224,7 +225,7 @@ class TorchvisionImages(ArrayImages):
         check_choice("TorchvisionImages", "name", name, _TORCHVISION)
         splits = _STL_SPLITS if name == "STL10" else _STL_SPLITS[:2]
         check_choice("TorchvisionImages", "split", split, splits)
-        folder = Path(root).expanduser()
+        folder = given_path(root)
         images, labels, classes = _stored(name, folder, split, download)
         super().__init__(images, size=size)
         self._labels, self._classes = labels, classes

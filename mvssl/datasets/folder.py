@@ -14,6 +14,7 @@ from mvssl.datasets.listing import ENDINGS, Found, find_images
 from mvssl.datasets.splits import by_class, by_split
 from mvssl.datasets.survey import spread
 from mvssl.errors import UserError
+from mvssl.process.places import given_path
 from mvssl.registry import DATASETS
 from mvssl.words import count, some
 
@@ -79,7 +80,7 @@ class ImageFolder(EncodedImages):
         self.reading = Reading(
             "ImageFolder", size, crop_pct, max_pixels, max_bytes, channels, value_range, rgb
         )
-        self.root = Path(root).expanduser()
+        self.root = given_path(root)
         self.split = split
         found = _find(self.root)
         listed = list(found.files)

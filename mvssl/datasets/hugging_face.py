@@ -17,6 +17,7 @@ from mvssl.datasets.headers import MOST_BYTES, MOST_PIXELS, UnreadableError, che
 from mvssl.datasets.image_list import numbered
 from mvssl.datasets.splits import PARTS
 from mvssl.errors import UserError
+from mvssl.process.places import given_path
 from mvssl.registry import DATASETS
 from mvssl.words import count, each, in_words
 
@@ -64,7 +65,7 @@ class HuggingFaceImages(EncodedImages):
         if find_spec("datasets") is None:
             raise UserError("HuggingFaceImages takes the package datasets: pip install datasets.")
         package: Any = import_module("datasets")
-        self.root, self.split = Path(path).expanduser(), split
+        self.root, self.split = given_path(path), split
         # As Python has them: a data set may be saved with the wish to give tensors.
         rows: Any = _load(package, self.root, split).with_format(None)
         for name in (image, label):

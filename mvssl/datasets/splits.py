@@ -55,7 +55,7 @@ def by_split(root: Path, files: Sequence[str], split: str) -> Chosen:
     if parts is None:
         if split == "test":
             raise UserError(
-                f"{root}: split='test' needs labels=True, or a folder test/ or val/ beside train/; "
+                f"{root}: the split 'test' takes labels, or a folder test/ or val/ beside train/; "
                 "without either all images belong to the split 'train'."
             )
         return Chosen(kept, None, None, "", _odd_parts(tops, "all images are trained on"))
@@ -67,8 +67,8 @@ def by_split(root: Path, files: Sequence[str], split: str) -> Chosen:
     notes = []
     if split == "train":
         notes = [
-            f"{count(int(held_out.sum()), 'image')} in {folders} are held out: split='all' in the "
-            f"data set trains on them too"
+            f"{count(int(held_out.sum()), 'image')} in {folders} are held out, which "
+            f"the split 'all' has too"
         ]
     return Chosen(kept, None, None, f", {folders} held out", notes)
 

@@ -22,6 +22,7 @@ from mvssl.models.backbones.described import check_component, check_plain, no_la
 from mvssl.models.backbones.export import without_origin
 from mvssl.models.backbones.own import import_modules_of_run
 from mvssl.models.multiview import MultiView
+from mvssl.process.places import given_path
 from mvssl.registry import (
     ASSIGNERS,
     HEADS,
@@ -58,7 +59,7 @@ def checkpoint_of(source: str | os.PathLike[str]) -> Path | None:
     """The checkpoint that a source is, or the newest sound one in the folder of a run; None: there
     is none, so that no more than a backbone is there.
     """
-    path = Path(source).expanduser()
+    path = given_path(source)
     if path.is_dir():
         return intact_checkpoint(path)
     return path if path.is_file() and path.suffix == ".pth" else None

@@ -22,6 +22,7 @@ __all__ = [
     "TIMM",
     "check_packages",
     "check_source",
+    "given_path",
     "new_file",
     "new_folder",
 ]
@@ -36,9 +37,16 @@ SOURCE = "the folder of a run, its backbone.safetensors, a checkpoint of it, or 
 PACKAGES = {".parquet": ("pyarrow",)}
 
 
+def given_path(place: str | os.PathLike[str]) -> Path:
+    """A path as somebody gave it. A shell leaves ``~`` in ``--out=~/x``, and so does a notebook; of
+    a user who is not there it stays.
+    """
+    return Path(os.path.expanduser(place))
+
+
 def check_source(source: str | os.PathLike[str]) -> None:
     """Raises a UserError where there is nothing of that name, whatever it holds."""
-    path = Path(source).expanduser()
+    path = given_path(source)
     if str(source).startswith(TIMM) or path.exists() or path.is_symlink():
         return
     raise UserError(
@@ -71,7 +79,7 @@ def new_file(
         UserError: it has another ending, a package for it is missing, it is there, or no folder
             can be where it is to be.
     """
-    path = Path(place).expanduser()
+    path = given_path(place)
     ending = path.suffix.lower()
     if endings and ending not in endings:
         raise UserError(f"{option} {place}: give a name that ends in {', '.join(endings)}.")
@@ -85,7 +93,7 @@ def new_file(
         raise UserError(
             f"{option} {place}: {some(held)} is there already: give another name, or --overwrite."
         )
-    _check_above(path, place, option)
+    _check_writable(path.parent, place, option)
     return path
 
 
@@ -104,7 +112,7 @@ def new_folder(
     Raises:
         UserError: it is a file, holds such a result, or can be no folder.
     """
-    path = Path(place).expanduser()
+    path = given_path(place)
     if path.exists() and not path.is_dir():
         raise UserError(f"{option} {place} is a file: give a folder, which may be new.")
     held = [name for name in results if (path / name).exists()]
@@ -112,14 +120,17 @@ def new_folder(
         raise UserError(
             f"{option} {place} holds {some(held)} already: give another folder, or --overwrite."
         )
-    _check_above(path, place, option)
+    _check_writable(path, place, option)
     return path
 
 
-def _check_above(path: Path, place: str | os.PathLike[str], option: str) -> None:
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise UserError(f"{option} {place}: {above} is a file, no folder: give another place.")
+def _check_writable(path: Path, place: str | os.PathLike[str], option: str) -> None:
+    """Raises a UserError unless there can be files in the folder ``path``."""
+    held = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not held.is_dir():
+        raise UserError(f"{option} {place}: {held} is a file, no folder: give another place.")
+    if not os.access(held, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {place}: {held} may not be written to: give another place.")
 
 
 def _beside(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from mvssl.engine.environment import versions
 from mvssl.errors import UserError
 from mvssl.models.backbones import Which
 from mvssl.models.backbones.opening import opened_file
+from mvssl.process.places import given_path
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
 from mvssl.words import in_words, printable
 
@@ -77,7 +78,7 @@ def run_of(source: object, which: Which, weights: str) -> Run | None:
     Raises:
         UserError: a file of the run is damaged.
     """
-    file = opened_file(Path(str(source)).expanduser(), which)
+    file = opened_file(given_path(str(source)), which)
     found = {BACKBONE: "student", TEACHER: "teacher"}.get(file.name)
     if found is None:
         return None  # a checkpoint

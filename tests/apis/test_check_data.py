@@ -113,7 +113,7 @@ def test_the_command_draws_lists_and_refuses(
     assert sheet is not None
     assert sheet.std() > 10  # not blank
     assert main([str(folder), "--good", str(tmp_path / "good.doc")]) == 2
-    assert "give a name that ends in .txt or .jsonl" in capsys.readouterr().err
+    assert "give a name that ends in .txt, .jsonl" in capsys.readouterr().err
     assert main([str(tmp_path / "none")]) == 2
 
 

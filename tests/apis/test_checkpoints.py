@@ -20,6 +20,7 @@ from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones
 from mvssl.checkpoint import load_checkpoint, save_checkpoint
 from mvssl.errors import UserError
 from mvssl.evaluation.correlation import rank_correlation
+from mvssl.models.backbones import load_backbone
 from mvssl.models.whole import load_model
 from tests.gloo_pool import GlooPool
 from tests.mini import curves, load_tool, write_backbone, write_config, write_digits
@@ -185,6 +186,8 @@ def test_every_checkpoint_is_evaluated_and_ranks_are_compared(
     told = capsys.readouterr().out
     written = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert [one["epoch"] for one in written["checkpoints"]] == [1, 2, 3, 4]
+    expected: Any = load_backbone(place / "RUN").preprocessing
+    assert written["image_size"] == expected["size"]
     # As the run measured itself, epoch by epoch.
     recorded = curves(place / f"RUN/epoch_{EPOCHS}.pth")
     for name in ("knn_top1", "heldout_rankme", "heldout_lidar", "heldout_entropy"):

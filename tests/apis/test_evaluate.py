@@ -14,6 +14,7 @@ from mvssl.apis.evaluate import EvaluateOptions, evaluate_backbones, labels_of, 
 from mvssl.apis.extract import extract
 from mvssl.errors import UserError
 from mvssl.evaluation import KNN
+from mvssl.files import WriteError
 from tests.mini import load_tool, write_backbone, write_digits
 
 
@@ -141,6 +142,23 @@ def test_numbers_stand_before_pictures_are_drawn(
     assert f"{top1:.3f}" in capsys.readouterr().out
     assert written["backbones"][0]["image_size"] == 16
     assert written["backbones"][0]["unreadable"] == {"train": 0, "test": 0}
+
+
+def test_numbers_are_shown_where_the_disk_refuses_them(
+    digits: Path,
+    backbones: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise WriteError("no room")
+
+    monkeypatch.setattr("mvssl.apis.evaluate.write_summary", refuse)
+    options = EvaluateOptions(backbones[:1], str(digits), evaluators=["knn"], out=str(tmp_path))
+    with pytest.raises(WriteError, match="no room"):
+        evaluate_backbones(options)
+    assert "kNN top-1" in capsys.readouterr().out
 
 
 def test_pictures_of_like_names_stay_apart(digits: Path, tmp_path: Path) -> None:

@@ -150,12 +150,14 @@ def bash(text: str, folder: Path, python: str = sys.executable, seconds: float =
 
 
 def shortened(commands: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The commands, with one epoch for each training."""
+    """The commands, with one epoch for each training, of batches that a few images fill."""
     found = []
     for words in map(list, commands):
         if "train" in words or any(word.endswith(("train.py", "train.sh")) for word in words):
             place = words.index("--cfg-options") + 1 if "--cfg-options" in words else len(words)
             option = ["train_cfg.max_epochs=1"]
+            if "--data" in words and "--batch-size" not in words:
+                option.append("train_dataloader.batch_size=4")
             words = [word for word in words if not word.startswith("train_cfg.max_epochs")]
             words[place:place] = option if "--cfg-options" in words else ["--cfg-options", *option]
         found.append(words)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mvssl.errors import UserError
-from mvssl.process.places import FEATURES, new_file, new_folder
+from mvssl.process.places import FEATURES, check_source, given_path, new_file, new_folder
 from tests.mini import ROOT
 
 
@@ -26,6 +26,36 @@ def test_a_result_is_overwritten_only_when_it_is_said(tmp_path: Path, name: str,
     with pytest.raises(UserError, match=f"holds {held} already"):
         new_folder(tmp_path, [held, "other"])
     assert new_folder(tmp_path, ["other"]) == new_folder(tmp_path, [held], True) == tmp_path
+
+
+def test_a_home_is_the_shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a shell does not see it, as in --out=~/x; a user who is not there has none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert given_path("~/a") == new_file("~/a") == new_folder("~/a") == tmp_path / "a"
+    assert given_path("a~/~") == Path("a~/~")
+    assert given_path("~nobody-here/a") == Path("~nobody-here/a")
+    with pytest.raises(UserError, match=r"^There is no ~nobody-here/a"):
+        check_source("~nobody-here/a")
+    (tmp_path / "a").touch()
+    check_source("~/a")
+
+
+def test_no_file_expands_a_home_in_its_own_way() -> None:
+    """Path.expanduser raises a RuntimeError for a user who is not there."""
+    for file in sorted((ROOT / "mvssl").rglob("*.py")):
+        assert ".expanduser()" not in file.read_text(encoding="utf-8"), file
+
+
+def test_a_place_that_may_not_be_written_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs this: all is allowed to an administrator."""
+    monkeypatch.setattr("os.access", lambda place, _: Path(place) != tmp_path)
+    for check in (new_file, new_folder):
+        with pytest.raises(UserError, match=f"{tmp_path} may not be written to"):
+            check(tmp_path / "new/x")
+    with pytest.raises(UserError, match=f"{tmp_path} may not be written to"):
+        new_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

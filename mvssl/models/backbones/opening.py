@@ -23,7 +23,7 @@ from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.export import exported
 from mvssl.models.backbones.own import import_modules_of_run
 from mvssl.models.backbones.timm_backbone import TimmBackbone
-from mvssl.process.places import SOURCE, TIMM, check_source
+from mvssl.process.places import SOURCE, TIMM, check_source, given_path
 from mvssl.registry import BACKBONES
 from mvssl.run_files import BACKBONE, TEACHER
 
@@ -65,7 +65,7 @@ def load_backbone(
         check_count("load_backbone", img_size=img_size)
     if str(path).startswith(TIMM):
         return _published(str(path).removeprefix(TIMM), img_size)
-    file = opened_file(Path(path).expanduser(), which)
+    file = opened_file(given_path(path), which)
     if zipfile.is_zipfile(file):
         weights, described = _in_checkpoint(file, which)
     else:
