@@ -6,24 +6,27 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mvssl.errors import UserError
 from mvssl.process.running import is_running
 from mvssl.process.signals import current
 
 __all__ = [
+    "NO_ROOM",
     "WriteError",
     "clear_leftovers",
+    "disk_errors_told",
+    "replacing",
     "make_folder",
     "write_bytes_atomically",
     "write_atomically",
 ]
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
 
 
@@ -31,11 +34,13 @@ class WriteError(UserError):
     """The disk refuses: no room, no permission, a folder that is not there."""
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path``, opened; at the end of the block it takes the place of
+    ``path``.
 
-    When it returns, the disk has the new file, whatever happens to the machine. If anything fails,
-    the old file stays and the temporary one goes, so too where a signal ends the process.
+    Then the disk has the new file, whatever happens to the machine. If anything fails, the old
+    file stays and the temporary one goes, so too where a signal ends the process.
 
     Raises:
         WriteError: the disk refuses.
@@ -43,7 +48,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     target = Path(path)
     # Not tempfile: its files are readable by the owner alone, whatever the umask says.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    before, watch = sys.exc_info()[1], current()
+    watch = current()
 
     def clear() -> None:
         with suppress(OSError):
@@ -52,14 +57,41 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     if watch is not None:
         watch.cleanups.append(clear)
     try:
-        # A new file, not what a link of this name leads to.
-        temporary.unlink(missing_ok=True)
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _synchronize(target.parent)
+        with disk_errors_told(target):
+            # A new file, not what a link of this name leads to.
+            temporary.unlink(missing_ok=True)
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+            _synchronize(target.parent)
+    finally:
+        clear()
+        if watch is not None:
+            watch.cleanups.remove(clear)
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill the file of :func:`replacing`.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    with replacing(path) as file:
+        write(file)
+
+
+@contextmanager
+def disk_errors_told(target: Path) -> Iterator[None]:
+    """What a disk refuses while a file is written becomes a sentence.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    before = sys.exc_info()[1]
+    try:
+        yield
     except BaseException as error:
         cause = _cause(error, before)
         if isinstance(cause, OSError):
@@ -73,10 +105,6 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
         if cause is not error:
             raise cause from error
         raise
-    finally:
-        clear()
-        if watch is not None:
-            watch.cleanups.remove(clear)
 
 
 def _cause(error: BaseException, before: BaseException | None) -> BaseException:
@@ -116,13 +144,20 @@ def write_bytes_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     write_atomically(path, lambda file: file.write(data))
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove the temporary files of writers that were killed; call it before writing.
 
     Those of a living process stay.
+
+    Args:
+        folder: in which they are.
+        name: of the file that they were to become; None: any.
     """
+    begin = "." if name is None else f".{name}."
     with suppress(OSError):
         for file in folder.iterdir():
             match = LEFTOVER.fullmatch(file.name)
-            if match and not is_running(int(match[1]), file.stat().st_mtime):
+            if match is None or not file.name.startswith(begin):
+                continue
+            if not is_running(int(match[1]), file.stat().st_mtime):
                 file.unlink(missing_ok=True)

@@ -5,23 +5,33 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from mvssl.apis.given import Images, open_images, open_network
+from mvssl.apis.npy import NpyRows
 from mvssl.arguments import check_count
-from mvssl.distributed import on_all_ranks, on_first_rank, rank
+from mvssl.datasets.base import ImageDataset
+from mvssl.distributed import broadcast_object, on_all_ranks, on_first_rank, rank
 from mvssl.distributed.launch import processes
 from mvssl.errors import UserError
-from mvssl.evaluation import extract_features
-from mvssl.files import make_folder, write_atomically, write_bytes_atomically
+from mvssl.evaluation import extract_features, stream_features
+from mvssl.evaluation.network import Network
+from mvssl.files import (
+    clear_leftovers,
+    make_folder,
+    replacing,
+    write_atomically,
+    write_bytes_atomically,
+)
 from mvssl.models.backbones import Which
 from mvssl.process.places import FEATURES, new_file
 from mvssl.words import count, printable
@@ -34,7 +44,7 @@ class Extracted:
     """Features of the images that could be read, a row each.
 
     Attributes:
-        x: (N, C), float32.
+        x: (N, C), float32; mapped from the file where they were extracted into a ``.npy``.
         names: of the images, (N,); of a folder, paths below it.
         labels: (N,), int64, -1 where an image has none; None unless they were asked for.
         classes: names of the classes, or None.
@@ -83,12 +93,18 @@ class Extracted:
         write_atomically(path, lambda file: np.savez(file, **arrays))
 
     def _save_npy(self, path: Path) -> None:
+        with replacing(path) as file:
+            rows = NpyRows(file, path, len(self))
+            rows.add(self.x)
+            rows.finish()
+            self._save_beside(path)
+
+    def _save_beside(self, path: Path) -> None:
+        """Before the features get their name, so that who finds them finds this."""
         labels = None if self.labels is None else self.labels.tolist()
         beside = {"names": self.names, "labels": labels, "classes": self.classes}
-        write_bytes_atomically(
-            path.with_suffix(".json"), json.dumps(beside).encode(errors="backslashreplace")
-        )
-        write_atomically(path, lambda file: np.save(file, self.x))
+        data = json.dumps(beside).encode(errors="backslashreplace")
+        write_bytes_atomically(path.with_suffix(".json"), data)
 
     def _save_parquet(self, path: Path) -> None:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -117,6 +133,7 @@ def extract(
     batch_size: int = 256,
     num_workers: int = 0,
     tick: Callable[[], object] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Extracted:
     """Features of every image once, on one process or several, which all receive them.
 
@@ -134,28 +151,96 @@ def extract(
         batch_size: images at once on each process.
         num_workers: processes that read images, on each process.
         tick: called after each batch.
+        out: a file to write them to as well, as of :meth:`Extracted.save`. Into a ``.npy`` they are
+            written while they are extracted, and never held in memory as a whole; all processes
+            need to see its folder.
 
     Raises:
-        UserError: something that was given is missing or does not fit, or no image can be read.
+        UserError: something that was given is missing or does not fit, or no image can be read;
+            nothing has been written then.
     """
     check_count("extract", batch_size=batch_size)
     check_count("extract", at_least=0, num_workers=num_workers)
+    path = None
+    if out is not None:
+        path = on_all_ranks(lambda: new_file(out, FEATURES, overwrite=True, option="out"))
     network = on_all_ranks(lambda: open_network(source, image_size, which, amp))
     dataset = on_all_ranks(
         lambda: open_images(images, network.backbone, labels=labels, split=split)
     )
-    found = extract_features(network, dataset, batch_size, num_workers, tick)
-    kept = np.setdiff1d(np.arange(len(dataset)), sorted(found.replaced))
+    if path is not None and path.suffix.lower() == ".npy":
+        return _streamed(network, dataset, path, batch_size, num_workers, tick)
+    features = extract_features(network, dataset, batch_size, num_workers, tick)
+    kept, found = _described(dataset, features.replaced)
+    found = replace(found, x=features.x.numpy()[kept])
+    if path is not None:
+        on_first_rank(lambda: found.save(path))
+    return found
+
+
+def _described(
+    dataset: ImageDataset, replaced: Collection[int]
+) -> tuple[NDArray[np.int64], Extracted]:
+    """Numbers of the images that could be read, and what is known of them without the features."""
+    kept = np.setdiff1d(np.arange(len(dataset)), sorted(replaced))
     if not len(kept):
         raise UserError(f"{dataset.describe()}: none of the images can be read.")
     names = dataset.names()
-    return Extracted(
-        found.x.numpy()[kept],
+    return kept, Extracted(
+        np.empty((0, 0), np.float32),
         [names[number] for number in kept],
         None if dataset.labels is None else dataset.labels[kept],
         dataset.classes,
-        {names[number]: dataset.fault(number) for number in sorted(found.replaced)},
+        {names[number]: dataset.fault(number) for number in sorted(replaced)},
     )
+
+
+def _streamed(
+    network: Network,
+    dataset: ImageDataset,
+    path: Path,
+    batch_size: int,
+    num_workers: int,
+    tick: Callable[[], object] | None,
+) -> Extracted:
+    """Features that go into a ``.npy`` as they come; the first process writes."""
+    replaced: set[int] = set()
+    with ExitStack() as stack:
+        rows = on_all_ranks(lambda: _begin(path, len(dataset), stack) if rank() == 0 else None)
+        begun = broadcast_object("" if rows is None else rows.name)
+        on_all_ranks(lambda: _check_seen(path, begun))
+
+        def take(x: Tensor, bad: Tensor) -> None:
+            replaced.update(bad[bad >= 0].tolist())
+            read = x[bad < 0].numpy()
+            on_all_ranks(lambda: rows.add(read) if rows and len(read) else None)
+
+        stream_features(network, dataset, take, batch_size, num_workers, tick)
+        _, found = _described(dataset, replaced)
+
+        def finish() -> None:
+            if rows is not None:
+                rows.finish()
+                found._save_beside(path)
+            stack.close()
+
+        on_all_ranks(finish)
+    return on_all_ranks(lambda: replace(found, x=np.load(path, mmap_mode="r")))
+
+
+def _begin(path: Path, most: int, stack: ExitStack) -> NpyRows:
+    make_folder(path.parent)
+    clear_leftovers(path.parent, path.name)
+    return NpyRows(stack.enter_context(replacing(path)), path, most)
+
+
+def _check_seen(path: Path, begun: str) -> None:
+    """That this process sees what the first one has begun, which it is to map in the end."""
+    if not path.with_name(begun).exists():
+        raise UserError(
+            f"Rank {rank()} does not see {path}, which rank 0 has begun: give it a folder that all "
+            f"processes share."
+        )
 
 
 def extract_to_file(
@@ -180,8 +265,7 @@ def extract_to_file(
     """
     with processes(launcher):
         on_first_rank(lambda: new_file(out, FEATURES, overwrite))
-        found = extract(source, data, **options)
-        on_first_rank(lambda: found.save(out))
+        found = extract(source, data, out=out, **options)
     if rank() == 0:
         for name, fault in found.unreadable.items():
             print(f"left out {name}: {fault}")

@@ -4,7 +4,12 @@ from mvssl.evaluation.base import Evaluator, Learner, Need, Shown
 from mvssl.evaluation.classes import balanced_accuracy, class_accuracies
 from mvssl.evaluation.clustering import Clustering, matched_accuracy
 from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
-from mvssl.evaluation.features import Features, extract_features, pixel_features
+from mvssl.evaluation.features import (
+    Features,
+    extract_features,
+    pixel_features,
+    stream_features,
+)
 from mvssl.evaluation.information import Information
 from mvssl.evaluation.inputs import Inputs
 from mvssl.evaluation.knn import KNN, knn_accuracy, knn_predict, knn_predict_each
@@ -47,4 +52,5 @@ __all__ = [
     "matched_accuracy",
     "pixel_features",
     "standardize",
+    "stream_features",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "own_batches",
     "pixel_features",
     "still_projections",
+    "stream_features",
     "view_features",
 ]
 
@@ -74,6 +75,41 @@ def extract_features(
             own_labels.append(batch["label"])
             own_replaced.append(batch["replaced"])
     return _join(own_x, own_labels, own_replaced, len(dataset))
+
+
+def stream_features(
+    model: nn.Module | Network,
+    dataset: ImageDataset,
+    take: Callable[[Tensor, Tensor], object],
+    batch_size: int = 256,
+    num_workers: int = 0,
+    between: Callable[[], object] | None = None,
+) -> None:
+    """:func:`extract_features` in parts, none of which is kept.
+
+    Args:
+        model, dataset, batch_size, num_workers, between: as there.
+        take: called on every process alike with the rows (n, C) that follow in the data set's
+            order, of one batch of all processes together, and with the numbers (n,) of the images
+            that could not be read, -1 in the rows of the others.
+    """
+    network = as_network(model)
+    own: tuple[Tensor, Tensor] | None = None
+
+    def join() -> None:
+        # Images r, r + W, ... of this part, as of the whole.
+        nonlocal own
+        x, replaced = zip(*all_gather_object(own or (None, None)), strict=True)
+        own = None
+        total = sum(len(share) for share in x if share is not None)
+        take(interleave(x, total), interleave(replaced, total))
+        if between is not None:
+            between()
+
+    with evaluation_mode(network.whole):
+        for batch in own_batches(dataset, batch_size, num_workers, join):
+            with torch.inference_mode():
+                own = network.features(batch).float().cpu(), batch["replaced"]
 
 
 def view_features(

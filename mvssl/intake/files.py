@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 from mvssl.errors import DamageError, UserError
 from mvssl.intake.pickles import PickleContent, describe_pickle
 
-__all__ = ["check_file", "check_torch_file", "kind_of_file"]
+__all__ = ["ZIP_START", "check_file", "check_torch_file", "kind_of_file"]
 
 MOST_UNPACKED: Final = (4, 2**28)
 """A file may unpack to so many times its size, and so many bytes more."""
@@ -28,7 +28,8 @@ MOST_UNPACKED: Final = (4, 2**28)
 _MOST_HOLES = 20  # a file that takes so much less room on the disk than its size is mostly holes
 _LEGACY_PICKLES = 5  # of a file as torch < 1.6 wrote it
 _MOST_PICKLE = 2**30
-_ZIP_START, _ZIP_END = b"PK\3\4", b"PK\5\6"
+ZIP_START: Final = b"PK\3\4"  # of every file of torch >= 1.6
+_ZIP_END = b"PK\5\6"
 _ZIP_END_BYTES = 22 + 100  # with a short comment
 _NESTED = 3
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -109,7 +110,7 @@ def check_torch_file(path: Path, file: BinaryIO) -> None:
     """
     size = os.fstat(file.fileno()).st_size
     with _mapped(file, size) as data:
-        zipped = data[:4] == _ZIP_START
+        zipped = data[:4] == ZIP_START
         pickles = _check_zip(path, file, data, size) if zipped else _legacy(data, size)
         _check_pickles(path, pickles, size)
 
@@ -175,7 +176,7 @@ def _members(
         if not name.endswith(_PICKLE_ENDINGS):
             continue
         inner = _read_member(path, archive, one)
-        if inner.startswith(_ZIP_START) and depth < _NESTED:
+        if inner.startswith(ZIP_START) and depth < _NESTED:
             with zipfile.ZipFile(io.BytesIO(inner)) as nested:
                 pickles += _members(path, nested, size, depth + 1)
             continue

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +22,12 @@ from sklearn.datasets import load_sample_images
 
 import mvssl
 from mvssl.apis.extract import Extracted, extract
+from mvssl.distributed import rank
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
+from tests.commands import Command
 from tests.gloo_pool import GlooPool
-from tests.mini import load_tool
+from tests.mini import ROOT, load_tool
 
 VIT = {
     "type": "TimmBackbone",
@@ -169,11 +178,217 @@ def test_several_processes_give_what_one_gives(
         assert unreadable == expected.unreadable
 
 
+def streamed(
+    backbone: str | Path, folder: str | Path, out: str | Path, amp: bool = False
+) -> Extracted:
+    return extract(backbone, folder, labels=True, batch_size=2, amp=amp, out=out)
+
+
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("bad", [(), ("china/0.png",), ("china/1.png", "flower/2.png", "flower/9")])
+def test_a_streamed_file_is_that_of_numpy(
+    backbone: Path, photographs: Path, tmp_path: Path, bad: tuple[str, ...], amp: bool
+) -> None:
+    for name in bad:
+        (photographs / name).with_suffix(".png").write_bytes(b"no image")
+    whole = extract(backbone, photographs, labels=True, batch_size=2, amp=amp)
+    np.save(tmp_path / "whole.npy", whole.x)
+    found = streamed(backbone, photographs, tmp_path / "f.npy", amp)
+    assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert isinstance(found.x, np.memmap)
+    np.testing.assert_array_equal(found.x, whole.x)
+    assert found.names == whole.names
+    assert found.unreadable == whole.unreadable
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    whole.save(tmp_path / "whole.npy")
+    assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert (tmp_path / "f.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def stream_on_a_rank(backbone: str, folder: str, out: str) -> Any:
+    found = streamed(backbone, folder, out)
+    whole = extract(backbone, folder, labels=True, batch_size=2)
+    np.testing.assert_array_equal(found.x, whole.x)
+    return isinstance(found.x, np.memmap), found.names, found.unreadable
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_stream_what_they_extract(
+    backbone: Path, photographs: Path, tmp_path: Path, run_distributed: GlooPool, world: int
+) -> None:
+    (photographs / "china/1.png").write_bytes(b"no image")
+    expected = extract(backbone, photographs, labels=True)
+    out = tmp_path / "f.npy"
+    answers = run_distributed(stream_on_a_rank, world, str(backbone), str(photographs), str(out))
+    assert answers == world * [(True, expected.names, expected.unreadable)]
+    np.testing.assert_allclose(np.load(out), expected.x, rtol=1e-5, atol=1e-6)
+    assert json.loads((tmp_path / "f.json").read_text())["names"] == expected.names
+
+
+def stream_out_of_sight(backbone: str, folder: str, out: str) -> str:
+    if rank():
+        out = f"{Path(out).parent}/elsewhere/f.npy"
+    with pytest.raises(UserError) as raised:
+        streamed(backbone, folder, out)
+    return str(raised.value)
+
+
+def test_a_folder_that_one_process_does_not_see_is_told_by_all(
+    backbone: Path, photographs: Path, tmp_path: Path, run_distributed: GlooPool
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    given = str(backbone), str(photographs), str(tmp_path / "f.npy")
+    first, second = run_distributed(stream_out_of_sight, 2, *given)
+    assert first == second
+    assert "does not see" in first
+    assert not [*tmp_path.rglob("*.npy"), *tmp_path.rglob("*.tmp"), *tmp_path.rglob("f.json")]
+
+
+def test_without_any_image_nothing_is_written(
+    backbone: Path, photographs: Path, tmp_path: Path
+) -> None:
+    for file in photographs.rglob("*.png"):
+        file.write_bytes(b"no image")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match="none of the images can be read"):
+        streamed(backbone, photographs, tmp_path / "f.npy")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_files_of_writers_that_were_killed_go(
+    backbone: Path, photographs: Path, tmp_path: Path
+) -> None:
+    others = ".g.npy.999999999.tmp", ".f.npy.tmp"
+    for name in (".f.npy.999999999.tmp", *others):
+        (tmp_path / name).touch()
+    streamed(backbone, photographs, tmp_path / "f.npy")
+    assert {file.name for file in tmp_path.glob(".*")} == set(others)
+
+
+WIDE = """
+import resource
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+
+from mvssl.apis.extract import extract
+
+
+class Wide(nn.Module):
+    preprocessing = {"size": 8, "mean": [0.0] * 3, "std": [1.0] * 3}
+
+    def forward(self, x):
+        return x.mean(dim=(1, 2, 3))[:, None] * torch.arange(1.0, 16385.0)
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+images = np.random.default_rng(0).integers(0, 256, (2000, 8, 8, 3), np.uint8)
+extract(Wide(), images[:64], batch_size=32, out=sys.argv[1])
+before = peak()
+found = extract(Wide(), images, batch_size=32, out=sys.argv[1] if sys.argv[2] == "file" else None)
+print((peak() - before) / found.x.nbytes)
+"""
+
+
+def test_streamed_features_are_never_all_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "wide.py").write_text(WIDE)
+    taken = {}
+    for where in ("file", "memory"):
+        words = [sys.executable, str(tmp_path / "wide.py"), str(tmp_path / "f.npy"), where]
+        given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        taken[where] = float(subprocess.check_output(words, cwd=tmp_path, env=given))
+    assert taken["file"] < 0.2  # of 131 MB
+    assert taken["memory"] > 0.9
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Files may hold no more than 350 bytes, of which a header takes 128."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (350, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+@pytest.mark.parametrize("ending", ["npy", "npz", "parquet"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    backbone: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    reserves: bool,
+) -> None:
+    if not reserves:  # then it is met in the middle
+        monkeypatch.delattr(os, "posix_fallocate")
+    (tmp_path / "here").mkdir()
+    out = tmp_path / "here" / f"f.{ending}"
+    given = ["--data", str(photographs), "--workers", "0", "--batch-size", "2", "--out", str(out)]
+    tool = load_tool("extract")
+    with full_disk():
+        assert tool.main([str(backbone), *given]) == 2
+    error = capsys.readouterr().err
+    assert f"Cannot write {out}: File too large. Make room" in error
+    assert error.count("\n") == 1
+    assert list(out.parent.iterdir()) == []
+
+
+WAITING = """
+import time
+
+from mvssl.evaluation.network import Network
+
+features = Network.features
+calls = []
+
+
+def waiting(self, batch):
+    calls.append(batch)
+    if len(calls) == 3:
+        print("waiting", flush=True)
+        time.sleep(60)
+    return features(self, batch)
+
+
+Network.features = waiting
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_half_of_a_file(
+    backbone: Path, photographs: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "waits_within.py").write_text(WAITING)
+    out = tmp_path / "here" / "f.npy"
+    out.parent.mkdir()
+    given = ["--data", photographs, "--batch-size", 2, "--custom-imports", "waits_within"]
+    tool = [sys.executable, "tools/extract.py", backbone, *given, "--out", out]
+    run = Command(tool, path=[tmp_path])
+    run.wait_for("waiting")
+    (begun,) = out.parent.iterdir()
+    assert begun.suffix == ".tmp"
+    run.send(number)
+    assert run.end() == 128 + number
+    (said,) = run.told()
+    assert said.startswith(f"interrupted by {number.name}; no features were written")
+    assert list(out.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"--out": "f.txt"}, "ends in .npz, .npy, .parquet"),
+        ({"--out": "../here.npy"}, "is a folder"),
         ({"--out": "../photographs/china/0.png/f.npz"}, "0.png is a file, no folder"),
+        ({"--out": "../photographs/china/0.png/f.npy"}, "0.png is a file, no folder"),
         ({"--out": ".."}, "ends in .npz, .npy, .parquet"),
         ({"--data": "nowhere"}, "There is no folder nowhere"),
         ({"source": "nowhere"}, "nowhere"),
@@ -194,6 +409,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     said: str,
 ) -> None:
     (tmp_path / "here").mkdir()
+    (tmp_path / "here.npy").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     given = {"source": str(backbone), "--data": str(photographs), "--out": "f.npz"} | change
     words = [given.pop("source"), *(word for pair in given.items() for word in pair)]

@@ -114,3 +114,25 @@ def test_what_is_no_backbone_is_told_in_a_sentence(
     save_checkpoint(content, "alone.pth")
     with pytest.raises(UserError, match=said):
         mvssl.load_backbone(name, which=which)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", [0.0, 1e-5, 0.5, 0.999])
+def test_a_checkpoint_that_was_cut_off_is_said_to_be_damaged(
+    run: Path, tmp_path: Path, part: float
+) -> None:
+    content = (run / "epoch_2.pth").read_bytes()
+    length = int(part * len(content))
+    (tmp_path / "epoch_2.pth").write_bytes(content[:length])
+    with pytest.raises(UserError, match=r"is not a checkpoint, or it is damaged \(") as raised:
+        mvssl.load_backbone(tmp_path / "epoch_2.pth")
+    assert "safetensors" not in str(raised.value)
+    assert length < 4 or "cut off" in str(raised.value)
+
+
+def test_a_safetensors_file_that_was_cut_off_is_said_to_be_damaged(
+    run: Path, tmp_path: Path
+) -> None:
+    content = (run / "backbone.safetensors").read_bytes()
+    (tmp_path / "backbone.safetensors").write_bytes(content[:-1])
+    with pytest.raises(UserError, match="not a safetensors file, or it is damaged"):
+        mvssl.load_backbone(tmp_path / "backbone.safetensors")

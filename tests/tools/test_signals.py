@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import subprocess
@@ -41,7 +42,7 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path: Path) ->
     assert told.startswith(f"stopped by {name} after iteration 1 of 200, saved as {folder}/iter_1")
     assert remaining(folder) == {"iter_1.pth"}
     log = (folder / "train.log").read_text()
-    assert f"ended: {told}" in log
+    assert "ended: " + told.replace("\n", "\n    ") in log
     assert "steps      40 epochs of 5 steps" in log
     command = shlex.split(told.split("Go on with:\n")[1])
     assert command == [
@@ -155,7 +156,9 @@ def test_a_signal_to_another_command_says_what_it_leaves(
 ) -> None:
     waits = "import time\nprint('waiting', flush=True)\ntime.sleep(60)\n"
     (tmp_path / "waits.py").write_text(waits)
-    tool, *given = (word.replace("OUT", str(tmp_path / "out")) for word in words)
+    (tmp_path / "run").mkdir()
+    places = {"OUT": str(tmp_path / "out"), "RUN": str(tmp_path / "run")}
+    tool, *given = (re.sub("OUT|RUN", lambda found: places[found[0]], word) for word in words)
     more = ["--custom-imports", "waits"]
     run = Command([sys.executable, f"tools/{tool}.py", *given, *more], path=[tmp_path])
     run.wait_for("waiting")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +19,7 @@ from mvssl.checkpoint import (
     open_safetensors,
 )
 from mvssl.errors import DamageError, UserError
+from mvssl.intake.files import ZIP_START
 from mvssl.models.backbones.described import build_described, parse_plain
 from mvssl.models.backbones.export import exported
 from mvssl.models.backbones.own import import_modules_of_run
@@ -67,7 +67,7 @@ def load_backbone(
     if str(path).startswith(TIMM):
         return _published(str(path).removeprefix(TIMM), img_size)
     file = opened_file(given_path(path), which)
-    if zipfile.is_zipfile(file):
+    if _is_checkpoint(file):
         weights, described = _in_checkpoint(file, which)
     else:
         if Path(path).is_file() and which == "teacher" and file.name != TEACHER:
@@ -116,6 +116,18 @@ def opened_file(path: Path, which: Which) -> Path:
     raise UserError(
         f"{path} holds neither {_FILES[which]} nor a checkpoint: give the folder of a run of mvssl."
     )
+
+
+def _is_checkpoint(file: Path) -> bool:
+    """Whether torch wrote a file, though it may have been cut off since, anywhere."""
+    if not file.is_file():
+        return False  # reading a pipe would wait for ever
+    try:
+        with open(file, "rb") as opened:
+            begin = opened.read(len(ZIP_START))
+    except OSError:
+        return False  # which is told where it is opened
+    return begin == ZIP_START or (file.suffix == ".pth" and ZIP_START.startswith(begin))
 
 
 def _in_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
