@@ -82,6 +82,7 @@ def test_weights_that_are_left_out_anyway_are_not_refused() -> None:
 
 def test_a_run_that_goes_on_still_says_what_it_began_with(tmp_path: Path) -> None:
     file = tmp_path / "old weights.pth"
+    file.touch()
     begun = TrainOptions(str(ROOT / "configs/byol_er_vit.py"), init_from=str(file))
     job = prepared(replace(begun, init_from=None))
     meta = described(begun, job)
