@@ -136,7 +136,7 @@ def _pretrained_cfg(own: Mapping[str, Any], given: Exportable) -> dict[str, Any]
         "mean": list(given.expected["mean"]),
         "std": list(given.expected["std"]),
         "interpolation": "bicubic",
-        "crop_pct": 1.0,
+        "crop_pct": given.expected.get("crop_pct") or 1.0,
         "crop_mode": "center",
         "num_classes": 0,
     }

@@ -56,16 +56,15 @@ def open_images(
     *,
     labels: bool = False,
     split: str = "all",
-    crop_pct: float = 1.0,
 ) -> ImageDataset:
-    """Whole images as the backbone expects them: their largest squares, at its size.
+    """Whole images as the backbone expects them: their largest squares, or the inner part of these
+    that its file names (``crop_pct``), at its size.
 
     Args:
         images: a folder; a data set, which is taken as it is; or an array (N, H, W, C).
         backbone: for which they are; None: they are squares of 32 pixels.
         labels: whether sub-folders are classes.
         split: of a folder.
-        crop_pct: the part of the square's side that is shown.
 
     Raises:
         UserError: there are none, or they have other channels than those of training.
@@ -84,7 +83,7 @@ def open_images(
             split=split,
             labels=labels,
             size=size,
-            crop_pct=crop_pct,
+            crop_pct=expected.get("crop_pct") or 1.0,
             channels=channels,
             value_range=limits,
         )

@@ -62,11 +62,23 @@ class Job:
     @property
     def expected(self) -> dict[str, Any]:
         """What the backbone expects of images, as its file says it."""
-        expected = self.model.data_preprocessor.describe_inputs()
+        expected = dict(self.model.data_preprocessor.describe_inputs())
         limits = self.dataset.value_range
-        return expected if limits is None else {**expected, "value_range": list(limits)}
+        if limits is not None:
+            expected["value_range"] = list(limits)
+        shares = {share for hook in self.hooks if (share := _crop_of(hook)) is not None}
+        if len(shares) == 1 and shares != {1.0}:  # by which it was measured
+            expected["crop_pct"] = shares.pop()
+        return expected
 
     @property
     def hooks(self) -> list[Hook]:
         """All of the run's own."""
         return [hook for hook in (*self.default_hooks.values(), *self.custom_hooks) if hook]
+
+
+def _crop_of(hook: Hook) -> float | None:
+    """The share of an image's side that an evaluation shows; None where the hook is none."""
+    held_out = getattr(hook, "test_set", None)
+    reading = getattr(held_out, "reading", None)
+    return None if held_out is None else getattr(reading, "crop_pct", 1.0)

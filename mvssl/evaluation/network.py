@@ -17,7 +17,7 @@ from mvssl.words import near_names
 
 __all__ = ["Network", "as_network", "evaluation_mode"]
 
-PREPROCESSING = ("color_space", "mean", "size", "std", "value_range")
+PREPROCESSING = ("color_space", "crop_pct", "mean", "size", "std", "value_range")
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def as_network(
     """Args:
         model: a ``MultiView``, or a backbone, such as what ``mvssl.load_backbone`` returns.
         preprocessing: what a backbone expects of images: ``mean`` and ``std`` of values in [0, 1],
-            ``color_space``, ``size``; and ``value_range``, the values of files that become 0 and 1,
-            which is for who reads them. By default what ``load_backbone`` read with the weights.
+            ``color_space``, ``size``; and, for who reads them, ``value_range``, the values of files
+            that become 0 and 1, and ``crop_pct``, the share of the side that is shown. By default
+            what ``load_backbone`` read with the weights.
 
     Raises:
         UserError: a backbone whose preprocessing is not known.

@@ -194,8 +194,10 @@ def _images(card: Card) -> str:
     black, white = limits or (0, 255)
     kind = {"rgb": "RGB" if channels == 3 else f"{channels} channels"}
     space = given.get("color_space", "rgb")
+    shown = given.get("crop_pct") or 1.0
+    inner = f", of that the inner {shown:.4g} of its side" if shown < 1 else ""
     lines = [
-        f"1. The largest square in the middle, brought to {size} x {size} pixels.",
+        f"1. The largest square in the middle{inner}, brought to {size} x {size} pixels.",
         f"2. Values from {black:g} to {white:g} become 0 to 1; {kind.get(space, space)}.",
         f"3. Less the mean {_numbers(given.get('mean'))}, divided by the standard deviation "
         f"{_numbers(given.get('std'))}, of each channel.",

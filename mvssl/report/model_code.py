@@ -39,7 +39,10 @@ def model_code(format: str, name: str, shape: Sequence[int], expected: Mapping[s
     images = (program.images or PHOTOGRAPH) if plain else OTHERS
     if not (plain and program.images) and "features = model(images)" in program.use:
         images += "images = torch.from_numpy(images)\n"
-    words = {"name": name, "channels": channels, "size": size}
+    words = {"name": name, "channels": channels, "size": size, "bleed": ""}
+    shown = expected.get("crop_pct") or 1.0
+    if shown < 1:
+        words["bleed"] = f", {(1 - shown) / 2:g}"  # left out on each side
     # Of float32, whose noise nobody needs to copy.
     words |= {k: [float(f"{v:.7g}") for v in expected.get(k) or ()] for k in ("mean", "std")}
     text = Template(program.use).substitute(words, images=Template(images).substitute(words))
@@ -58,7 +61,7 @@ PHOTOGRAPH: Final = """
 import numpy as np
 from PIL import Image, ImageOps
 photo = Image.open("photo.jpg").convert("RGB")
-square = ImageOps.fit(photo, ($size, $size), Image.Resampling.BICUBIC)
+square = ImageOps.fit(photo, ($size, $size), Image.Resampling.BICUBIC$bleed)
 mean, std = $mean, $std
 images = ((np.asarray(square) / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
 """

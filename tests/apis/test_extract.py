@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from pyarrow import parquet
 from sklearn.datasets import load_sample_images
 
 import mvssl
+from mvssl.apis import TrainOptions
 from mvssl.apis.extract import Extracted, extract
+from mvssl.datasets import ImageFolder
 from mvssl.distributed import rank
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from tests.commands import Command
 from tests.gloo_pool import GlooPool
-from tests.mini import ROOT, load_tool
+from tests.mini import ROOT, load_tool, prepared, write_digits
 
 VIT = {
     "type": "TimmBackbone",
@@ -94,6 +97,30 @@ def test_channels_are_those_of_the_backbone(
             (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
         )
     np.testing.assert_allclose(found.x, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_part_of_a_square_that_is_shown_is_that_of_the_file(
+    tmp_path: Path, photographs: Path
+) -> None:
+    made = TimmBackbone(VIT["name"], VIT["model_args"])  # type: ignore[arg-type]
+    found = {}
+    for share in (None, 1.0, 0.5):
+        expected = EXPECTED | ({} if share is None else {"crop_pct": share})
+        save_backbone(made, tmp_path / f"{share}.safetensors", VIT, expected)
+        found[share] = extract(tmp_path / f"{share}.safetensors", photographs).x
+    inner = ImageFolder(photographs, "all", size=32, crop_pct=0.5)
+    plain = extract(tmp_path / "None.safetensors", inner).x
+    np.testing.assert_array_equal(found[0.5], plain)
+    np.testing.assert_array_equal(found[1.0], found[None])
+    assert np.abs(found[0.5] - found[1.0]).max() > 1e-3
+
+
+def test_a_run_s_file_says_what_its_evaluation_showed(tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "digits", train=8, test=2)
+    config = str(ROOT / "configs/photos/byol_small.py")
+    plain = TrainOptions(config=config, data=str(data), image_size=32, batch_size=8)
+    assert prepared(replace(plain, labels=True)).expected["crop_pct"] == 0.875
+    assert "crop_pct" not in prepared(plain).expected
 
 
 def test_bfloat16_is_near_and_not_the_same(backbone: Path, photographs: Path) -> None:

@@ -182,6 +182,7 @@ def _published(name: str, img_size: int | None) -> nn.Module:
         "color_space": "rgb",
         "mean": list(known["mean"]),
         "std": list(known["std"]),
+        "crop_pct": min(float(known["crop_pct"]), 1.0),
     }
     loaded: nn.Module = backbone.eval()
     return loaded
