@@ -265,9 +265,9 @@ def test_a_damaged_checkpoint_is_left_out(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["RUN", "RUN2", "--data", "data"], "is of one run"),
+        (["RUN", "RUN/epoch_1.pth", "--data", "data"], "is of one run"),
         (["RUN/epoch_1.pth", "--data", "data"], "is of one run"),
-        (["nowhere", "--data", "data"], "is of one run"),
+        (["nowhere", "--data", "data"], "There is no nowhere: give the folder of a run"),
         (["data", "--data", "data"], "holds no epoch_"),
         (["RUN", "--evaluators", "knn"], "give --data FOLDER"),
         (["data"], "holds no run"),

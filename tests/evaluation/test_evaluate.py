@@ -267,7 +267,7 @@ def test_neighbours_of_one_data_set_are_not_those_of_the_next() -> None:
     few = CountedDigits(test_fraction=0.01)
     knn.check_data(few, test)
     evaluate_pixels([knn], few, test)
-    assert (len(few) < 20, knn.protocol["k"]) == (True, 20)
+    assert knn.protocol["k"] == len(few) < 20
     found = evaluate_pixels([knn], train, test)
     assert found == evaluate_pixels([KNN(k=20)], train, test)
 
