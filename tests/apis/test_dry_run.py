@@ -104,7 +104,7 @@ def test_a_containers_limit_counts(tmp_path: Path) -> None:
     ("batch", "told"),
     [
         (500, "2 steps, 500 images each; each epoch leaves out 437 of 1,437 images, others each"),
-        (1400, "1 step, 1400 images each; each epoch leaves out 37 of 1,437 images"),
+        (1400, "1 step, 1,400 images each; each epoch leaves out 37 of 1,437 images"),
         (479, "3 steps, 479 images each\n"),
     ],
 )

@@ -488,7 +488,7 @@ def test_a_card_says_what_is_known_of_the_run(run: Path, tmp_path: Path) -> None
     evaluated = json.loads((run / "evaluation/metrics.json").read_text())
     card = card_of(run, tmp_path / "out")
     assert "| config | mini_byol_er_vit.py |" in card
-    assert "| data | digits (train): 1437 images 32x32, 10 classes |" in card
+    assert "| data | digits (train): 1,437 images 32x32, 10 classes |" in card
     assert "| method | neck MLP, predictor MLP, EMA teacher |" in card
     assert "| objective | ERHead |" in card
     assert "2 epochs, 1,437 images, batches of 256, seed 0" in card

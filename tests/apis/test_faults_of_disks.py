@@ -37,8 +37,10 @@ def full_disk() -> Iterator[None]:
     """Files may hold no more than ``MOST`` bytes; what is written beyond is refused half-way."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _checkpoint(folder: Path, size: int) -> None:
