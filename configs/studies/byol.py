@@ -1,4 +1,9 @@
-# BYOL in the study of the paper's claims; the EMA coefficient is constant.
+# BYOL in the study of the claims (docs/claims.md), minutes on one CPU core. Its EMA
+# coefficient is constant.
+#
+#     python tools/train.py configs/studies/byol.py --amp
+#     python tools/train.py configs/studies/byol.py --amp --objective er
+#
 _base_ = ['../_base_/methods/byol.py', '../_base_/settings/study.py']
 
 model = dict(

@@ -1,4 +1,8 @@
-# DeepCluster v2 in the study of the paper's claims.
+# DeepCluster v2 in the study of the claims (docs/claims.md), minutes on one CPU core.
+#
+#     python tools/train.py configs/studies/deepclusterv2.py --amp
+#     python tools/train.py configs/studies/deepclusterv2.py --amp --objective er
+#
 _base_ = ['../_base_/methods/deepclusterv2.py', '../_base_/settings/study.py']
 
 model = dict(

@@ -1,4 +1,9 @@
-# DINO in the study of the paper's claims; its EMA coefficient and temperatures are constant.
+# DINO in the study of the claims (docs/claims.md), minutes on one CPU core. Its EMA coefficient and
+# temperatures are constant.
+#
+#     python tools/train.py configs/studies/dino.py --amp
+#     python tools/train.py configs/studies/dino.py --amp --objective er
+#
 _base_ = ['../_base_/methods/dino.py', '../_base_/settings/study.py']
 
 _sharper = dict(teacher_temp=0.02)

@@ -1,4 +1,9 @@
-# MoCo v3 in the study of the paper's claims; its EMA coefficient is constant.
+# MoCo v3 in the study of the claims (docs/claims.md), minutes on one CPU core. Its EMA
+# coefficient is constant.
+#
+#     python tools/train.py configs/studies/mocov3.py --amp
+#     python tools/train.py configs/studies/mocov3.py --amp --objective er
+#
 _base_ = ['../_base_/methods/mocov3.py', '../_base_/settings/study.py']
 
 model = dict(

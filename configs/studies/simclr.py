@@ -1,3 +1,8 @@
+# SimCLR in the study of the claims (docs/claims.md), minutes on one CPU core.
+#
+#     python tools/train.py configs/studies/simclr.py --amp
+#     python tools/train.py configs/studies/simclr.py --amp --objective er
+#
 _base_ = ['../_base_/methods/simclr.py', '../_base_/settings/study.py']
 
 model = dict(

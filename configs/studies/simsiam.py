@@ -1,4 +1,8 @@
-# SimSiam in the study of the paper's claims.
+# SimSiam in the study of the claims (docs/claims.md), minutes on one CPU core.
+#
+#     python tools/train.py configs/studies/simsiam.py --amp
+#     python tools/train.py configs/studies/simsiam.py --amp --objective er
+#
 _base_ = ['../_base_/methods/simsiam.py', '../_base_/settings/study.py']
 
 model = dict(

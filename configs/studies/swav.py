@@ -1,4 +1,8 @@
-# SwAV in the study of the paper's claims.
+# SwAV in the study of the claims (docs/claims.md), minutes on one CPU core.
+#
+#     python tools/train.py configs/studies/swav.py --amp
+#     python tools/train.py configs/studies/swav.py --amp --objective er
+#
 _base_ = ['../_base_/methods/swav.py', '../_base_/settings/study.py']
 
 _num_prototypes = 256

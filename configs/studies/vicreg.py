@@ -1,4 +1,8 @@
-# VICReg in the study of the paper's claims.
+# VICReg in the study of the claims (docs/claims.md), minutes on one CPU core.
+#
+#     python tools/train.py configs/studies/vicreg.py --amp
+#     python tools/train.py configs/studies/vicreg.py --amp --objective er
+#
 _base_ = ['../_base_/methods/vicreg.py', '../_base_/settings/study.py']
 
 model = dict(

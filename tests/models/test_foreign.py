@@ -254,7 +254,7 @@ def test_a_name_of_timm_is_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError("we couldn't connect")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(UserError, match=r"cannot load pretrained weights for 'resnet18\.tv_in1k'"):
+    with pytest.raises(UserError, match=r"published weights of 'resnet18\.tv_in1k' cannot be had"):
         prepared(TrainOptions(config=CONFIG, init_from="resnet18.tv_in1k"))
 
 

@@ -78,7 +78,10 @@ FAULTS: list[tuple[str, str]] = [
     ),
     ("train_dataloader = dict(dataset=dict(split='tain'))", "split must be one of"),
     ("train_dataloader = dict(batch_size=0)", "batch_size is a positive number"),
-    ("train_dataloader = dict(batch_size=5000)", "batch_size is 5000, but the data set holds 1437"),
+    (
+        "train_dataloader = dict(batch_size=5000)",
+        "batch_size is 5000, but the data set holds 1,437",
+    ),
     ("train_dataloader = dict(num_workers=-1)", "num_workers is an integer and at least 0, got -1"),
     ("default_hooks = dict(teacher=dict(type='TeecherHook'))", "'TeecherHook' is not in the reg"),
     ("evaluation = dict(evaluators=dict(knn=dict(n=3)))", "KNN takes no 'n'"),
@@ -123,7 +126,7 @@ def test_all_faults_are_told_at_once(
         )
     told = refused(capsys, tmp_path, config)
     assert "has 5 faults:" in told
-    for words in ("hiden_channels", "'ErHaed'", "takes no 'n'", "holds 1437 images", "'sede'"):
+    for words in ("hiden_channels", "'ErHaed'", "takes no 'n'", "holds 1,437 images", "'sede'"):
         assert words in told
     assert told.count("\n  - ") == 5
 

@@ -30,7 +30,7 @@ def test_the_picture_lies_here_under_the_configs_name(
     told = capsys.readouterr()
     assert told.err == ""
     assert told.out.splitlines() == [
-        "digits (train): 1437 images 24x24, 10 classes",
+        "digits (train): 1,437 images 24x24, 10 classes",
         "views 'gentle' with flip=0.5, drawn on the device",
         "epoch 2, seed 7",
         "written mini_byol_er_vit_views.png",

@@ -366,7 +366,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     for words in (
         "TimmBackbone",
         "parameters (not trained)",
-        "1437 images",
+        "1,437 images",
         "2 epochs of 5 steps",
         "view 2",
         "teacher.momentum 0.9 to 1 (cosine)",

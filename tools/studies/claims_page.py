@@ -120,7 +120,8 @@ def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = "|---" * len(head) + "|"
-    return "\n".join([_line(head), rule, *map(_line, lines)])
+    body = [_line(line) for line in lines]
+    return "\n".join([_line(head), rule, *body]) if body else "Not run yet."
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -138,7 +139,7 @@ def tuning(rows: Sequence[Row]) -> str:
         asked = row["asked"]
         if asked["part"] != "validation":
             continue
-        momentum = "as in the config" if asked["momentum"] is None else f"{asked['momentum']:g}"
+        momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
         name = f"{asked['method']}{' + ER' if asked['objective'] == 'er' else ''}"
         lines.append([name, f"{row['rate']:g}", momentum, f"{row['knn_top1']:.3f}"])
     lines.sort(key=lambda line: line[0])
