@@ -58,7 +58,7 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     requeued = tmp_path / "bin" / "requeued"
     assert requeued.read_text() == f"requeue {os.getpid()}\n"
     assert (tmp_path / "run" / "last_checkpoint").exists()
-    assert len(job.told()) == 2
+    assert len(job.told()) == 3  # the command that goes on has a line of its own
     again = start(tmp_path, config)
     again.wait_for("resuming at epoch 1/2  iter 2/10")
     assert again.end() == 0
