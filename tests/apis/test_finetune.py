@@ -45,7 +45,7 @@ def test_it_learns_and_its_file_gives_the_same_answers(
 ) -> None:
     found = finetune(options(digits, backbone, tmp_path / "out", baseline=True))
     assert set(found) == {"pretrained", "random"}
-    assert found["pretrained"].top1 > 0.65  # of three classes
+    assert found["pretrained"].top1 > 0.5  # of three classes
     assert len(found["random"].curve) == 40
     printed = capsys.readouterr().out
     assert f"top-1 {found['pretrained'].top1:.3f}" in printed
