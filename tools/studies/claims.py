@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import claims_page  # lies beside this file
 import numpy as np
 import rows as store  # lies beside the benchmarks
+from claims_page import BASE_BATCH, SMALL_BATCH
 
 from mvssl.config.read import load_config
 from mvssl.engine.environment import processor
@@ -39,7 +40,6 @@ from mvssl.report.recorded import read_run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
-BASE_BATCH = 256
 TUNING_SEED = 100
 RATES = (1e-3, 2e-3, 4e-3)
 MOMENTA = (0.9, 0.97, 0.99)
@@ -94,7 +94,6 @@ class Row:
     part: str = "test"
 
 
-SMALL_BATCH = 32
 VARIANTS: dict[str, tuple[str, ...]] = {
     "no centre": ("model.head.assigner.momentum=1.0",),
     "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
