@@ -29,11 +29,16 @@ METHODS = {
     "barlowtwins",
     "byol",
     "cmc",
+    "dcl",
     "deepcluster",
     "deepclusterv2",
     "dino",
+    "empssl",
+    "fastsiam",
+    "frossl",
     "ir",
     "lejepa",
+    "mmcr",
     "mocov2",
     "mocov3",
     "nnclr",
@@ -42,6 +47,7 @@ METHODS = {
     "simsiam",
     "swav",
     "vicreg",
+    "visreg",
 }
 LEAVES = {
     str(path.relative_to(FOLDER)): path
@@ -79,6 +85,7 @@ SMALL = {
     "num_slices": 16,
     "shuffle_groups": 2,
     "num_local": 1,
+    "num_views": 4,
 }
 SIZE = 32
 

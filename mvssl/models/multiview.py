@@ -189,7 +189,7 @@ class MultiView(nn.Module):
             logits=logits,
             target_logits=target_logits,
             views=tuple(numbers[self.teacher_only_views :]),
-            target_views=tuple(numbers[: len(target)]),
+            target_views=tuple((number,) for number in numbers[: len(target)]),
         )
 
     def loss(self, record: Embeddings, monitor: Monitor | None = None) -> Scalars:

@@ -14,10 +14,7 @@ from torch import Tensor
 
 from mvssl.models.precision import at_least_float32
 
-__all__ = ["NO_VIEW", "Embeddings", "view_pairs"]
-
-NO_VIEW = -1
-"""Number of a target that is no view of this batch, such as a bank's entry."""
+__all__ = ["Embeddings", "view_pairs"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,8 @@ class Embeddings:
         logits: V x (B, m) where the neck ends in prototypes, else None.
         target_logits: G x (B, m), likewise.
         views: V numbers: which view each entry of ``features``, ``z`` and ``p`` is.
-        target_views: G numbers, likewise of ``target``.
+        target_views: G tuples of numbers: of which views of this batch each entry of ``target`` is
+            made; one, if it is not a mean, and none of a bank's.
     """
 
     features: list[Tensor]
@@ -45,12 +43,14 @@ class Embeddings:
     logits: list[Tensor] | None = None
     target_logits: list[Tensor] | None = None
     views: tuple[int, ...] = ()
-    target_views: tuple[int, ...] = ()
+    target_views: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, tensors in (("views", self.z), ("target_views", self.target)):
-            if not getattr(self, name):
-                object.__setattr__(self, name, tuple(range(len(tensors))))
+        if not self.views:
+            object.__setattr__(self, "views", tuple(range(len(self.z))))
+        if not self.target_views:
+            alone = tuple((number,) for number in range(len(self.target)))
+            object.__setattr__(self, "target_views", alone)
 
     def detach(self) -> Embeddings:
         """The same record without gradients, for monitors."""
@@ -70,12 +70,12 @@ class Embeddings:
 
 
 def view_pairs(record: Embeddings) -> list[tuple[int, int]]:
-    """(g, v) for every target g and every prediction v of another view: which target each
-    prediction is shown. Positions in the record's lists, not numbers of views.
+    """(g, v) for every target g and every prediction v of a view that is no part of it: which
+    target each prediction is shown. Positions in the record's lists, not numbers of views.
     """
     return [
         (g, v)
-        for g, target in enumerate(record.target_views)
+        for g, made_of in enumerate(record.target_views)
         for v, view in enumerate(record.views)
-        if target != view
+        if view not in made_of
     ]

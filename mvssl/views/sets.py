@@ -1,7 +1,8 @@
 """The view sets of published methods: functions of the size, by name in ``VIEW_SETS``.
 
 A set of one's own is such a function, decorated with ``@VIEW_SETS.register_module()``. Sets of
-large and small crops take ``local_size``, the side of the small ones in pixels.
+large and small crops take ``local_size``, the side of the small ones in pixels; sets of equal views
+``num_views``, their number.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from mvssl.arguments import check_count
 from mvssl.registry import VIEW_SETS
 from mvssl.views.view import View
 
-MOST_LOCAL = 1000
+MOST_VIEWS = 1000
+
+
+def _equal_views(view: View, number: int) -> list[View]:
+    check_count("views", 1, MOST_VIEWS, num_views=number)
+    return [view] * number
 
 
 def _local_size(size: int) -> int:
@@ -21,7 +27,7 @@ def _local_size(size: int) -> int:
 
 
 def _local_views(view: View, number: int, local_size: int | None) -> list[View]:
-    check_count("views", 0, MOST_LOCAL, num_local=number)
+    check_count("views", 0, MOST_VIEWS, num_local=number)
     return [view if local_size is None else view.but(size=local_size)] * number
 
 
@@ -46,8 +52,8 @@ def byol(size: int) -> list[View]:
 
 
 @VIEW_SETS.register_module()
-def simclr(size: int) -> list[View]:
-    """SimCLR (Chen et al., 2020), appendix A, at colour strength 1: two equal views."""
+def simclr(size: int, num_views: int = 2) -> list[View]:
+    """SimCLR (Chen et al., 2020), appendix A, at colour strength 1: equal views, 2 there."""
     view = View.flat(
         size,
         brightness=0.8,
@@ -58,12 +64,12 @@ def simclr(size: int) -> list[View]:
         gray=0.2,
         blur=0.5,
     )
-    return [view, view]
+    return _equal_views(view, num_views)
 
 
 @VIEW_SETS.register_module(name=["moco", "simsiam"])
-def moco(size: int) -> list[View]:
-    """MoCo v2 (Chen et al., 2020, arXiv 2003.04297, as its authors' code): two equal views.
+def moco(size: int, num_views: int = 2) -> list[View]:
+    """MoCo v2 (Chen et al., 2020, arXiv 2003.04297, as its authors' code): equal views, 2 there.
 
     SimSiam (Chen & He, 2021), appendix A, takes the same.
     """
@@ -78,7 +84,7 @@ def moco(size: int) -> list[View]:
         gray=0.2,
         blur=0.5,
     )
-    return [view, view]
+    return _equal_views(view, num_views)
 
 
 @VIEW_SETS.register_module()
@@ -176,11 +182,12 @@ def lejepa(size: int, num_local: int = 6, local_size: int | None = None) -> list
 
 
 @VIEW_SETS.register_module()
-def cifar(size: int) -> list[View]:
+def cifar(size: int, num_views: int = 2) -> list[View]:
     """SimCLR's views on CIFAR-10 (Chen et al., 2020, appendix B.9): half its colour strength and no
     blur, for images of 32 pixels.
     """
-    return cifar_one(size) * 2
+    (view,) = cifar_one(size)
+    return _equal_views(view, num_views)
 
 
 @VIEW_SETS.register_module()
@@ -205,9 +212,10 @@ def cifar_multicrop(size: int, local_size: int | None = None) -> list[View]:
 
 
 @VIEW_SETS.register_module()
-def gentle(size: int) -> list[View]:
-    """Two equal views for digits and other signs: what would change their meaning is off."""
-    return gentle_one(size) * 2
+def gentle(size: int, num_views: int = 2) -> list[View]:
+    """Equal views for digits and other signs: what would change their meaning is off."""
+    (view,) = gentle_one(size)
+    return _equal_views(view, num_views)
 
 
 @VIEW_SETS.register_module()

@@ -18,7 +18,7 @@ LEJEPA: dict[str, Any] = {
     "type": "MultiView",
     "backbone": SMALL_VIT,
     "neck": {"type": "MLP", "hidden_channels": 12, "out_channels": 6},
-    "head": {"type": "LeJEPAHead", "loss": {"type": "SIGRegLoss"}},
+    "head": {"type": "RegularizedHead", "loss": {"type": "SIGRegLoss"}},
     "data_preprocessor": {"type": "MultiViewPreprocessor", "size": 16, "views": "gentle"},
 }
 
@@ -86,7 +86,7 @@ def test_the_term_of_the_loss_is_named(tmp_path: Path) -> None:
             return value * torch.inf if step == 2 else value
 
     regularizer.__class__ = Broken
-    assert "in iteration 3, is the head's sigreg (in the loss)" in told(tmp_path, built)
+    assert "in iteration 3, is the head's regularizer (in the loss)" in told(tmp_path, built)
 
 
 def test_a_gradient_is_told_from_the_loss(tmp_path: Path) -> None:

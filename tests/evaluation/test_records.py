@@ -90,7 +90,7 @@ def test_numbers_are_evenly_spaced() -> None:
     assert spread(1000, 1) == [0]
 
 
-def _on_this_rank(number: int) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+def _on_this_rank(number: int) -> tuple[dict[str, Tensor], tuple[tuple[int, ...], ...]]:
     model = small_model(**WITH_PROTOTYPES)
     record = extract_record(model, CountedDigits(), spread(36, number), batch_size=3)
     return tensors(record), record.target_views

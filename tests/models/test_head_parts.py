@@ -23,8 +23,9 @@ from mvssl.models.heads import (
     ERHead,
     Head,
     JointHead,
-    LeJEPAHead,
     PairHead,
+    RegularizedHead,
+    ViewsHead,
 )
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.record import view_pairs
@@ -171,7 +172,13 @@ def test_every_queue_in_a_head_is_checked_against_the_batch(first: int, second: 
         (PairHead, "SIGRegLoss", "PairHead takes a loss of pairs of embeddings, and SIGRegLoss"),
         (PairHead, "SoftCrossEntropyLoss", "is one of logits and distributions: give"),
         (JointHead, "SIGRegLoss", r"'NTXentLoss' or 'VICRegLoss', or one .*losses\.PairLoss\."),
-        (LeJEPAHead, "NTXentLoss", r"give 'SIGRegLoss', or one derived from .*\.Regularizer\."),
+        (
+            RegularizedHead,
+            "NTXentLoss",
+            r"give 'SIGRegLoss' or 'VISRegLoss', or one derived from .*\.Regularizer\.",
+        ),
+        (ViewsHead, "SIGRegLoss", r"is one of the embeddings of one view: give 'EMPSSLLoss', "),
+        (RegularizedHead, "MMCRLoss", "MMCRLoss is one of all views at once: give"),
     ],
 )
 def test_a_loss_of_another_kind_is_refused_when_the_head_is_built(

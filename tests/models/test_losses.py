@@ -19,14 +19,20 @@ from mvssl.errors import UserError
 from mvssl.models.losses import (
     BarlowTwinsLoss,
     CosineSimilarityLoss,
+    DCLLoss,
     DistributionLoss,
+    EMPSSLLoss,
+    FroSSLLoss,
     InfoNCELoss,
+    MMCRLoss,
     NTXentLoss,
     PairLoss,
     Regularizer,
     SIGRegLoss,
     SoftCrossEntropyLoss,
     VICRegLoss,
+    ViewsLoss,
+    VISRegLoss,
 )
 from mvssl.registry import LOSSES
 from tests.parity import Array, check_parity
@@ -107,6 +113,41 @@ def test_nt_xent(shape: tuple[int, int], temperature: float) -> None:
     check_parity(NTXentLoss(temperature), lambda p, t: nt_xent(p, t, temperature), *draw(*shape))
 
 
+def dcl(first: Array, second: Array, temperature: float, sigma: float | None) -> float:
+    """Equations 5 and 6 of DCL, over all anchors."""
+    k = len(first)
+    views = unit(first), unit(second)
+    cosines = [a @ b for a, b in zip(*views, strict=True)]
+    weights = [1.0] * k
+    if sigma is not None:
+        mean = np.mean([math.exp(s / sigma) for s in cosines])
+        weights = [2 - math.exp(s / sigma) / float(mean) for s in cosines]
+    total = 0.0
+    for anchors in views:
+        for i in range(k):
+            others = [anchors[i] @ z[n] / temperature for z in views for n in range(k) if n != i]
+            total += logsumexp(others) - weights[i] * cosines[i] / temperature
+    return total / (2 * k)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("sigma", [None, 0.5, 3.0])
+def test_dcl(shape: tuple[int, int], temperature: float, sigma: float | None) -> None:
+    loss = DCLLoss(temperature, sigma)
+    check_parity(loss, lambda p, t: dcl(p, t, temperature, sigma), *draw(*shape))
+
+
+def test_weights_of_dcl_are_one_on_average_and_greater_for_pairs_apart() -> None:
+    first, second = draw(6, 4)
+    # Of equal pairs all weights are 1; of others the gradient leans to those that are far apart.
+    torch.testing.assert_close(DCLLoss(0.1, 0.5)(first, first), DCLLoss(0.1)(first, first))
+    torch.testing.assert_close(
+        DCLLoss(0.1, 1e4)(first, second), DCLLoss(0.1)(first, second), rtol=1e-3, atol=0
+    )
+    assert DCLLoss(0.1, 0.5)(first, second) > DCLLoss(0.1)(first, second)
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (4, 1)])
 @pytest.mark.parametrize("lambd", [5e-3, 0.0, 0.7])
 def test_barlow_twins(shape: tuple[int, int], lambd: float) -> None:
@@ -139,7 +180,14 @@ def test_soft_cross_entropy_is_least_at_the_target() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [CosineSimilarityLoss(), InfoNCELoss(), InfoNCELoss(anchor="target"), NTXentLoss()]
+    "loss",
+    [
+        CosineSimilarityLoss(),
+        InfoNCELoss(),
+        InfoNCELoss(anchor="target"),
+        NTXentLoss(),
+        DCLLoss(sigma=0.5),
+    ],
 )
 def test_losses_of_directions_do_not_see_lengths(loss: nn.Module) -> None:
     first, second = draw(6, 4)
@@ -148,7 +196,15 @@ def test_losses_of_directions_do_not_see_lengths(loss: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [InfoNCELoss(), NTXentLoss(), BarlowTwinsLoss(), VICRegLoss(), CosineSimilarityLoss()]
+    "loss",
+    [
+        InfoNCELoss(),
+        NTXentLoss(),
+        DCLLoss(),
+        BarlowTwinsLoss(),
+        VICRegLoss(),
+        CosineSimilarityLoss(),
+    ],
 )
 def test_an_order_that_both_views_share_does_not_count(loss: nn.Module) -> None:
     first, second = draw(6, 4)
@@ -159,7 +215,7 @@ def test_an_order_that_both_views_share_does_not_count(loss: nn.Module) -> None:
     torch.testing.assert_close(loss(first[:, axes], second[:, axes]), loss(first, second))
 
 
-@pytest.mark.parametrize("loss", [NTXentLoss(), BarlowTwinsLoss(), VICRegLoss()])
+@pytest.mark.parametrize("loss", [NTXentLoss(), DCLLoss(), BarlowTwinsLoss(), VICRegLoss()])
 def test_losses_of_two_equal_partners(loss: nn.Module) -> None:
     first, second = draw(6, 4)
     torch.testing.assert_close(loss(first, second), loss(second, first))
@@ -179,6 +235,8 @@ def test_limits_of_contrastive_losses() -> None:
     same = torch.ones(6, 4, dtype=torch.float64)
     assert InfoNCELoss()(same, same).item() == pytest.approx(math.log(6))
     assert NTXentLoss()(same, same).item() == pytest.approx(math.log(11))
+    assert DCLLoss()(same, same).item() == pytest.approx(math.log(10))
+    assert DCLLoss(sigma=0.5)(same, same).item() == pytest.approx(math.log(10))
 
 
 def test_barlow_twins_does_not_see_scale_and_shift_of_a_dimension() -> None:
@@ -217,6 +275,7 @@ ALL = [
     CosineSimilarityLoss(),
     InfoNCELoss(),
     NTXentLoss(),
+    DCLLoss(),
     BarlowTwinsLoss(),
     VICRegLoss(),
     SoftCrossEntropyLoss(),
@@ -246,12 +305,19 @@ def test_a_loss_says_whether_it_compares_images(loss: PairLoss) -> None:
     assert loss.crosses_samples is differs
 
 
-@pytest.mark.parametrize(
-    "loss", [*ALL, SIGRegLoss(num_slices=4)], ids=lambda loss: type(loss).__name__
-)
+OTHERS = [
+    SIGRegLoss(num_slices=4),
+    VISRegLoss(num_slices=4),
+    MMCRLoss(),
+    EMPSSLLoss(),
+    FroSSLLoss(),
+]
+
+
+@pytest.mark.parametrize("loss", [*ALL, *OTHERS], ids=lambda loss: type(loss).__name__)
 def test_a_loss_is_registered_of_one_kind_and_stateless(loss: nn.Module) -> None:
     assert LOSSES.get(type(loss).__name__) is type(loss)
-    kinds = (PairLoss, DistributionLoss, Regularizer)
+    kinds = (PairLoss, DistributionLoss, Regularizer, ViewsLoss)
     assert sum(isinstance(loss, kind) for kind in kinds) == 1
     assert not list(loss.state_dict())
 
@@ -264,6 +330,12 @@ def test_a_loss_is_registered_of_one_kind_and_stateless(loss: nn.Module) -> None
         (dict(type="InfoNCELoss", anchor="view"), "anchor is one of prediction, target"),
         (dict(type="NTXentLoss", temperature=math.inf), "NTXentLoss: temperature"),
         (dict(type="NTXentLoss", temperature=math.nan), "NTXentLoss: temperature"),
+        (dict(type="DCLLoss", temperature=0.0), "DCLLoss: temperature .* got 0.0"),
+        (dict(type="DCLLoss", sigma=0.0), "DCLLoss: sigma .* got 0.0"),
+        (dict(type="EMPSSLLoss", distortion=0.0), "EMPSSLLoss: distortion .* greater than 0"),
+        (dict(type="FroSSLLoss", invariance=-1.0), "FroSSLLoss: invariance .* not negative"),
+        (dict(type="VISRegLoss", num_slices=0), "VISRegLoss: num_slices is an integer"),
+        (dict(type="VISRegLoss", shape=-1.0), "VISRegLoss: shape .* not negative"),
         (dict(type="BarlowTwinsLoss", lambd=-1.0), "BarlowTwinsLoss: lambd .* not negative"),
         (dict(type="VICRegLoss", var=-1.0), "VICRegLoss: var .* not negative"),
         (dict(type="SoftCrossEntropyLoss", student_temp=-0.1), "student_temp is a number"),
@@ -279,7 +351,7 @@ def test_what_cannot_be_is_said(config: dict[str, Any], told: str) -> None:
         LOSSES.build(config)
 
 
-@pytest.mark.parametrize("loss", [BarlowTwinsLoss(), VICRegLoss()])
+@pytest.mark.parametrize("loss", [BarlowTwinsLoss(), VICRegLoss(), DCLLoss()])
 def test_one_image_has_no_statistics(loss: nn.Module) -> None:
     with pytest.raises(UserError, match="the batch holds 1: choose a batch_size of 2"):
         loss(*draw(1, 4))

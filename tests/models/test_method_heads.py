@@ -21,14 +21,15 @@ from mvssl.models.heads import (
     AssignmentHead,
     InstanceHead,
     JointHead,
-    LeJEPAHead,
     MoCoHead,
     PairHead,
+    RegularizedHead,
     RelationHead,
+    ViewsHead,
 )
 from mvssl.models.memory import MemoryBank, last_occurrence
-from mvssl.models.record import NO_VIEW, view_pairs
-from mvssl.models.targets import BankTargets, NearestNeighborTargets, ViewTargets
+from mvssl.models.record import view_pairs
+from mvssl.models.targets import BankTargets, MeanTargets, NearestNeighborTargets, ViewTargets
 
 B, D, M, N = 6, 5, 4, 20
 
@@ -57,7 +58,7 @@ def test_moco_contrasts_with_its_queue_alone_in_one_direction() -> None:
     past: list[np.ndarray] = []
     for step in range(4):
         (q,), (k,) = draw(1, step, grad=True), draw(1, 50 + step)
-        record = record_of([q], [k], views=(1,), target_views=(0,))
+        record = record_of([q], [k], views=(1,), target_views=((0,),))
         loss = head(record)["loss"]
         queue = np.concatenate([*past[-2:], np.empty((0, D))])
         expected = []
@@ -86,7 +87,7 @@ def test_ressl_matches_relations_with_past_embeddings() -> None:
     first = draw(1, 9)
     assert head(record_of(draw(1, 8), first, views=(1,)))["loss"].item() == 0.0
     (weak,), (strong,) = draw(1, 10), draw(1, 11)
-    loss = head(record_of([strong], [weak], views=(1,), target_views=(0,)))["loss"]
+    loss = head(record_of([strong], [weak], views=(1,), target_views=((0,),)))["loss"]
     queue = unit(first[0])
     t = softmax(unit(weak) @ queue.T / 0.05, axis=1)
     log_s = log_softmax(unit(strong) @ queue.T / 0.2, axis=1)
@@ -126,19 +127,19 @@ def test_drawn_negatives_change_from_step_to_step() -> None:
 
 
 def test_lejepa_pulls_views_to_the_mean_of_the_global_ones() -> None:
-    head = LeJEPAHead({"type": "SIGRegLoss", "num_slices": 8}, weight=0.2).double()
+    head = RegularizedHead({"type": "SIGRegLoss", "num_slices": 8}, weight=0.2).double()
     z = draw(3, 4, grad=True)
     outputs = head(record_of(z, z[:2]))
     centre = (z[0] + z[1]).detach().numpy() / 2
     distance = np.mean([((x.detach().numpy() - centre) ** 2).mean() for x in z])
     sigreg = torch.stack([head.loss(x, 0) for x in z]).mean().item()
     assert outputs["view_distance"].item() == pytest.approx(distance)
-    assert outputs["sigreg"].item() == pytest.approx(sigreg)
+    assert outputs["regularizer"].item() == pytest.approx(sigreg)
     assert outputs["loss"].item() == pytest.approx(0.8 * distance + 0.2 * sigreg)
     assert head.steps.count == 1
     outputs["loss"].backward()
     # The mean takes part: without its gradient the distances' pulls would not cancel.
-    free = LeJEPAHead({"type": "SIGRegLoss", "num_slices": 8}, weight=1e-8).double()
+    free = RegularizedHead({"type": "SIGRegLoss", "num_slices": 8}, weight=1e-8).double()
     for x in z:
         x.grad = None
     free(record_of(z, z[:2]))["loss"].backward()
@@ -267,15 +268,69 @@ def test_view_targets_keep_the_gradient_where_the_method_does() -> None:
 def test_a_bank_s_entry_is_the_target_of_every_view() -> None:
     source = BankTargets(0.5, num_samples=N, in_channels=D).double()
     resolved = source(record_of(draw(2, 0), draw(2, 1)))
-    assert resolved.target_views == (NO_VIEW,)
+    assert resolved.target_views == ((),)
     assert view_pairs(resolved) == [(0, 0), (0, 1)]
     torch.testing.assert_close(resolved.target[0], source.bank.data[:B])
 
 
 def test_student_and_teacher_may_see_different_views() -> None:
-    record = record_of(draw(1, 0), draw(1, 1), views=(1,), target_views=(0,))
+    record = record_of(draw(1, 0), draw(1, 1), views=(1,), target_views=((0,),))
     assert view_pairs(record) == [(0, 0)]
     assert view_pairs(record_of(draw(1, 0), draw(1, 0))) == []
+
+
+def test_means_are_of_the_targets_of_all_other_views() -> None:
+    z = draw(4, 0, grad=True)
+    p = draw(4, 10, grad=True)
+    head = PairHead({"type": "CosineSimilarityLoss"}, target={"type": "MeanTargets"})
+    loss = head(record_of(p, z))["loss"]
+    expected = []
+    for v in range(4):
+        mean = np.mean([unit(z[g]) for g in range(4) if g != v], axis=0)
+        lengths = np.linalg.norm(mean, axis=1)
+        expected.append(np.mean(2 - 2 * (mean * unit(p[v])).sum(axis=1) / lengths))
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-12)
+    loss.backward()
+    assert all(x.grad is None for x in z)
+    assert all(x.grad is not None for x in p)
+
+
+def test_the_mean_of_one_other_view_is_that_view() -> None:
+    record = record_of(draw(2, 0), draw(2, 1))
+    means, views = MeanTargets()(record), ViewTargets()(record)
+    pairs = view_pairs(means)
+    assert len(pairs) == 2
+    found = {v: means.target[g] for g, v in pairs}
+    for g, v in view_pairs(views):
+        torch.testing.assert_close(found[v], torch.from_numpy(unit(views.target[g])))
+
+
+@pytest.mark.parametrize(
+    ("views", "targets", "shown"),
+    [
+        (4, 4, {0: [(1, 2, 3)], 1: [(0, 2, 3)], 2: [(0, 1, 3)], 3: [(0, 1, 2)]}),
+        # A small crop, which is no target.
+        (3, 2, {0: [(1,)], 1: [(0,)], 2: [(1,), (0,), (0, 1)]}),
+        # The view that is the only target has nothing to predict.
+        (3, 1, {0: [], 1: [(0,)], 2: [(0,)]}),
+    ],
+)
+def test_which_means_a_view_is_shown(
+    views: int, targets: int, shown: dict[int, list[tuple[int, ...]]]
+) -> None:
+    resolved = MeanTargets()(record_of(draw(views, 0), draw(targets, 1)))
+    pairs = view_pairs(resolved)
+    for view, wanted in shown.items():
+        assert [resolved.target_views[g] for g, v in pairs if v == view] == wanted
+
+
+def test_a_head_of_all_views_gives_its_loss_all_views_in_order() -> None:
+    head = ViewsHead({"type": "FroSSLLoss"})
+    z = draw(3, 70, grad=True)
+    loss = head(record_of(z, z[:2]))["loss"]
+    torch.testing.assert_close(loss, head.loss(torch.stack(z)))
+    loss.backward()
+    assert all(x.grad is not None and x.grad.abs().max() > 0 for x in z)
 
 
 def test_the_last_of_equal_numbers() -> None:
@@ -291,7 +346,7 @@ def test_the_last_of_equal_numbers() -> None:
         (lambda: InstanceHead(in_channels=D), "needs num_samples"),
         (lambda: InstanceHead(num_samples=N, in_channels=D, num_negatives=0), "num_negatives"),
         (lambda: MemoryBank(N, D, momentum=1.0), "give less than 1"),
-        (lambda: LeJEPAHead({"type": "SIGRegLoss"}, weight=1.0), "between 0 and 1"),
+        (lambda: RegularizedHead({"type": "SIGRegLoss"}, weight=1.0), "between 0 and 1"),
         (
             lambda: AssignmentHead({"type": "Sinkhorn"}, queue_size=8, num_logits=M),
             "prototypes of the head's own",

@@ -28,6 +28,13 @@ def test_sets_have_the_papers_number_of_views_and_sizes(name: str) -> None:
     assert [view.size for view in build_views(name, 224)] == expected
 
 
+@pytest.mark.parametrize("name", ["simclr", "moco", "simsiam", "cifar", "gentle"])
+def test_sets_of_equal_views_make_as_many_as_are_wanted(name: str) -> None:
+    one, *others = build_views({"type": name, "num_views": 5}, 32)
+    assert others == [one] * 4
+    assert build_views({"type": name, "num_views": 2}, 32) == build_views(name, 32)
+
+
 @pytest.mark.parametrize(("size", "local"), [(32, 16), (64, 24), (96, 40), (160, 72), (224, 96)])
 def test_local_crops_keep_their_share_in_steps_of_8(size: int, local: int) -> None:
     assert build_views("dino", size)[-1].size == local
@@ -153,6 +160,7 @@ def test_dicts_become_views() -> None:
         ("nothing", "Known: barlowtwins, byol, cifar, .*, vicreg"),
         ([{"flipp": 0.5}], r"views\[0\].*'flipp'.*flip"),
         ([{}, {"flip": 2}], "flip=2: HorizontalFlip: prob must be a probability"),
+        ({"type": "gentle", "num_views": 0}, "num_views is an integer and at least 1, got 0"),
         ([], "name of a view set"),
         (["byol"], "name of a view set"),
         ([{}, {"draw_as": 2}], r"views\[1\]\.draw_as is 2, but that is no view \(from 0 to 1\)"),

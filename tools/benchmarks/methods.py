@@ -30,6 +30,7 @@ from mvssl.files import write_bytes_atomically
 ROOT = Path(__file__).parents[2]
 METHODS = [
     "simclr",
+    "dcl",
     "mocov2",
     "mocov3",
     "nnclr",
@@ -40,11 +41,16 @@ METHODS = [
     "swav",
     "byol",
     "simsiam",
+    "fastsiam",
     "dino",
     "ressl",
     "barlowtwins",
     "vicreg",
     "lejepa",
+    "visreg",
+    "mmcr",
+    "empssl",
+    "frossl",
 ]
 # Column, value of a row, how it is written.
 COLUMNS = (

@@ -3,7 +3,7 @@ model = dict(
     type='MultiView',
     neck=dict(type='MLP', num_layers=3, hidden_channels=2048, out_channels=128),
     head=dict(
-        type='LeJEPAHead', loss=dict(type='SIGRegLoss', num_slices=1024), weight=0.05),
+        type='RegularizedHead', loss=dict(type='SIGRegLoss', num_slices=1024), weight=0.05),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='lejepa'))
 
 er_head = dict(

@@ -5,8 +5,9 @@ from mvssl.models.heads.base import Head, TargetedHead
 from mvssl.models.heads.contrast import InstanceHead, MoCoHead, RelationHead
 from mvssl.models.heads.discrete_er import DiscreteERHead
 from mvssl.models.heads.er import ERHead
-from mvssl.models.heads.lejepa import LeJEPAHead
 from mvssl.models.heads.pair import JointHead, PairHead
+from mvssl.models.heads.regularized import RegularizedHead
+from mvssl.models.heads.views import ViewsHead
 
 __all__ = [
     "AssignmentHead",
@@ -15,9 +16,10 @@ __all__ = [
     "Head",
     "InstanceHead",
     "JointHead",
-    "LeJEPAHead",
     "MoCoHead",
     "PairHead",
+    "RegularizedHead",
     "RelationHead",
     "TargetedHead",
+    "ViewsHead",
 ]

@@ -11,7 +11,7 @@ from mvssl.errors import UserError
 from mvssl.registry import LOSSES, public_name
 from mvssl.words import either
 
-__all__ = ["DistributionLoss", "Loss", "PairLoss", "Regularizer"]
+__all__ = ["DistributionLoss", "Loss", "PairLoss", "Regularizer", "ViewsLoss", "check_images"]
 
 L = TypeVar("L", bound="Loss")
 
@@ -80,3 +80,22 @@ class Regularizer(Loss):
         """Embeddings (k, D) or (V, k, D) of all processes and the number of the training step to
         a scalar, the mean over the views.
         """
+
+
+class ViewsLoss(Loss):
+    """Looks at all views of all images at once."""
+
+    kind: ClassVar[str] = "all views at once"
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Embeddings (V, k, D) of all processes, not normalised, to a scalar."""
+
+
+def check_images(owner: str, z: Tensor) -> None:
+    """Raises a UserError unless embeddings (..., k, D) are of two images or more."""
+    if z.shape[-2] < 2:
+        raise UserError(
+            f"{owner} compares images with each other, and the batch holds {z.shape[-2]}: choose a "
+            f"batch_size of 2 or more."
+        )

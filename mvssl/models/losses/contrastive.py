@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import Number, check_choice, check_temperature
-from mvssl.models.losses.base import PairLoss
+from mvssl.models.losses.base import PairLoss, check_images
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
-__all__ = ["InfoNCELoss", "NTXentLoss"]
+__all__ = ["DCLLoss", "InfoNCELoss", "NTXentLoss"]
 
 ANCHORS = ("prediction", "target")
 
@@ -78,10 +78,60 @@ class NTXentLoss(PairLoss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(k, D) and (k, D) to a scalar."""
-        k = len(prediction)
-        both = torch.cat([at_least_float32(prediction), at_least_float32(target)])
-        both = F.normalize(both, dim=1)
-        itself = torch.eye(2 * k, dtype=torch.bool, device=both.device)
-        logits = (both @ both.T / self.temperature).masked_fill(itself, float("-inf"))
-        positive = torch.arange(2 * k, device=both.device).roll(k)
+        logits = _both_views_logits(prediction, target, self.temperature)
+        positive = torch.arange(len(logits), device=logits.device).roll(len(prediction))
         return F.cross_entropy(logits, positive)
+
+
+@LOSSES.register_module()
+class DCLLoss(PairLoss):
+    """Decoupled contrastive learning (Yeh et al. 2021, arXiv 2110.06848): ``NTXentLoss`` without
+    the positive in the denominator.
+
+    ``-w_i cos(z_i, z_j) / temperature + log sum_l exp(cos(z_i, z_l) / temperature)`` over the
+    2k - 2 negatives l of an anchor i with its positive j, averaged over the 2k anchors. A pair that
+    is well matched then pulls no less than any other. w is 1 (DCL) or, with ``sigma``, ``2 -
+    exp(s_i / sigma) / mean_n exp(s_n / sigma)``, s_n the cosine of the n-th image's two views
+    (DCLW): greater for pairs that are far apart, and 1 on average. It is differentiated as all the
+    rest, since the paper's formula has no stopped gradient.
+
+    Args:
+        temperature: of the cosines.
+        sigma: of the weights, 0.5 in the paper; None: no weights.
+    """
+
+    crosses_samples: ClassVar[bool] = True
+
+    temperature = Number(check_temperature)
+
+    def __init__(self, temperature: float = 0.1, sigma: float | None = None) -> None:
+        super().__init__()
+        if sigma is not None:
+            check_temperature("DCLLoss", sigma=sigma)
+        self.temperature = temperature
+        self.sigma = sigma
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(k, D) and (k, D) to a scalar.
+
+        Raises:
+            UserError: k is 1: there are no negatives.
+        """
+        check_images("DCLLoss", prediction)
+        k = len(prediction)
+        logits = _both_views_logits(prediction, target, self.temperature)
+        positive_k = logits.diagonal(k)  # of the first view's anchors, and so of the second's
+        others = torch.eye(k, dtype=torch.bool, device=logits.device).repeat(2, 2).logical_not()
+        negatives = logits[others].view(2 * k, 2 * k - 2).logsumexp(dim=1)
+        if self.sigma is not None:
+            cosine_k = positive_k * self.temperature
+            positive_k = positive_k * (2 - k * (cosine_k / self.sigma).softmax(dim=0))
+        return negatives.mean() - positive_k.mean()
+
+
+def _both_views_logits(prediction: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Cosines over the temperature of the 2k embeddings with each other; with itself -inf."""
+    both = torch.cat([at_least_float32(prediction), at_least_float32(target)])
+    both = F.normalize(both, dim=1)
+    itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
+    return (both @ both.T / temperature).masked_fill(itself, float("-inf"))

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import Number, check_not_negative
-from mvssl.errors import UserError
-from mvssl.models.losses.base import PairLoss
+from mvssl.models.losses.base import PairLoss, check_images
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
@@ -50,7 +49,7 @@ class BarlowTwinsLoss(PairLoss):
         Raises:
             UserError: k is 1: nothing varies.
         """
-        _check_images("BarlowTwinsLoss", prediction)
+        check_images("BarlowTwinsLoss", prediction)
         c_dd = _standardize(prediction).T @ _standardize(target) / len(prediction)
         invariance = (1 - c_dd.diagonal()).square().sum()
         return invariance + self.lambd * _off_diagonal_energy(c_dd)
@@ -94,7 +93,7 @@ class VICRegLoss(PairLoss):
         Raises:
             UserError: k is 1: nothing varies.
         """
-        _check_images("VICRegLoss", prediction)
+        check_images("VICRegLoss", prediction)
         views = [at_least_float32(prediction), at_least_float32(target)]
         invariance = F.mse_loss(views[0], views[1])
         variance = torch.stack([_variance_hinge(z) for z in views]).mean()
@@ -121,11 +120,3 @@ def _off_diagonal_energy(c_dd: Tensor) -> Tensor:
     # Not the whole sum less the diagonal's: that leaves rounding where little is off the diagonal.
     diagonal = torch.eye(len(c_dd), dtype=torch.bool, device=c_dd.device)
     return c_dd.masked_fill(diagonal, 0.0).square().sum()
-
-
-def _check_images(owner: str, z_kd: Tensor) -> None:
-    if len(z_kd) < 2:
-        raise UserError(
-            f"{owner} needs statistics over images, and the batch holds {len(z_kd)}: choose a "
-            f"batch_size of 2 or more."
-        )

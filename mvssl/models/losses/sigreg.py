@@ -15,7 +15,7 @@ from mvssl.models.losses.base import Regularizer
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
-__all__ = ["SIGRegLoss"]
+__all__ = ["SIGRegLoss", "directions"]
 
 
 @LOSSES.register_module()
@@ -59,16 +59,11 @@ class SIGRegLoss(Regularizer):
         """
         z = at_least_float32(z)
         t, normal, weights = self._quadrature(z)
-        angles_kst = (z @ self._directions(z, step)).unsqueeze(-1) * t
+        angles_kst = (z @ directions(z, self.num_slices, step)).unsqueeze(-1) * t
         real_st = angles_kst.cos().mean(dim=-3) - normal
         imaginary_st = angles_kst.sin().mean(dim=-3)
         error_st = real_st.square() + imaginary_st.square()
         return z.shape[-2] * (error_st @ weights).mean()
-
-    def _directions(self, z: Tensor, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(step)
-        drawn_ds = torch.randn(z.shape[-1], self.num_slices, generator=generator)
-        return F.normalize(drawn_ds.to(z), dim=0)
 
     def _quadrature(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points t > 0, the normal's characteristic function there, and their weights.
@@ -82,3 +77,12 @@ class SIGRegLoss(Regularizer):
         weights = 2 * spacing * normal
         weights[-1] /= 2  # an end of the trapezoidal rule
         return t, normal, weights
+
+
+def directions(z: Tensor, number: int, step: int) -> Tensor:
+    """Unit vectors (D, number) for embeddings (..., D): drawn from the training step's number, on
+    the CPU, so that all views, processes and devices have the same.
+    """
+    generator = torch.Generator().manual_seed(step)
+    drawn_ds = torch.randn(z.shape[-1], number, generator=generator)
+    return F.normalize(drawn_ds.to(z), dim=0)

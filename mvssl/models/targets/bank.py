@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mvssl.models.memory import MemoryBank
-from mvssl.models.record import NO_VIEW, Embeddings
+from mvssl.models.record import Embeddings
 from mvssl.models.targets.base import TargetSource
 from mvssl.registry import TARGETS
 
@@ -36,7 +36,7 @@ class BankTargets(TargetSource):
 
     def forward(self, record: Embeddings) -> Embeddings:
         entry = self.bank.read(record.index).to(record.z[0].dtype)
-        return replace(record, target=[entry], target_logits=None, target_views=(NO_VIEW,))
+        return replace(record, target=[entry], target_logits=None, target_views=((),))
 
     def update(self, record: Embeddings) -> None:
         self.bank.update(record.index, record.z[0])

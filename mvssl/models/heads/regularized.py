@@ -1,4 +1,4 @@
-"""The head of LeJEPA: predict the views' mean, and keep embeddings normally distributed."""
+"""The head of LeJEPA and VISReg: views near their mean, and embeddings distributed as wanted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mvssl.models.memory import StepCount
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
 
-__all__ = ["LeJEPAHead"]
+__all__ = ["RegularizedHead"]
 
 
 def _check_weight(owner: str, weight: float) -> None:
@@ -25,16 +25,17 @@ def _check_weight(owner: str, weight: float) -> None:
 
 
 @HEADS.register_module()
-class LeJEPAHead(Head):
+class RegularizedHead(Head):
     """``(1 - weight) * mean_v |z_v - mean of the global views|^2 / D + weight * mean_v R(z_v)``.
 
-    R is the statistic of ``SIGRegLoss``, of each view over the joined batch of all processes.
-    Nothing is detached: there is neither teacher nor stop-gradient (Balestriero & LeCun 2025,
-    arXiv 2511.08544). Projections are not normalised.
+    R says how far a view's embeddings are from what they should be like, over the joined batch of
+    all processes; with ``SIGRegLoss`` this is LeJEPA (Balestriero & LeCun 2025, arXiv 2511.08544),
+    with ``VISRegLoss`` VISReg (Wu et al. 2026, arXiv 2606.02572). Nothing is detached: there is
+    neither teacher nor stop-gradient. Projections are not normalised.
 
     Args:
         loss: R, a ``Regularizer`` of LOSSES, which is given (V, k, D) and the step's number.
-        weight: of R, in (0, 1); the paper's lambda.
+        weight: of R, in (0, 1); LeJEPA's lambda.
     """
 
     crosses_samples = True
@@ -43,7 +44,7 @@ class LeJEPAHead(Head):
 
     def __init__(self, loss: dict[str, Any], weight: float = 0.05) -> None:
         super().__init__()
-        self.loss = Regularizer.build_for("LeJEPAHead", loss)
+        self.loss = Regularizer.build_for("RegularizedHead", loss)
         self.weight = weight
         self.steps = StepCount()
 
@@ -51,11 +52,11 @@ class LeJEPAHead(Head):
         z_vkd = torch.stack(gather_views(record.z))
         centre_kd = z_vkd[: len(record.target)].mean(dim=0)
         distance = (z_vkd - centre_kd).square().mean()
-        normality = self.loss(z_vkd, self.steps.count)
+        regularity = self.loss(z_vkd, self.steps.count)
         if self.training:
             self.steps.add()
         return {
-            "loss": (1.0 - self.weight) * distance + self.weight * normality,
+            "loss": (1.0 - self.weight) * distance + self.weight * regularity,
             "view_distance": distance.detach(),
-            "sigreg": normality.detach(),
+            "regularizer": regularity.detach(),
         }

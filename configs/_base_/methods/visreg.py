@@ -1,0 +1,13 @@
+# VISReg (Wu et al. 2026): views near their mean, embeddings of unit scale and a Gaussian's shape.
+model = dict(
+    type='MultiView',
+    neck=dict(type='MLP', num_layers=3, hidden_channels=2048, out_channels=128),
+    head=dict(
+        type='RegularizedHead', loss=dict(type='VISRegLoss', num_slices=1024), weight=0.5),
+    data_preprocessor=dict(type='MultiViewPreprocessor', views='lejepa'))
+
+er_head = dict(
+    _delete_=True,
+    type='ERHead',
+    kappa=10.0,
+    target=dict(type='ViewTargets', stop_gradient=False))
