@@ -1,7 +1,7 @@
 r"""The claims about ER, with seeds: a training run a row, tables and figures from the rows.
 
     python tools/studies/arrays.py cifar10 data/cifar10      # the data, once
-    python tools/studies/claims.py --tune                    # learning rate and EMA, on validation
+    python tools/studies/claims.py --tune                    # on validation images
     python tools/studies/claims.py --arms competitive batch ema centre --seeds 0 1 2
     python tools/studies/claims.py --write                   # docs/claims.md from the rows
 
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ from mvssl.report.recorded import read_run
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
 TUNING_SEED = 100
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (2e-3, 1e-3, 4e-3)
+MORE_RATES = (5e-4, 8e-3)
+"""For objectives without a temperature, so that all are tuned by as many runs."""
 MOMENTA = (0.9, 0.97, 0.99)
 WITH_TEACHER = ("byol", "dino", "mocov3")
 METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
@@ -62,6 +64,26 @@ CURVES = (
 """Of the batches of training; ``heldout_*`` and ``knn_*`` are kept beside them."""
 POINTS = 40
 
+KAPPA = ("model.head.kappa", (10.0, 5.0, 2.0))
+TEMPERATURE = ("model.head.loss.temperature", (0.1, 0.2, 0.5))
+TARGETS = ("model.head.assigner.teacher_temp", (0.02, 0.04, 0.06))
+SHARPNESS = {
+    ("simclr", "native"): TEMPERATURE,
+    ("mocov3", "native"): TEMPERATURE,
+    ("dino", "native"): TARGETS,
+    ("dino", "er"): TARGETS,
+    ("swav", "native"): ("model.head.assigner.epsilon", (0.03, 0.05, 0.1)),
+    ("swav", "er"): TARGETS,
+    ("deepclusterv2", "native"): ("model.head.student_temp", (0.1, 0.05, 0.2)),
+    ("deepclusterv2", "er"): TARGETS,
+    **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
+}
+"""The number that says how sharp an objective is, by its key, and the values that are tried; BYOL,
+SimSiam and VICReg have none natively."""
+
+
+Rows = list[dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -78,6 +100,7 @@ class Row:
         length: what is as long as that of the base batch: ``epochs`` or ``steps``.
         seed: of the run.
         rate: learning rate at the base batch; None: as tuned.
+        sharpness: what ``SHARPNESS`` names; None: as tuned, or there is none.
         part: ``test``, or ``validation`` while tuning.
     """
 
@@ -91,6 +114,7 @@ class Row:
     length: str = "epochs"
     seed: int = 0
     rate: float | None = None
+    sharpness: float | None = None
     part: str = "test"
 
 
@@ -104,34 +128,55 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 none; a queue of 224 makes 256 embeddings of a batch of 32."""
 
 
-def tuning(data: str, methods: Sequence[str]) -> Iterator[Row]:
-    """The same grid for both objectives: learning rate first, then EMA at the best of it."""
-    for method in methods:
-        for objective in ("native", "er"):
-            for rate in RATES:
-                yield Row(data, method, objective, seed=TUNING_SEED, rate=rate, part="validation")
+def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
+    """One number after the other, each at the best of those before: sharpness, rate, EMA.
+
+    Natively and with ER alike: as many values, and as many runs.
+    """
+    pairs = [(method, objective) for method in methods for objective in ("native", "er")]
+    for trials in (_sharpnesses, _rates, _momenta):
+        grid = []
+        for method, objective in pairs:
+            rows = store.read(path)
+            plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
+            grid += [replace(plain, **one) for one in trials(rows, data, method, objective)]
+        complete(path, [(row, {**NOT_TUNED, **_given(row)}) for row in grid], jobs)
 
 
-def tuning_momenta(data: str, methods: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Row]:
-    for method in methods:
-        if method not in WITH_TEACHER:
-            continue
-        for objective in ("native", "er"):
-            rate = tuned(rows, data, method, objective)["rate"]
-            for momentum in MOMENTA:
-                yield Row(
-                    data,
-                    method,
-                    objective,
-                    momentum=momentum,
-                    seed=TUNING_SEED,
-                    rate=rate,
-                    part="validation",
-                )
+Numbers = dict[str, Any]
+"""Some of what is tuned, by the names of ``Row``."""
+
+NOT_TUNED: Numbers = {"rate": RATES[0], "momentum": MOMENTA[0], "sharpness": None}
 
 
-def tuned(rows: list[dict[str, Any]], data: str, method: str, objective: str) -> dict[str, Any]:
-    """Learning rate and EMA coefficient with the best kNN on the validation images."""
+def _given(row: Row) -> Numbers:
+    given = {name: getattr(row, name) for name in NOT_TUNED}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    start = {"rate": RATES[0], "momentum": MOMENTA[0] if method in WITH_TEACHER else None}
+    values = SHARPNESS[method, objective][1] if (method, objective) in SHARPNESS else (None,)
+    for value in values:
+        yield {**start, "sharpness": value}
+
+
+def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    best = tuned(rows, data, method, objective)
+    more = () if (method, objective) in SHARPNESS else MORE_RATES
+    for rate in (*RATES[1:], *more):
+        yield {**best, "rate": rate}
+
+
+def _momenta(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    if method in WITH_TEACHER:
+        best = tuned(rows, data, method, objective)
+        for momentum in MOMENTA[1:]:
+            yield {**best, "momentum": momentum}
+
+
+def tuned(rows: Rows, data: str, method: str, objective: str) -> Numbers:
+    """What had the best kNN on the validation images."""
     found = [
         row
         for row in rows
@@ -142,7 +187,7 @@ def tuned(rows: list[dict[str, Any]], data: str, method: str, objective: str) ->
     if not found:
         raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
     best = max(found, key=lambda row: float(row["knn_top1"]))
-    return {"rate": best["rate"], "momentum": best["momentum"]}
+    return {name: best["asked"][name] for name in NOT_TUNED}
 
 
 def arm_competitive(data: str, seed: int) -> Iterator[Row]:
@@ -222,6 +267,8 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
     ]
     if momentum is not None:
         options.append(f"model.teacher.momentum={momentum}")
+    if chosen["sharpness"] is not None:
+        options.append(f"{SHARPNESS[row.method, row.objective][0]}={chosen['sharpness']:g}")
     if row.group is not None:
         options.append(f"model.head.entropy_group={row.group}")
     words = ["tools/train.py", f"configs/studies/{row.method}.py", "--amp", "--seed", str(row.seed)]
@@ -320,14 +367,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     if args.tune:
-        grid = [*tuning(args.data, args.methods)]
-        complete(
-            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
-        )
-        grid = [*tuning_momenta(args.data, args.methods, store.read(args.json))]
-        complete(
-            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
-        )
+        tuning(args.data, args.methods, args.json, args.jobs)
     rows = store.read(args.json)
     wanted: dict[Row, dict[str, Any]] = {}
     for seed in args.seeds:
