@@ -83,6 +83,7 @@ SimSiam and VICReg have none natively."""
 
 
 Rows = list[dict[str, Any]]
+Numbers = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -140,18 +141,23 @@ def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
             rows = store.read(path)
             plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
             grid += [replace(plain, **one) for one in trials(rows, data, method, objective)]
-        complete(path, [(row, {**NOT_TUNED, **_given(row)}) for row in grid], jobs)
+        chosen = {row: {name: getattr(row, name) for name in TUNED} for row in grid}
+        complete(path, [(row, {**one, "kappa": DENSITY}) for row, one in chosen.items()], jobs)
 
 
-Numbers = dict[str, Any]
-"""Some of what is tuned, by the names of ``Row``."""
+TUNED = ("rate", "momentum", "sharpness")
+"""By the names of ``Row``."""
+DENSITY = 10.0
+"""Concentration of the density that is measured with where ER has none of its own."""
 
-NOT_TUNED: Numbers = {"rate": RATES[0], "momentum": MOMENTA[0], "sharpness": None}
 
-
-def _given(row: Row) -> Numbers:
-    given = {name: getattr(row, name) for name in NOT_TUNED}
-    return {name: value for name, value in given.items() if value is not None}
+def chosen_for(row: Row, rows: Rows) -> Numbers:
+    """What a row is run with: as tuned, and measured by ER's density natively too."""
+    found = tuned(rows, row.data, row.method, row.objective)
+    kappa = DENSITY
+    if SHARPNESS.get((row.method, "er")) is KAPPA:
+        kappa = tuned(rows, row.data, row.method, "er")["sharpness"]
+    return {**found, "kappa": kappa}
 
 
 def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
@@ -187,7 +193,7 @@ def tuned(rows: Rows, data: str, method: str, objective: str) -> Numbers:
     if not found:
         raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
     best = max(found, key=lambda row: float(row["knn_top1"]))
-    return {name: best["asked"][name] for name in NOT_TUNED}
+    return {name: best["asked"][name] for name in TUNED}
 
 
 def arm_competitive(data: str, seed: int) -> Iterator[Row]:
@@ -246,11 +252,17 @@ ARMS = {
 
 
 def command(row: Row, chosen: dict[str, Any]) -> list[str]:
-    """The words of a run's command line, its folder left out."""
+    """The words of a run's command line, its folder left out.
+
+    Args:
+        row: the run.
+        chosen: ``rate``, ``momentum`` and ``sharpness``, and the ``kappa`` that is measured with.
+    """
     epochs = load_config(CONFIGS / f"{row.method}.py").train_cfg.max_epochs
     if row.length == "steps":
         epochs = max(round(epochs * row.batch / BASE_BATCH), 1)
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
+    kappa = chosen["kappa"]
     momentum = row.momentum if row.momentum is not None else chosen["momentum"]
     folder = f"data/studies/{row.data}"
     options = [
@@ -263,6 +275,9 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         f"train_dataloader.batch_size={row.batch}",
         f"train_cfg.max_epochs={epochs}",
         f"optim_wrapper.optimizer.lr={rate:.4g}",
+        f"default_hooks.information.kappa={kappa:g}",
+        f"evaluation.evaluators.information.kappa={kappa:g}",
+        f"evaluation.interval={epochs if row.part == 'validation' else 2}",
         *VARIANTS.get(row.variant, ()),
     ]
     if momentum is not None:
@@ -302,7 +317,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         }
     return {
         "asked": asdict(row),
-        "rate": chosen["rate"],
+        **chosen,
         "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
         **{name: summary.get(name) for name in store.KEPT},
         "steps": recorded.iterations,
@@ -374,7 +389,7 @@ def main() -> None:
         for name in args.arms:
             for row in ARMS[name](args.data, seed):
                 if row.method in args.methods:
-                    wanted[row] = tuned(rows, row.data, row.method, row.objective)
+                    wanted[row] = chosen_for(row, rows)
     if args.dry_run:
         for row, chosen in wanted.items():
             print(shlex.join(["python", *command(row, chosen)]))

@@ -141,9 +141,10 @@ def tuning(rows: Sequence[Row]) -> str:
             continue
         momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
         name = f"{asked['method']}{' + ER' if asked['objective'] == 'er' else ''}"
-        lines.append([name, f"{row['rate']:g}", momentum, f"{row['knn_top1']:.3f}"])
+        sharpness = "–" if asked["sharpness"] is None else f"{asked['sharpness']:g}"
+        lines.append([name, sharpness, f"{row['rate']:g}", momentum, f"{row['knn_top1']:.3f}"])
     lines.sort(key=lambda line: line[0])
-    return _table(["", "learning rate", "EMA", "kNN, validation"], lines)
+    return _table(["", "sharpness", "learning rate", "EMA", "kNN, validation"], lines)
 
 
 def competitive(rows: Sequence[Row]) -> str:
