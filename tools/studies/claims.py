@@ -74,7 +74,7 @@ SHARPNESS = {
     ("dino", "er"): TARGETS,
     ("swav", "native"): ("model.head.assigner.epsilon", (0.03, 0.05, 0.1)),
     ("swav", "er"): TARGETS,
-    ("deepclusterv2", "native"): ("model.head.student_temp", (0.1, 0.05, 0.2)),
+    ("deepclusterv2", "native"): ("model.head.temperature", (0.1, 0.05, 0.2)),
     ("deepclusterv2", "er"): TARGETS,
     **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
 }
@@ -98,7 +98,8 @@ class Row:
         batch: images of a step.
         group: embeddings over which ER's entropy is taken; None: the batch.
         momentum: EMA coefficient of the teacher; None: as tuned, or there is none.
-        length: what is as long as that of the base batch: ``epochs`` or ``steps``.
+        length: what is as long as that of the base batch: ``epochs``, or ``steps``, with
+            ``SMALL_BATCH``.
         seed: of the run.
         rate: learning rate at the base batch; None: as tuned.
         sharpness: what ``SHARPNESS`` names; None: as tuned, or there is none.
@@ -160,15 +161,22 @@ def chosen_for(row: Row, rows: Rows) -> Numbers:
     return {**found, "kappa": kappa}
 
 
+def _start(method: str) -> Numbers:
+    """At which the first number is tried."""
+    return {"rate": RATES[0], "momentum": MOMENTA[0] if method in WITH_TEACHER else None}
+
+
 def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
-    start = {"rate": RATES[0], "momentum": MOMENTA[0] if method in WITH_TEACHER else None}
     values = SHARPNESS[method, objective][1] if (method, objective) in SHARPNESS else (None,)
     for value in values:
-        yield {**start, "sharpness": value}
+        yield {**_start(method), "sharpness": value}
+
+
+# A best of earlier stages alone: a tuning that goes on, or runs again, asks for the same runs.
 
 
 def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
-    best = tuned(rows, data, method, objective)
+    best = tuned(rows, data, method, objective, **_start(method))
     more = () if (method, objective) in SHARPNESS else MORE_RATES
     for rate in (*RATES[1:], *more):
         yield {**best, "rate": rate}
@@ -176,20 +184,15 @@ def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbe
 
 def _momenta(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
     if method in WITH_TEACHER:
-        best = tuned(rows, data, method, objective)
+        best = tuned(rows, data, method, objective, momentum=MOMENTA[0])
         for momentum in MOMENTA[1:]:
             yield {**best, "momentum": momentum}
 
 
-def tuned(rows: Rows, data: str, method: str, objective: str) -> Numbers:
-    """What had the best kNN on the validation images."""
-    found = [
-        row
-        for row in rows
-        if row["asked"]["part"] == "validation"
-        and [row["asked"][name] for name in ("data", "method", "objective")]
-        == [data, method, objective]
-    ]
+def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> Numbers:
+    """What had the best kNN on the validation images, among runs with the numbers ``fixed``."""
+    wanted = {"part": "validation", "data": data, "method": method, "objective": objective}
+    found = [row for row in rows if (wanted | fixed).items() <= row["asked"].items()]
     if not found:
         raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
     best = max(found, key=lambda row: float(row["knn_top1"]))
@@ -258,26 +261,29 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         row: the run.
         chosen: ``rate``, ``momentum`` and ``sharpness``, and the ``kappa`` that is measured with.
     """
-    epochs = load_config(CONFIGS / f"{row.method}.py").train_cfg.max_epochs
-    if row.length == "steps":
-        epochs = max(round(epochs * row.batch / BASE_BATCH), 1)
+    config = load_config(CONFIGS / f"{row.method}.py")
+    epochs, warmup = config.train_cfg.max_epochs, config.param_scheduler.warmup_epochs
+    part = "train"
+    if row.length == "steps":  # one epoch of fewer images
+        epochs, warmup, part = 1, round(warmup / epochs, 4), "short"
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
     kappa = chosen["kappa"]
     momentum = row.momentum if row.momentum is not None else chosen["momentum"]
     folder = f"data/studies/{row.data}"
     options = [
-        f"train_dataloader.dataset.images={folder}/train.npy",
-        f"train_dataloader.dataset.labels={folder}/train_labels.npy",
+        f"train_dataloader.dataset.images={folder}/{part}.npy",
+        f"train_dataloader.dataset.labels={folder}/{part}_labels.npy",
         f"evaluation.train.images={folder}/bank.npy",
         f"evaluation.train.labels={folder}/bank_labels.npy",
         f"evaluation.test.images={folder}/{row.part}.npy",
         f"evaluation.test.labels={folder}/{row.part}_labels.npy",
         f"train_dataloader.batch_size={row.batch}",
         f"train_cfg.max_epochs={epochs}",
+        f"param_scheduler.warmup_epochs={warmup:g}",
         f"optim_wrapper.optimizer.lr={rate:.4g}",
         f"default_hooks.information.kappa={kappa:g}",
         f"evaluation.evaluators.information.kappa={kappa:g}",
-        f"evaluation.interval={epochs if row.part == 'validation' else 2}",
+        f"evaluation.interval={epochs if row.part == 'validation' else min(epochs, 2)}",
         *VARIANTS.get(row.variant, ()),
     ]
     if momentum is not None:
