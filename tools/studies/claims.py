@@ -42,8 +42,8 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
 TUNING_SEED = 100
 RATES = (2e-3, 1e-3, 4e-3)
-MORE_RATES = (5e-4, 8e-3)
-"""For objectives without a temperature, so that all are tuned by as many runs."""
+MORE_RATES = (8e-3, 5e-4, 1.6e-2)
+"""For objectives without a sharpness, so that all are tuned by as many runs."""
 MOMENTA = (0.9, 0.97, 0.99)
 WITH_TEACHER = ("byol", "dino", "mocov3")
 METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
@@ -64,22 +64,32 @@ CURVES = (
 """Of the batches of training; ``heldout_*`` and ``knn_*`` are kept beside them."""
 POINTS = 40
 
-KAPPA = ("model.head.kappa", (10.0, 5.0, 2.0))
-TEMPERATURE = ("model.head.loss.temperature", (0.1, 0.2, 0.5))
-TARGETS = ("model.head.assigner.teacher_temp", (0.02, 0.04, 0.06))
+KAPPA = (
+    "model.head.kappa=10",
+    "model.head.kappa=5",
+    "model.head.kappa=2",
+    "model.head.kappa=10 model.head.estimator=loo",
+)
+TARGETS = tuple(f"model.head.assigner.teacher_temp={value}" for value in (0.02, 0.04, 0.06))
+TEMPERATURE = tuple(f"model.head.loss.temperature={value}" for value in (0.1, 0.2, 0.5, 0.05))
 SHARPNESS = {
     ("simclr", "native"): TEMPERATURE,
     ("mocov3", "native"): TEMPERATURE,
     ("dino", "native"): TARGETS,
     ("dino", "er"): TARGETS,
-    ("swav", "native"): ("model.head.assigner.epsilon", (0.03, 0.05, 0.1)),
+    ("swav", "native"): tuple(
+        f"model.head.assigner.epsilon={value}" for value in (0.03, 0.05, 0.1)
+    ),
     ("swav", "er"): TARGETS,
-    ("deepclusterv2", "native"): ("model.head.temperature", (0.1, 0.05, 0.2)),
+    ("deepclusterv2", "native"): tuple(
+        f"model.head.temperature={value}" for value in (0.1, 0.05, 0.2)
+    ),
     ("deepclusterv2", "er"): TARGETS,
     **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
 }
-"""The number that says how sharp an objective is, by its key, and the values that are tried; BYOL,
-SimSiam and VICReg have none natively."""
+"""What says how sharp an objective is, as overrides; BYOL, SimSiam and VICReg have none natively.
+With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out leaves it
+out."""
 
 
 Rows = list[dict[str, Any]]
@@ -102,7 +112,7 @@ class Row:
             ``SMALL_BATCH``.
         seed: of the run.
         rate: learning rate at the base batch; None: as tuned.
-        sharpness: what ``SHARPNESS`` names; None: as tuned, or there is none.
+        sharpness: one of ``SHARPNESS``; None: as tuned, or there is none.
         part: ``test``, or ``validation`` while tuning.
     """
 
@@ -116,7 +126,7 @@ class Row:
     length: str = "epochs"
     seed: int = 0
     rate: float | None = None
-    sharpness: float | None = None
+    sharpness: str | None = None
     part: str = "test"
 
 
@@ -157,7 +167,8 @@ def chosen_for(row: Row, rows: Rows) -> Numbers:
     found = tuned(rows, row.data, row.method, row.objective)
     kappa = DENSITY
     if SHARPNESS.get((row.method, "er")) is KAPPA:
-        kappa = tuned(rows, row.data, row.method, "er")["sharpness"]
+        words = tuned(rows, row.data, row.method, "er")["sharpness"].split()
+        kappa = float(words[0].partition("=")[2])
     return {**found, "kappa": kappa}
 
 
@@ -167,7 +178,7 @@ def _start(method: str) -> Numbers:
 
 
 def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
-    values = SHARPNESS[method, objective][1] if (method, objective) in SHARPNESS else (None,)
+    values = SHARPNESS.get((method, objective), (None,))
     for value in values:
         yield {**_start(method), "sharpness": value}
 
@@ -284,12 +295,11 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         f"default_hooks.information.kappa={kappa:g}",
         f"evaluation.evaluators.information.kappa={kappa:g}",
         f"evaluation.interval={epochs if row.part == 'validation' else min(epochs, 2)}",
+        *(chosen["sharpness"] or "").split(),
         *VARIANTS.get(row.variant, ()),
     ]
     if momentum is not None:
         options.append(f"model.teacher.momentum={momentum}")
-    if chosen["sharpness"] is not None:
-        options.append(f"{SHARPNESS[row.method, row.objective][0]}={chosen['sharpness']:g}")
     if row.group is not None:
         options.append(f"model.head.entropy_group={row.group}")
     words = ["tools/train.py", f"configs/studies/{row.method}.py", "--amp", "--seed", str(row.seed)]

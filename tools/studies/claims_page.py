@@ -162,17 +162,23 @@ def tuning(rows: Sequence[Row]) -> str:
             best = max((row["knn_top1"] for row in grid), default=None)
             for row in grid:
                 asked, reached = row["asked"], f"{row['knn_top1']:.3f}"
+                momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
                 lines.append(
                     [
                         f"{name}{' + ER' if objective == 'er' else ''}",
-                        *(
-                            "–" if asked[one] is None else f"{asked[one]:g}"
-                            for one in ("sharpness", "rate", "momentum")
-                        ),
+                        _told_sharpness(asked["sharpness"]),
+                        f"{asked['rate']:g}",
+                        momentum,
                         f"**{reached}**" if row["knn_top1"] == best else reached,
                     ]
                 )
     return _table(["", "sharpness", "learning rate", "EMA", "kNN, validation"], lines)
+
+
+def _told_sharpness(overrides: str | None) -> str:
+    """``kappa=10, estimator=loo``, of the words of a command; of a number's dots none divides."""
+    pairs = [word.partition("=") for word in (overrides or "").split()]
+    return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs) or "–"
 
 
 def competitive(rows: Sequence[Row]) -> str:
