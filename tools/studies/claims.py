@@ -135,6 +135,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
     "loo": ("model.head.estimator=loo",),
     "queue": ("model.head.queue_size=224",),
+    "micro-batches": (f"train_cfg.micro_batch_size={SMALL_BATCH}",),
 }
 """Overrides of what a row changes beside its numbers. A centre that is never moved from zero is
 none; a queue of 224 makes 256 embeddings of a batch of 32."""
@@ -226,6 +227,7 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
         yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
     for variant in ("loo", "queue"):
         yield Row(data, "simclr", "er", variant, batch=SMALL_BATCH, seed=seed)
+    yield Row(data, "simclr", "er", "micro-batches", seed=seed)
 
 
 def arm_ema(data: str, seed: int) -> Iterator[Row]:

@@ -204,13 +204,15 @@ def competitive(rows: Sequence[Row]) -> str:
 def _drops(
     rows: Sequence[Row], method: str, small: dict[str, Any], base: dict[str, Any]
 ) -> list[str]:
-    """Cells of a line: natively, with ER, and how much more falls natively."""
+    """Cells of a line: natively, with ER, and how much more falls natively. A variant is one of ER
+    for small batches.
+    """
+    natively = {**small, "variant": "", "batch": SMALL_BATCH} if "variant" in small else small
     texts, drops = [], {}
     for objective in ("native", "er"):
         mine = objective == "er"
         start = cell(rows, method, objective, **(base if mine else {}))
-        changed = small if mine else {k: v for k, v in small.items() if k != "variant"}
-        end = cell(rows, method, objective, **changed)
+        end = cell(rows, method, objective, **(small if mine else natively))
         drops[objective] = {
             seed: start.values[seed] - end.values[seed]
             for seed in start.values.keys() & end.values.keys()
@@ -229,7 +231,11 @@ DROP_HEAD = [
     "ER falls by",
     "native falls by more",
 ]
-REMEDIES = {"loo": "batch, leave-one-out", "queue": "batch and a queue, 256 in all"}
+REMEDIES: dict[str, dict[str, Any]] = {
+    "batch, leave-one-out": {"batch": SMALL_BATCH, "variant": "loo"},
+    "batch and a queue, 256 in all": {"batch": SMALL_BATCH, "variant": "queue"},
+    f"256, in micro-batches of {SMALL_BATCH}": {"variant": "micro-batches"},
+}
 
 
 def batch(rows: Sequence[Row]) -> str:
@@ -239,8 +245,7 @@ def batch(rows: Sequence[Row]) -> str:
             small = {"batch": SMALL_BATCH, "length": length}
             for k, base in (("batch", {}), (str(SMALL_BATCH), {"group": SMALL_BATCH})):
                 lines.append([NAMES[method], length, k, *_drops(rows, method, small, base)])
-    for variant, k in REMEDIES.items():
-        small = {"batch": SMALL_BATCH, "variant": variant}
+    for k, small in REMEDIES.items():
         lines.append(["SimCLR", "epochs", k, *_drops(rows, "simclr", small, {})])
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
 
