@@ -12,7 +12,7 @@ from mvssl.evaluation.base import Evaluator, Need, Shown
 from mvssl.evaluation.inputs import Inputs
 from mvssl.information import VonMisesFisher
 from mvssl.measured import PANELS
-from mvssl.models.measures import measure, measure_discriminants, measure_geometry
+from mvssl.models.measures import DISCRETE, measure, measure_discriminants, measure_geometry
 from mvssl.registry import EVALUATORS
 
 __all__ = ["Information"]
@@ -24,7 +24,8 @@ class Information(Evaluator):
 
     The scalars of training (``mvssl.models.measures``: ER estimate with its terms, ceiling, floor
     and cap, InfoNCE; RankMe, alignment, uniformity, the same of the features) and LiDAR, under
-    names with ``heldout_`` before them. It needs no labels.
+    names with ``heldout_`` before them. Where the objective has prototypes, ``heldout_assigned_*``
+    are H(W), reconstruction, H(W|X) and so on of its assignments. It needs no labels.
 
     Args:
         kappa: concentration of the von Mises-Fisher density.
@@ -65,7 +66,11 @@ class Information(Evaluator):
         shown["features_rankme"] = Shown(
             "held-out RankMe", "effective rank", 1, "RankMe of features, held-out images"
         )
-        return {f"heldout_{name}": one for name, one in shown.items()}
+        assigned = {
+            f"assigned_{name}": Shown(f"prototypes: {name}", "nats", 2, listed=False)
+            for name in DISCRETE
+        }
+        return {f"heldout_{name}": one for name, one in (shown | assigned).items()}
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -76,4 +81,6 @@ class Information(Evaluator):
         scalars = measure(record, self.kernel, gather=False)
         scalars |= measure_geometry(record, self.kernel, gather=False)
         scalars |= measure_discriminants(record)
+        assigned = inputs.head.measure_assigned(record)
+        scalars |= {f"assigned_{name}": value for name, value in assigned.items()}
         return {f"heldout_{name}": float(value) for name, value in scalars.items()}

@@ -12,6 +12,7 @@ from mvssl.errors import UserError
 from mvssl.evaluation.features import Features, extract_features, pixel_features, view_features
 from mvssl.evaluation.network import Network
 from mvssl.evaluation.records import extract_record, spread
+from mvssl.models.heads import Head
 from mvssl.models.record import Embeddings
 from mvssl.views.view import View
 from mvssl.words import count
@@ -83,6 +84,18 @@ class Inputs:
         if len(chosen) not in self._records:
             self._records[len(chosen)] = self._record(self.test_set, chosen)
         return self._records[len(chosen)]
+
+    @property
+    def head(self) -> Head:
+        """The objective of the model that makes the records.
+
+        Raises:
+            UserError: as for ``record``.
+        """
+        model = None if self._network is None else self._network.model
+        if model is None:
+            raise UserError(_undeclared("record"))
+        return model.head
 
     def train_view(self, view: View, seed: int, epoch: int) -> Features:
         """Features of a random view of each training image, by the backbone in evaluation mode,

@@ -29,6 +29,7 @@ from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings, view_pairs
 
 __all__ = [
+    "DISCRETE",
     "Scalars",
     "as_tensors",
     "mean_scalars",
@@ -39,6 +40,21 @@ __all__ = [
 ]
 
 Scalars = dict[str, float | Tensor]
+
+DISCRETE = (
+    "entropy",
+    "reconstruction",
+    "mi_bound",
+    "mi_ceiling",
+    "conditional_entropy",
+    "kl",
+    "information",
+    "student_entropy",
+    "entropy_floor",
+    "entropy_cap",
+    "infonce",
+)
+"""Names of what :func:`measure_discrete` measures."""
 
 # Beyond that many prototypes the candidates of InfoNCE would take more room than the model.
 INFONCE_PROTOTYPES = 8192

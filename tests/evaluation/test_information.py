@@ -87,10 +87,75 @@ def test_lidar_needs_two_views_of_an_image() -> None:
     assert measure_discriminants(bad) == {}
 
 
+def softmax(x: Any) -> Any:
+    return np.exp(x - logsumexp(x, axis=1, keepdims=True))
+
+
+DINO = {
+    "neck": {
+        "type": "PrototypeNeck",
+        "projector": {"type": "MLP", "hidden_channels": 8, "out_channels": 4},
+        "num_prototypes": 6,
+    },
+    "predictor": None,
+    "head": {
+        "type": "AssignmentHead",
+        "assigner": {"type": "Centering", "teacher_temp": 0.04},
+        "student_temp": 0.1,
+    },
+}
+SWAV = {
+    "predictor": None,
+    "teacher": None,
+    "head": {
+        "type": "DiscreteERHead",
+        "num_prototypes": 6,
+        "assigner": {"type": "Sharpening", "teacher_temp": 0.05},
+        "student_temp": 0.1,
+    },
+}
+
+
+@pytest.mark.parametrize(("parts", "sharp"), [(DINO, 0.04), (SWAV, 0.05)])
+def test_held_out_assignments_are_measured_by_their_definition(
+    parts: dict[str, Any], sharp: float
+) -> None:
+    model, test = small_model(**parts), CountedDigits()
+    information = Information()
+    found = evaluate(model, [information], test, test)
+    assert set(found) <= set(information.results)
+    record = extract_record(model, test)
+    if parts is DINO:
+        assert record.logits is not None
+        assert record.target_logits is not None
+        model.head.assigner.center.normal_()  # not zero, as after training
+        found = evaluate(model, [information], test, test)
+        centre = model.head.assigner.center.double().numpy()
+        students = [x.double().numpy() for x in record.logits]
+        targets = [x.double().numpy() - centre for x in record.target_logits]
+    else:
+        weights = model.head.prototypes.state_dict()
+        (w,) = [unit(x) for x in weights.values()]
+        students = [unit(x) @ w.T for x in record.p]
+        targets = [unit(x) @ w.T for x in record.target]
+    t = [softmax(x / sharp) for x in targets]
+    s = [softmax(x / 0.1) for x in students]
+    mean_t = [x.mean(axis=0) for x in t]
+    h = np.mean([-(x * np.log(x)).sum() for x in mean_t])
+    fit = np.mean([(t[g] * np.log(s[1 - g])).sum(axis=1).mean() for g in (0, 1)])
+    rows = np.mean([-(x * np.log(x + 1e-300)).sum(axis=1).mean() for x in t])
+    close: dict[str, Any] = {"rel": 1e-4, "abs": 1e-4}
+    assert found["heldout_assigned_entropy"] == pytest.approx(h, **close)
+    assert found["heldout_assigned_reconstruction"] == pytest.approx(fit, **close)
+    assert found["heldout_assigned_information"] == pytest.approx(h - rows, **close)
+    assert found["heldout_assigned_entropy_cap"] == pytest.approx(np.log(6))
+
+
 def test_every_result_is_named_and_two_are_listed() -> None:
     information = Information()
     found = evaluate(small_model(), [information], CountedDigits(), CountedDigits())
-    assert set(found) == set(information.results)
+    named = {name for name in information.results if not name.startswith("heldout_assigned_")}
+    assert set(found) == named  # and the others where there are prototypes
     listed = [name for name, shown in information.results.items() if shown.listed]
     assert listed == ["heldout_mi_bound", "heldout_features_rankme"]
 

@@ -3,10 +3,11 @@
     python tools/studies/arrays.py cifar10 data/cifar10          # <split>/<class>/<image>
     python tools/studies/arrays.py fashion /usr/share/datasets/fashion-mnist
 
-writes ``data/studies/<name>/``: ``train.npy`` (20,000 images, 2,000 of each class), ``bank.npy``
-(half of these, among which neighbours are looked for), ``validation.npy`` (5,000 other training
-images, for tuning) and ``test.npy`` (10,000), each with its ``_labels.npy``. Which image is in
-which part depends on nothing but its place in the data set.
+writes ``data/studies/<name>/``: ``train.npy`` (20,000 images, 2,000 of each class), ``short.npy``
+(15,000 of these, for as many steps with a small batch), ``bank.npy`` (10,000 of these, among which
+neighbours are looked for), ``validation.npy`` (5,000 other training images, for tuning) and
+``test.npy`` (10,000), each with its ``_labels.npy``. Which image is in which part depends on
+nothing but its place in the data set.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from mvssl.datasets.base import ImageDataset
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32
-TRAIN, BANK, VALIDATION = 2000, 1000, 500  # images of a class
+# Images of a class. One epoch of the short part with batches of 32 has the 468 steps of six epochs
+# of the whole with batches of 256.
+TRAIN, SHORT, BANK, VALIDATION = 2000, 1500, 1000, 500
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
     order = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
     parts = {
         "train": _part(order, 0, TRAIN),
+        "short": _part(order, 0, SHORT),
         "bank": _part(order, 0, BANK),
         "validation": _part(order, TRAIN, TRAIN + VALIDATION),
     }

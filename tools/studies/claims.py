@@ -1,7 +1,7 @@
 r"""The claims about ER, with seeds: a training run a row, tables and figures from the rows.
 
     python tools/studies/arrays.py cifar10 data/cifar10      # the data, once
-    python tools/studies/claims.py --tune                    # learning rate and EMA, on validation
+    python tools/studies/claims.py --tune                    # on validation images
     python tools/studies/claims.py --arms competitive batch ema centre --seeds 0 1 2
     python tools/studies/claims.py --write                   # docs/claims.md from the rows
 
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ from mvssl.report.recorded import read_run
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
 TUNING_SEED = 100
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (2e-3, 1e-3, 4e-3)
+MORE_RATES = (8e-3, 5e-4, 1.6e-2)
+"""For objectives without a sharpness, so that all are tuned by as many runs."""
 MOMENTA = (0.9, 0.97, 0.99)
 WITH_TEACHER = ("byol", "dino", "mocov3")
 METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
@@ -62,6 +64,37 @@ CURVES = (
 """Of the batches of training; ``heldout_*`` and ``knn_*`` are kept beside them."""
 POINTS = 40
 
+KAPPA = (
+    "model.head.kappa=10",
+    "model.head.kappa=5",
+    "model.head.kappa=2",
+    "model.head.kappa=10 model.head.estimator=loo",
+)
+TARGETS = tuple(f"model.head.assigner.teacher_temp={value}" for value in (0.02, 0.04, 0.06))
+TEMPERATURE = tuple(f"model.head.loss.temperature={value}" for value in (0.1, 0.2, 0.5, 0.05))
+SHARPNESS = {
+    ("simclr", "native"): TEMPERATURE,
+    ("mocov3", "native"): TEMPERATURE,
+    ("dino", "native"): TARGETS,
+    ("dino", "er"): TARGETS,
+    ("swav", "native"): tuple(
+        f"model.head.assigner.epsilon={value}" for value in (0.03, 0.05, 0.1)
+    ),
+    ("swav", "er"): TARGETS,
+    ("deepclusterv2", "native"): tuple(
+        f"model.head.temperature={value}" for value in (0.1, 0.05, 0.2)
+    ),
+    ("deepclusterv2", "er"): TARGETS,
+    **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
+}
+"""What says how sharp an objective is, as overrides; BYOL, SimSiam and VICReg have none natively.
+With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out leaves it
+out."""
+
+
+Rows = list[dict[str, Any]]
+Numbers = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -75,9 +108,11 @@ class Row:
         batch: images of a step.
         group: embeddings over which ER's entropy is taken; None: the batch.
         momentum: EMA coefficient of the teacher; None: as tuned, or there is none.
-        length: what is as long as that of the base batch: ``epochs`` or ``steps``.
+        length: what is as long as that of the base batch: ``epochs``, or ``steps``, with
+            ``SMALL_BATCH``.
         seed: of the run.
         rate: learning rate at the base batch; None: as tuned.
+        sharpness: one of ``SHARPNESS``; None: as tuned, or there is none.
         part: ``test``, or ``validation`` while tuning.
     """
 
@@ -91,6 +126,7 @@ class Row:
     length: str = "epochs"
     seed: int = 0
     rate: float | None = None
+    sharpness: str | None = None
     part: str = "test"
 
 
@@ -99,50 +135,80 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
     "loo": ("model.head.estimator=loo",),
     "queue": ("model.head.queue_size=224",),
+    "micro-batches": (f"train_cfg.micro_batch_size={SMALL_BATCH}",),
 }
 """Overrides of what a row changes beside its numbers. A centre that is never moved from zero is
 none; a queue of 224 makes 256 embeddings of a batch of 32."""
 
 
-def tuning(data: str, methods: Sequence[str]) -> Iterator[Row]:
-    """The same grid for both objectives: learning rate first, then EMA at the best of it."""
-    for method in methods:
-        for objective in ("native", "er"):
-            for rate in RATES:
-                yield Row(data, method, objective, seed=TUNING_SEED, rate=rate, part="validation")
+def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
+    """One number after the other, each at the best of those before: sharpness, rate, EMA.
+
+    Natively and with ER alike: as many values, and as many runs.
+    """
+    pairs = [(method, objective) for method in methods for objective in ("native", "er")]
+    for trials in (_sharpnesses, _rates, _momenta):
+        grid = []
+        for method, objective in pairs:
+            rows = store.read(path)
+            plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
+            grid += [replace(plain, **one) for one in trials(rows, data, method, objective)]
+        chosen = {row: {name: getattr(row, name) for name in TUNED} for row in grid}
+        complete(path, [(row, {**one, "kappa": DENSITY}) for row, one in chosen.items()], jobs)
 
 
-def tuning_momenta(data: str, methods: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Row]:
-    for method in methods:
-        if method not in WITH_TEACHER:
-            continue
-        for objective in ("native", "er"):
-            rate = tuned(rows, data, method, objective)["rate"]
-            for momentum in MOMENTA:
-                yield Row(
-                    data,
-                    method,
-                    objective,
-                    momentum=momentum,
-                    seed=TUNING_SEED,
-                    rate=rate,
-                    part="validation",
-                )
+TUNED = ("rate", "momentum", "sharpness")
+"""By the names of ``Row``."""
+DENSITY = 10.0
+"""Concentration of the density that is measured with where ER has none of its own."""
 
 
-def tuned(rows: list[dict[str, Any]], data: str, method: str, objective: str) -> dict[str, Any]:
-    """Learning rate and EMA coefficient with the best kNN on the validation images."""
-    found = [
-        row
-        for row in rows
-        if row["asked"]["part"] == "validation"
-        and [row["asked"][name] for name in ("data", "method", "objective")]
-        == [data, method, objective]
-    ]
+def chosen_for(row: Row, rows: Rows) -> Numbers:
+    """What a row is run with: as tuned, and measured by ER's density natively too."""
+    found = tuned(rows, row.data, row.method, row.objective)
+    kappa = DENSITY
+    if SHARPNESS.get((row.method, "er")) is KAPPA:
+        words = tuned(rows, row.data, row.method, "er")["sharpness"].split()
+        kappa = float(words[0].partition("=")[2])
+    return {**found, "kappa": kappa}
+
+
+def _start(method: str) -> Numbers:
+    """At which the first number is tried."""
+    return {"rate": RATES[0], "momentum": MOMENTA[0] if method in WITH_TEACHER else None}
+
+
+def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    values = SHARPNESS.get((method, objective), (None,))
+    for value in values:
+        yield {**_start(method), "sharpness": value}
+
+
+# A best of earlier stages alone: a tuning that goes on, or runs again, asks for the same runs.
+
+
+def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    best = tuned(rows, data, method, objective, **_start(method))
+    more = () if (method, objective) in SHARPNESS else MORE_RATES
+    for rate in (*RATES[1:], *more):
+        yield {**best, "rate": rate}
+
+
+def _momenta(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    if method in WITH_TEACHER:
+        best = tuned(rows, data, method, objective, momentum=MOMENTA[0])
+        for momentum in MOMENTA[1:]:
+            yield {**best, "momentum": momentum}
+
+
+def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> Numbers:
+    """What had the best kNN on the validation images, among runs with the numbers ``fixed``."""
+    wanted = {"part": "validation", "data": data, "method": method, "objective": objective}
+    found = [row for row in rows if (wanted | fixed).items() <= row["asked"].items()]
     if not found:
         raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
     best = max(found, key=lambda row: float(row["knn_top1"]))
-    return {"rate": best["rate"], "momentum": best["momentum"]}
+    return {name: best["asked"][name] for name in TUNED}
 
 
 def arm_competitive(data: str, seed: int) -> Iterator[Row]:
@@ -161,6 +227,7 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
         yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
     for variant in ("loo", "queue"):
         yield Row(data, "simclr", "er", variant, batch=SMALL_BATCH, seed=seed)
+    yield Row(data, "simclr", "er", "micro-batches", seed=seed)
 
 
 def arm_ema(data: str, seed: int) -> Iterator[Row]:
@@ -201,23 +268,36 @@ ARMS = {
 
 
 def command(row: Row, chosen: dict[str, Any]) -> list[str]:
-    """The words of a run's command line, its folder left out."""
-    epochs = load_config(CONFIGS / f"{row.method}.py").train_cfg.max_epochs
-    if row.length == "steps":
-        epochs = max(round(epochs * row.batch / BASE_BATCH), 1)
+    """The words of a run's command line, its folder left out.
+
+    Args:
+        row: the run.
+        chosen: ``rate``, ``momentum`` and ``sharpness``, and the ``kappa`` that is measured with.
+    """
+    config = load_config(CONFIGS / f"{row.method}.py")
+    epochs, warmup = config.train_cfg.max_epochs, config.param_scheduler.warmup_epochs
+    part = "train"
+    if row.length == "steps":  # one epoch of fewer images
+        epochs, warmup, part = 1, round(warmup / epochs, 4), "short"
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
+    kappa = chosen["kappa"]
     momentum = row.momentum if row.momentum is not None else chosen["momentum"]
     folder = f"data/studies/{row.data}"
     options = [
-        f"train_dataloader.dataset.images={folder}/train.npy",
-        f"train_dataloader.dataset.labels={folder}/train_labels.npy",
+        f"train_dataloader.dataset.images={folder}/{part}.npy",
+        f"train_dataloader.dataset.labels={folder}/{part}_labels.npy",
         f"evaluation.train.images={folder}/bank.npy",
         f"evaluation.train.labels={folder}/bank_labels.npy",
         f"evaluation.test.images={folder}/{row.part}.npy",
         f"evaluation.test.labels={folder}/{row.part}_labels.npy",
         f"train_dataloader.batch_size={row.batch}",
         f"train_cfg.max_epochs={epochs}",
+        f"param_scheduler.warmup_epochs={warmup:g}",
         f"optim_wrapper.optimizer.lr={rate:.4g}",
+        f"default_hooks.information.kappa={kappa:g}",
+        f"evaluation.evaluators.information.kappa={kappa:g}",
+        f"evaluation.interval={epochs if row.part == 'validation' else min(epochs, 2)}",
+        *(chosen["sharpness"] or "").split(),
         *VARIANTS.get(row.variant, ()),
     ]
     if momentum is not None:
@@ -255,7 +335,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         }
     return {
         "asked": asdict(row),
-        "rate": chosen["rate"],
+        **chosen,
         "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
         **{name: summary.get(name) for name in store.KEPT},
         "steps": recorded.iterations,
@@ -320,21 +400,14 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     if args.tune:
-        grid = [*tuning(args.data, args.methods)]
-        complete(
-            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
-        )
-        grid = [*tuning_momenta(args.data, args.methods, store.read(args.json))]
-        complete(
-            args.json, [(row, {"rate": row.rate, "momentum": None}) for row in grid], args.jobs
-        )
+        tuning(args.data, args.methods, args.json, args.jobs)
     rows = store.read(args.json)
     wanted: dict[Row, dict[str, Any]] = {}
     for seed in args.seeds:
         for name in args.arms:
             for row in ARMS[name](args.data, seed):
                 if row.method in args.methods:
-                    wanted[row] = tuned(rows, row.data, row.method, row.objective)
+                    wanted[row] = chosen_for(row, rows)
     if args.dry_run:
         for row, chosen in wanted.items():
             print(shlex.join(["python", *command(row, chosen)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import rows as store  # lies beside the benchmarks
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy import stats
 
 from mvssl.files import write_bytes_atomically
@@ -23,27 +24,40 @@ BLUE, ORANGE, GREY = "#2f6fbf", "#d9822b", "#8a8a8a"
 Row = dict[str, Any]
 
 
-def write(page: Path, rows: Sequence[Row]) -> None:
+NAMES = {
+    "simclr": "SimCLR",
+    "mocov3": "MoCo v3",
+    "byol": "BYOL",
+    "simsiam": "SimSiam",
+    "dino": "DINO",
+    "swav": "SwAV",
+    "deepclusterv2": "DeepCluster v2",
+    "vicreg": "VICReg",
+}
+MAIN = ("simclr", "byol", "dino")
+"""Methods of the arms that change batch and EMA coefficient."""
+WITH_TEACHER = ("byol", "dino")
+MOMENTA = (0.8, 0.5, 0.0)
+FROZEN = 1.0
+
+
+def write(page: Path, rows: Sequence[Row], data: str = "cifar10") -> None:
     """Write the page's tables and its figures anew.
 
     Args:
         page: holds ``<!-- table: NAME -->`` ... ``<!-- end -->`` for each table.
         rows: all that were stored.
+        data: those of which data set the tables and figures show.
     """
     text = page.read_text()
-    for name, table in (
-        ("tuning", tuning(rows)),
-        ("competitive", competitive(rows)),
-        ("batch", batch(rows)),
-        ("ema", ema(rows)),
-        ("centre", centre(rows)),
-        ("runs", runs(rows)),
-    ):
+    shown = [row for row in rows if row["asked"]["data"] == data]
+    for name, table in TABLES.items():
         before, after = store.split_page(text, name)
-        text = f"{before}\n{table}\n{after}"
+        text = f"{before}\n{table(shown)}\n{after}"
     figures = page.parent / "figures"
-    plot_curves(figures / "claims_curves.png", rows)
-    plot_drops(figures / "claims_drops.png", rows)
+    plot_curves(figures / "claims_curves.png", shown)
+    plot_drops(figures / "claims_drops.png", shown)
+    plot_clustering(figures / "claims_clustering.png", shown)
     write_bytes_atomically(page, text.encode())
 
 
@@ -104,7 +118,6 @@ def with_interval(differences: Sequence[float]) -> str:
 def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell:
     """Rows of the test images with these settings and otherwise the plain ones."""
     wanted = {
-        "data": "cifar10",
         "method": method,
         "objective": objective,
         "variant": "",
@@ -128,34 +141,56 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def methods_of(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row["asked"]["method"] for row in rows))
+def _nats(found: Cell, name: str) -> str:
+    """Mean over the seeds of the last value of a curve."""
+    kept = [row for row in found.rows.values() if name in row["curves"]]
+    values = [value_of({"curves": row["curves"]}, name) for row in kept]
+    return f"{statistics.fmean(values):.2f}" if values else "–"
 
 
 def tuning(rows: Sequence[Row]) -> str:
-    """kNN on validation images for every cell of the grids."""
+    """kNN on validation images for every cell of the grids, the chosen one in bold."""
     lines = []
-    for row in rows:
-        asked = row["asked"]
-        if asked["part"] != "validation":
-            continue
-        momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
-        name = f"{asked['method']}{' + ER' if asked['objective'] == 'er' else ''}"
-        lines.append([name, f"{row['rate']:g}", momentum, f"{row['knn_top1']:.3f}"])
-    lines.sort(key=lambda line: line[0])
-    return _table(["", "learning rate", "EMA", "kNN, validation"], lines)
+    for method, name in NAMES.items():
+        for objective in ("native", "er"):
+            grid = [
+                row
+                for row in rows
+                if row["asked"]["part"] == "validation"
+                and (row["asked"]["method"], row["asked"]["objective"]) == (method, objective)
+            ]
+            best = max((row["knn_top1"] for row in grid), default=None)
+            for row in grid:
+                asked, reached = row["asked"], f"{row['knn_top1']:.3f}"
+                momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
+                lines.append(
+                    [
+                        f"{name}{' + ER' if objective == 'er' else ''}",
+                        _told_sharpness(asked["sharpness"]),
+                        f"{asked['rate']:g}",
+                        momentum,
+                        f"**{reached}**" if row["knn_top1"] == best else reached,
+                    ]
+                )
+    return _table(["", "sharpness", "learning rate", "EMA", "kNN, validation"], lines)
+
+
+def _told_sharpness(overrides: str | None) -> str:
+    """``kappa=10, estimator=loo``, of the words of a command; of a number's dots none divides."""
+    pairs = [word.partition("=") for word in (overrides or "").split()]
+    return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs) or "–"
 
 
 def competitive(rows: Sequence[Row]) -> str:
     lines = []
-    for method in methods_of(rows):
-        native, er = cell(rows, method, "native"), cell(rows, method, "er")
-        if not native and not er:
+    for method in NAMES:
+        if method == "deepclusterv2":  # is in the arm of clustering alone
             continue
+        native, er = cell(rows, method, "native"), cell(rows, method, "er")
         probes = [Cell(one.rows.values(), "online_top1") for one in (native, er)]
         lines.append(
             [
-                method,
+                NAMES[method],
                 native.text(),
                 er.text(),
                 with_interval(er.minus(native)),
@@ -169,12 +204,15 @@ def competitive(rows: Sequence[Row]) -> str:
 def _drops(
     rows: Sequence[Row], method: str, small: dict[str, Any], base: dict[str, Any]
 ) -> list[str]:
-    """Cells of a line: natively, with ER, and how much more falls natively."""
+    """Cells of a line: natively, with ER, and how much more falls natively. A variant is one of ER
+    for small batches.
+    """
+    natively = {**small, "variant": "", "batch": SMALL_BATCH} if "variant" in small else small
     texts, drops = [], {}
     for objective in ("native", "er"):
-        shared = base if objective == "er" else {}
-        start = cell(rows, method, objective, **shared)
-        end = cell(rows, method, objective, **small)
+        mine = objective == "er"
+        start = cell(rows, method, objective, **(base if mine else {}))
+        end = cell(rows, method, objective, **(small if mine else natively))
         drops[objective] = {
             seed: start.values[seed] - end.values[seed]
             for seed in start.values.keys() & end.values.keys()
@@ -193,32 +231,54 @@ DROP_HEAD = [
     "ER falls by",
     "native falls by more",
 ]
+REMEDIES: dict[str, dict[str, Any]] = {
+    "batch, leave-one-out": {"batch": SMALL_BATCH, "variant": "loo"},
+    "batch and a queue, 256 in all": {"batch": SMALL_BATCH, "variant": "queue"},
+    f"256, in micro-batches of {SMALL_BATCH}": {"variant": "micro-batches"},
+}
 
 
 def batch(rows: Sequence[Row]) -> str:
     lines = []
-    for method in methods_of(rows):
+    for method in MAIN:
         for length in ("epochs", "steps"):
             small = {"batch": SMALL_BATCH, "length": length}
             for k, base in (("batch", {}), (str(SMALL_BATCH), {"group": SMALL_BATCH})):
-                if cell(rows, method, "native", **small) or cell(rows, method, "er", **small):
-                    lines.append([method, length, k, *_drops(rows, method, small, base)])
+                lines.append([NAMES[method], length, k, *_drops(rows, method, small, base)])
+    for k, small in REMEDIES.items():
+        lines.append(["SimCLR", "epochs", k, *_drops(rows, "simclr", small, {})])
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
 
 
 def ema(rows: Sequence[Row]) -> str:
-    found = {
-        row["asked"]["momentum"]
-        for row in rows
-        if row["asked"]["part"] == "test" and row["asked"]["momentum"] is not None
-    }
-    lines = []
-    for method in methods_of(rows):
-        for momentum in sorted(found, reverse=True):
-            small = {"momentum": momentum}
-            if cell(rows, method, "native", **small) or cell(rows, method, "er", **small):
-                lines.append([method, f"{momentum:g}", *_drops(rows, method, small, {})])
+    lines = [
+        [NAMES[method], f"{momentum:g}", *_drops(rows, method, {"momentum": momentum}, {})]
+        for method in WITH_TEACHER
+        for momentum in MOMENTA
+    ]
     return _table(["method", "EMA", *DROP_HEAD], lines)
+
+
+def distillation(rows: Sequence[Row]) -> str:
+    """The terms of the bound of held-out images against the EMA coefficient, natively."""
+    lines = []
+    for method in WITH_TEACHER:
+        start = "heldout_assigned_" if method == "dino" else "heldout_"
+        for momentum in (0.0, 0.5, 0.8, 0.99, FROZEN):
+            found = cell(rows, method, "native", momentum=momentum)
+            names = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
+            lines.append(
+                [
+                    NAMES[method],
+                    f"{momentum:g}" + (" (frozen)" if momentum == FROZEN else ""),
+                    found.text(),
+                    *(_nats(found, f"{start}{name}") for name in (*names, "reconstruction")),
+                    _nats(found, f"{start}mi_bound"),
+                    _nats(found, f"{start}infonce"),
+                ]
+            )
+    head = ["floor", "H, target", "H, student", "cap", "reconstruction", "ER estimate", "InfoNCE"]
+    return _table(["method", "EMA", "kNN", *head], lines)
 
 
 def centre(rows: Sequence[Row]) -> str:
@@ -230,14 +290,9 @@ def centre(rows: Sequence[Row]) -> str:
         ("DINO + ER (no centre)", "er", ""),
     ):
         found = cell(rows, "dino", objective, variant=variant)
-        terms = [
-            f"{statistics.fmean(Cell(found.rows.values(), name).values.values()):.2f}"
-            if found
-            else "–"
-            for name in ("entropy", "reconstruction")
-        ]
-        lines.append([name, found.text(), *terms])
-    return _table(["", "kNN", "H(W), nats", "reconstruction, nats"], lines)
+        terms = ("entropy", "conditional_entropy", "reconstruction")
+        lines.append([name, found.text(), *(_nats(found, f"heldout_assigned_{x}") for x in terms)])
+    return _table(["", "kNN", "H(W), nats", "H(W given X), nats", "reconstruction, nats"], lines)
 
 
 def runs(rows: Sequence[Row]) -> str:
@@ -252,61 +307,88 @@ def runs(rows: Sequence[Row]) -> str:
     )
 
 
+TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
+    "tuning": tuning,
+    "competitive": competitive,
+    "batch": batch,
+    "ema": ema,
+    "distillation": distillation,
+    "centre": centre,
+    "runs": runs,
+}
+
+
 # Figures.
 
 
+COLORS = {"native": BLUE, "er": ORANGE}
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "base": ("-", {}),
+    f"batch {SMALL_BATCH}": ("--", {"batch": SMALL_BATCH}),
+    "EMA 0.5": (":", {"momentum": 0.5}),
+}
+
+
 def plot_curves(path: Path, rows: Sequence[Row]) -> None:
-    """kNN, entropy and reconstruction over epochs, natively and with ER; a row for each method."""
-    methods = [m for m in methods_of(rows) if cell(rows, m, "native") and cell(rows, m, "er")]
+    """kNN, entropy and reconstruction over epochs: natively and with ER, at the base, with a small
+    batch and with a small EMA coefficient; a line of panels for each method.
+    """
+    methods = [m for m in MAIN if cell(rows, m, "native") and cell(rows, m, "er")]
     if not methods:
         return
-    panels = (
-        ("knn_top1", "kNN, test"),
-        ("entropy", "entropy of targets, nats"),
-        ("reconstruction", "reconstruction, nats"),
-    )
-    figure = Figure(figsize=(11, 2.6 * len(methods)), layout="constrained")
-    axes = figure.subplots(len(methods), len(panels), squeeze=False)
+    figure = Figure(figsize=(10.5, 2.35 * len(methods) + 0.5), layout="constrained")
+    axes = figure.subplots(len(methods), 3, squeeze=False, sharex=True)
+    handles: dict[str, Any] = {}
     for method, line in zip(methods, axes, strict=True):
-        for axis, (name, title) in zip(line, panels, strict=True):
-            for objective, color in (("native", BLUE), ("er", ORANGE)):
-                label = method if objective == "native" else f"{method} + ER"
-                _draw(axis, cell(rows, method, objective), name, color, label)
+        kind = "heldout_assigned_" if method == "dino" else "heldout_"
+        panels = (
+            ("knn_top1", f"{NAMES[method]}: kNN, test images", ""),
+            (f"{kind}entropy", "entropy above its floor, nats", f"{kind}entropy_floor"),
+            (f"{kind}reconstruction", "reconstruction, nats", ""),
+        )
+        for axis, (name, title, floor) in zip(line, panels, strict=True):
+            for setting, (style, asked) in SETTINGS.items():
+                for objective, color in COLORS.items():
+                    found = cell(rows, method, objective, **asked)
+                    drawn = _draw(axis, found, name, floor, color, style)
+                    if drawn is not None:
+                        kept = "native" if objective == "native" else "with ER"
+                        handles.setdefault(f"{kept}, {setting}", drawn)
             axis.set_title(title, fontsize=9, loc="left")
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=8)
-            if name == "entropy":
-                _draw_limits(axis, cell(rows, method, "er"))
-        line[0].legend(frameon=False, fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("epoch", fontsize=8)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=max(len(handles) // 2, 1) if len(handles) > 4 else len(handles),
+        frameon=False,
+        fontsize=8,
+    )
     figure.savefig(path, dpi=130)
 
 
-def _draw(axis: Axes, found: Cell, name: str, color: str, label: str) -> None:
-    """The mean over seeds, and from the least to the most of them."""
-    curves = [row["curves"][name] for row in found.rows.values() if name in row["curves"]]
-    if not curves:
-        return
-    epochs = np.array(curves[0][0]) * _epochs_per_step(next(iter(found.rows.values())))
-    values = np.array([curve[1] for curve in curves if len(curve[1]) == len(epochs)])
-    axis.plot(epochs, values.mean(axis=0), color=color, label=label, linewidth=1.6)
+def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str) -> Any:
+    """The mean over seeds, and a band from the least to the most of them."""
+    rows = [row for row in found.rows.values() if name in row["curves"]]
+    if not rows:
+        return None
+    curves = [_above(row["curves"], name, floor) for row in rows]
+    steps = np.array(rows[0]["curves"][name][0])
+    epochs = steps * float(rows[0]["epochs"]) / float(rows[0]["steps"])
+    values = np.array([curve for curve in curves if len(curve) == len(epochs)])
+    (line,) = axis.plot(epochs, values.mean(axis=0), style, color=color, linewidth=1.6)
     axis.fill_between(
-        epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, linewidth=0
+        epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0
     )
+    return line
 
 
-def _epochs_per_step(row: Row) -> float:
-    return float(row["epochs"]) / float(row["steps"])
-
-
-def _draw_limits(axis: Axes, found: Cell) -> None:
-    for row in [*found.rows.values()][:1]:
-        for name, text in (("entropy_floor", "floor"), ("entropy_cap", "cap")):
-            if name in row["curves"]:
-                value = row["curves"][name][1][-1]
-                axis.axhline(value, color=GREY, linewidth=0.8, linestyle="--")
-                axis.annotate(text, (0, value), fontsize=7, color=GREY, va="bottom")
+def _above(curves: dict[str, Any], name: str, floor: str) -> NDArray[np.float64]:
+    values = np.array(curves[name][1], dtype=np.float64)
+    return values - np.array(curves[floor][1]) if floor in curves else values
 
 
 def plot_drops(path: Path, rows: Sequence[Row]) -> None:
@@ -314,11 +396,9 @@ def plot_drops(path: Path, rows: Sequence[Row]) -> None:
     settings: list[tuple[str, dict[str, Any]]] = [
         ("base", {}),
         (f"batch {SMALL_BATCH}", {"batch": SMALL_BATCH}),
-        ("EMA 0.8", {"momentum": 0.8}),
-        ("EMA 0.5", {"momentum": 0.5}),
-        ("EMA 0", {"momentum": 0.0}),
+        *((f"EMA {momentum:g}", {"momentum": momentum}) for momentum in MOMENTA),
     ]
-    methods = [m for m in ("simclr", "byol", "dino") if cell(rows, m, "native")]
+    methods = [m for m in MAIN if cell(rows, m, "native")]
     if not methods:
         return
     figure = Figure(figsize=(3.6 * len(methods), 3.0), layout="constrained")
@@ -330,15 +410,40 @@ def plot_drops(path: Path, rows: Sequence[Row]) -> None:
             for name, asked in settings
             if cell(rows, method, "native", **asked) and cell(rows, method, "er", **asked)
         ]
-        for shift, objective, color in ((-0.12, "native", BLUE), (0.12, "er", ORANGE)):
+        for shift, objective in ((-0.12, "native"), (0.12, "er")):
             for place, (_, asked) in enumerate(shown):
                 values = [*cell(rows, method, objective, **asked).values.values()]
                 x = [place + shift] * len(values)
+                color = COLORS[objective]
                 axis.plot(x, values, "o", color=color, markersize=3.5, alpha=0.7)
                 axis.plot(place + shift, statistics.fmean(values), "_", color=color, markersize=16)
         axis.set_xticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
-        axis.set_title(f"{method} (blue) and + ER (orange)", fontsize=9, loc="left")
+        axis.set_title(f"{NAMES[method]} (blue) and + ER (orange)", fontsize=9, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.supylabel("kNN, test images; a dot for each seed", fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def plot_clustering(path: Path, rows: Sequence[Row]) -> None:
+    """The terms of the bound while clustering methods train natively, over their batches."""
+    methods = [m for m in ("swav", "deepclusterv2") if cell(rows, m, "native")]
+    if not methods:
+        return
+    figure = Figure(figsize=(4.2 * len(methods), 3.0), layout="constrained")
+    for axis, method in zip(np.atleast_1d(figure.subplots(1, len(methods))), methods, strict=True):
+        for name, label, color in (
+            ("entropy", "H(W)", BLUE),
+            ("student_entropy", "H of the student's mean", "#4aa3a2"),
+            ("information", "H(W) − H(W|X)", ORANGE),
+            ("mi_bound", "ER estimate", "#b8457a"),
+        ):
+            line = _draw(axis, cell(rows, method, "native"), name, "", color, "-")
+            if line is not None:
+                line.set_label(label)
+        axis.set_title(f"{NAMES[method]}, nats", fontsize=9, loc="left")
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)

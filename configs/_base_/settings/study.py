@@ -5,4 +5,4 @@ _base_ = ['../backbones/resnet_study.py', '../datasets/study.py', '../schedules/
 
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=10)
+train_cfg = dict(max_epochs=6)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mvssl.distributed import gather, world_size
 from mvssl.errors import UserError
+from mvssl.models.measures import Scalars
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.record import Embeddings
 from mvssl.models.targets import TargetSource
@@ -89,6 +90,13 @@ class Head(nn.Module, ABC):
         """A record whose targets are resolved to ``loss`` and scalars. Every key that contains
         "loss" is summed and trained, so scalars must not.
         """
+
+    def measure_assigned(self, record: Embeddings) -> Scalars:
+        """What assignments to prototypes share, of a record that every process holds whole: the
+        scalars of ``measure_discrete``; none where the objective has no prototypes. It changes no
+        state.
+        """
+        return {}
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
         """Both parts of a step, for use without a model."""

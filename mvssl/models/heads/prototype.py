@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -98,6 +99,17 @@ class PrototypeHead(TargetedHead):
             self._remember(record, target)
         total = self.loss_weight * torch.stack(losses).mean()
         return {"loss": total, **mean_scalars(measured, total.detach())}
+
+    @torch.no_grad()
+    def measure_assigned(self, record: Embeddings) -> Scalars:
+        """Of the first set of prototypes, of views alone: banks and queues hold training images."""
+        pairs = view_pairs(record)
+        if not pairs or not self.target.keeps_logits:
+            return {}
+        own = next(chain(self.parameters(), self.buffers()), record.index)
+        (student, *_), (target, *_) = self._logits(record.map(lambda x: x.to(own.device)))
+        t = [self.assigner(x) for x in target]
+        return measure_discrete(t, self._log_probabilities(student), pairs, gather=False)
 
     @abstractmethod
     def _objective(

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import shlex
+import statistics
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mvssl.config.read import load_config
+from mvssl.registry import EVALUATORS, HEADS, LOOPS
+from tests.mini import ROOT
+
+PAGE = "\n\n".join(
+    f"<!-- table: {name} -->\nold\n<!-- end -->"
+    for name in ("tuning", "competitive", "batch", "ema", "centre", "distillation", "runs")
+)
+
+
+@pytest.fixture
+def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The study, with runs that train nothing and whose kNN is told by what they are asked."""
+    for folder in ("studies", "benchmarks"):
+        monkeypatch.syspath_prepend(ROOT / "tools" / folder)
+    module = importlib.import_module("claims")
+
+    def run(row: Any, chosen: dict[str, Any]) -> dict[str, Any]:
+        sharpness = chosen["sharpness"] or ""
+        reached = (
+            0.3 + row.seed / 100 + (chosen["rate"] == 4e-3) / 10 + ("kappa=5" in sharpness) / 10
+        )
+        reached += (chosen["momentum"] == 0.97) / 10 - (row.batch < 256) / 20
+        if row.objective == "native":
+            reached += row.seed**2 / 100
+        curve = [[0, 468], [0.2, reached]]
+        names = ("knn_top1", "online_top1", "entropy", "reconstruction", "student_entropy")
+        held_out = ("heldout_entropy", "heldout_reconstruction", "heldout_student_entropy")
+        return {
+            "asked": asdict(row),
+            **chosen,
+            "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
+            "knn_top1": reached,
+            "seconds": 60.0,
+            "epochs": 6,
+            "steps": 468,
+            "versions": {"torch": "2.0"},
+            "processor": "a processor",
+            "curves": dict.fromkeys([*names, *held_out, "loss"], curve),
+        }
+
+    monkeypatch.setattr(module, "run", run)
+    return module
+
+
+def call(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, *argv: str
+) -> list[dict[str, Any]]:
+    path = folder / "rows.json"
+    monkeypatch.setattr("sys.argv", ["claims.py", "--json", str(path), *argv])
+    claims.main()
+    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return rows
+
+
+def test_both_objectives_are_tuned_by_as_many_runs_each_number_at_the_best_of_the_others(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = call(claims, monkeypatch, tmp_path, "--tune")
+    asked = [row["asked"] for row in rows]
+    counts = Counter((one["method"], one["objective"]) for one in asked)
+    for method in claims.METHODS:
+        more = 4 if method in claims.WITH_TEACHER else 2
+        runs = len(claims.SHARPNESS[method, "er"]) + more
+        assert counts[method, "native"] == counts[method, "er"] == runs
+    assert {one["part"] for one in asked} == {"validation"}
+    assert {one["seed"] for one in asked}.isdisjoint({0, 1, 2, 3, 4})
+    best = claims.tuned(rows, "cifar10", "byol", "er")
+    assert best == {"rate": 4e-3, "momentum": 0.97, "sharpness": "model.head.kappa=5"}
+    momenta = [
+        one["sharpness"] for one in asked if (one["method"], one["objective"]) == ("byol", "er")
+    ]
+    assert Counter(momenta) == {  # the others at the best of these
+        **dict.fromkeys(claims.KAPPA, 1),
+        "model.head.kappa=5": 5,
+    }
+    assert len(call(claims, monkeypatch, tmp_path, "--tune")) == len(rows)  # none is run again
+
+
+def test_an_arm_that_is_not_tuned_says_so(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=r"simclr .native. on cifar10 is not tuned"):
+        call(claims, monkeypatch, tmp_path, "--arms", "competitive")
+
+
+def test_every_command_is_of_keys_that_its_config_has(
+    claims: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", *claims.METHODS, "deepclusterv2")
+    capsys.readouterr()
+    call(
+        claims, monkeypatch, tmp_path, "--dry-run", "--seeds", "0",
+        "--methods", *claims.METHODS, "deepclusterv2", "--arms", *claims.ARMS,
+    )  # fmt: skip
+    commands = capsys.readouterr().out.splitlines()
+    assert len(commands) == len(set(commands)) > 40
+    for line in commands:
+        words = shlex.split(line)
+        config = load_config(ROOT / words[2])
+        if "--objective" in words:
+            config.model.head = config.er_head
+        for option in words[words.index("--cfg-options") + 1 :]:
+            *path, last = option.partition("=")[0].split(".")
+            place: Any = config
+            for name in path:
+                place = place[name]
+            kind = "TrainLoop" if path == ["train_cfg"] else place.get("type")
+            takes = taken(kind)
+            assert last in place or last in takes, option
+
+
+def taken(kind: str | None) -> tuple[str, ...]:
+    """Names of the arguments of a component."""
+    for registry in (HEADS, EVALUATORS, LOOPS):
+        found = registry.get(kind) if kind else None
+        if found is not None:
+            return tuple(inspect.signature(found).parameters)
+    return ()
+
+
+def test_equal_steps_are_equal_steps(claims: ModuleType) -> None:
+    arrays = importlib.import_module("arrays")
+    epochs = load_config(ROOT / "configs/studies/simclr.py").train_cfg.max_epochs
+    base = epochs * (10 * arrays.TRAIN // claims.BASE_BATCH)
+    assert base == 10 * arrays.SHORT // claims.SMALL_BATCH
+    row = claims.Row("cifar10", "simclr", "native", batch=claims.SMALL_BATCH, length="steps")
+    chosen = {"rate": 1e-3, "momentum": None, "sharpness": None, "kappa": 10.0}
+    words = claims.command(row, chosen)
+    assert "train_dataloader.dataset.images=data/studies/cifar10/short.npy" in words
+    assert "train_cfg.max_epochs=1" in words
+    warmup = next(float(x.split("=")[1]) for x in words if "warmup" in x)
+    assert round(warmup * base) == base // epochs
+
+
+def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "claims.md"
+    page.write_text(PAGE)
+    (tmp_path / "figures").mkdir()
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", "simclr", "byol")
+    rows = call(
+        claims, monkeypatch, tmp_path, "--methods", "simclr", "byol",
+        "--arms", "competitive", "batch", "ema", "--write", str(page),
+    )  # fmt: skip
+    found = {
+        objective: [
+            row["knn_top1"]
+            for row in rows
+            if row["asked"]["part"] == "test"
+            and row["asked"]["method"] == "simclr"
+            and row["asked"]["objective"] == objective
+            and row["asked"]["batch"] == 256
+            and row["asked"]["group"] is None
+            and not row["asked"]["variant"]
+        ]
+        for objective in ("native", "er")
+    }
+    table = page.read_text().partition("table: competitive")[2].partition("<!-- end")[0]
+    (line,) = [x for x in table.splitlines() if x.startswith("| SimCLR |")]
+    for values in found.values():
+        assert len(values) == 3
+        assert f"{np.mean(values):.3f} ± {statistics.stdev(values):.3f} (3)" in line
+    paired = stats.ttest_rel(found["er"], found["native"])
+    low, high = paired.confidence_interval(0.95)
+    mean = np.mean(found["er"]) - np.mean(found["native"])
+    assert f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" in line
+    assert "old" not in page.read_text()
+    for name in ("claims_curves.png", "claims_drops.png"):
+        assert (tmp_path / "figures" / name).stat().st_size > 10_000
