@@ -21,7 +21,16 @@ from tests.mini import ROOT
 
 PAGE = "\n\n".join(
     f"<!-- table: {name} -->\nold\n<!-- end -->"
-    for name in ("tuning", "competitive", "batch", "ema", "centre", "distillation", "runs")
+    for name in (
+        "tuning",
+        "competitive",
+        "batch",
+        "ema",
+        "centre",
+        "distillation",
+        "fashion",
+        "runs",
+    )
 )
 
 
@@ -189,3 +198,14 @@ def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(
     assert "old" not in page.read_text()
     for name in ("claims_curves.png", "claims_drops.png"):
         assert (tmp_path / "figures" / name).stat().st_size > 10_000
+
+
+def test_the_page_that_is_shown_is_that_of_the_rows(claims: ModuleType, tmp_path: Path) -> None:
+    page, figures = ROOT / "docs/claims.md", tmp_path / "figures"
+    figures.mkdir()
+    copy = tmp_path / "claims.md"
+    copy.write_text(page.read_text())
+    claims.claims_page.write(copy, json.loads((ROOT / "docs/results/claims.json").read_text()))
+    assert copy.read_text() == page.read_text(), "run python tools/studies/claims.py --write"
+    for made in figures.iterdir():
+        assert (ROOT / "docs/figures" / made.name).is_file(), made.name

@@ -41,23 +41,23 @@ MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
 
 
-def write(page: Path, rows: Sequence[Row], data: str = "cifar10") -> None:
+def write(page: Path, rows: Sequence[Row]) -> None:
     """Write the page's tables and its figures anew.
 
     Args:
         page: holds ``<!-- table: NAME -->`` ... ``<!-- end -->`` for each table.
         rows: all that were stored.
-        data: those of which data set the tables and figures show.
     """
     text = page.read_text()
-    shown = [row for row in rows if row["asked"]["data"] == data]
-    for name, table in TABLES.items():
+    for name, (table, data) in TABLES.items():
+        shown = [row for row in rows if data in (None, row["asked"]["data"])]
         before, after = store.split_page(text, name)
-        text = f"{before}\n{table(shown)}\n{after}"
+        text = f"{before}\n{table(shown) if shown else 'Not run yet.'}\n{after}"
+    cifar = [row for row in rows if row["asked"]["data"] == "cifar10"]
     figures = page.parent / "figures"
-    plot_curves(figures / "claims_curves.png", shown)
-    plot_drops(figures / "claims_drops.png", shown)
-    plot_clustering(figures / "claims_clustering.png", shown)
+    plot_curves(figures / "claims_curves.png", cifar)
+    plot_drops(figures / "claims_drops.png", cifar)
+    plot_clustering(figures / "claims_clustering.png", cifar)
     write_bytes_atomically(page, text.encode())
 
 
@@ -134,7 +134,7 @@ def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = "|---" * len(head) + "|"
     body = [_line(line) for line in lines]
-    return "\n".join([_line(head), rule, *body]) if body else "Not run yet."
+    return "\n".join([_line(head), rule, *body])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -307,15 +307,17 @@ def runs(rows: Sequence[Row]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "tuning": tuning,
-    "competitive": competitive,
-    "batch": batch,
-    "ema": ema,
-    "distillation": distillation,
-    "centre": centre,
-    "runs": runs,
+TABLES: dict[str, tuple[Callable[[Sequence[Row]], str], str | None]] = {
+    "tuning": (tuning, "cifar10"),
+    "competitive": (competitive, "cifar10"),
+    "batch": (batch, "cifar10"),
+    "ema": (ema, "cifar10"),
+    "distillation": (distillation, "cifar10"),
+    "centre": (centre, "cifar10"),
+    "fashion": (competitive, "fashion"),
+    "runs": (runs, None),
 }
+"""Each with the data set of which it shows the rows; None: all."""
 
 
 # Figures.
