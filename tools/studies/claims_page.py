@@ -55,7 +55,8 @@ def write(page: Path, rows: Sequence[Row]) -> None:
         text = f"{before}\n{table(shown) if shown else 'Not run yet.'}\n{after}"
     cifar = [row for row in rows if row["asked"]["data"] == "cifar10"]
     figures = page.parent / "figures"
-    plot_curves(figures / "claims_curves.png", cifar)
+    plot_curves(figures / "claims_curves.png", cifar, MAIN)
+    plot_curves(figures / "claims_byol.png", cifar, ("byol",))
     plot_drops(figures / "claims_drops.png", cifar)
     plot_clustering(figures / "claims_clustering.png", cifar)
     write_bytes_atomically(page, text.encode())
@@ -331,11 +332,11 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def plot_curves(path: Path, rows: Sequence[Row]) -> None:
+def plot_curves(path: Path, rows: Sequence[Row], of: Sequence[str]) -> None:
     """kNN, entropy and reconstruction over epochs: natively and with ER, at the base, with a small
     batch and with a small EMA coefficient; a line of panels for each method.
     """
-    methods = [m for m in MAIN if cell(rows, m, "native") and cell(rows, m, "er")]
+    methods = [m for m in of if cell(rows, m, "native") and cell(rows, m, "er")]
     if not methods:
         return
     figure = Figure(figsize=(10.5, 2.35 * len(methods) + 0.5), layout="constrained")
