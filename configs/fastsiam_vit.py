@@ -1,8 +1,9 @@
 # FastSiam on the digits, a small ViT; times on one CPU core.
 #
-#     python tools/train.py configs/fastsiam_vit.py
+#     python tools/train.py configs/fastsiam_vit.py                 # 3 min, kNN 0.44 to 0.77
 #     python tools/train.py configs/fastsiam_vit.py --objective er
 #
+# Four views: twice the time of SimSiam at as many epochs. Nothing else differs from SimSiam's.
 _base_ = ['./_base_/methods/fastsiam.py', './_base_/settings/digits_vit.py']
 
 model = dict(
