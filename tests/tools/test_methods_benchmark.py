@@ -74,7 +74,7 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
     other = "configs/cifar10/{method}_resnet18.py"
     rows = call(methods, monkeypatch, tmp_path, *one, "--configs", other)
     assert rows[-1]["config"] == other.format(method="byol")
-    lines = methods.table(rows).split("\n")[2:]  # no median is taken over different runs
+    lines = methods.table(rows).split("\n")[2:]  # no mean is taken over different runs
     assert [line.split(" |")[:3] for line in lines] == [
         ["| byol", " er", " 5"],
         ["| byol", " er", " 5"],
@@ -83,7 +83,7 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
     assert "0.100" in lines[0]
 
 
-def test_the_page_gets_medians_over_seeds_and_a_dash_for_what_is_missing(
+def test_the_page_gets_means_over_seeds_and_a_dash_for_what_is_missing(
     methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "methods.md"
@@ -91,11 +91,10 @@ def test_the_page_gets_medians_over_seeds_and_a_dash_for_what_is_missing(
     argv = ("--methods", "swav", "byol", "--epochs", "5", "--objectives", "er", "--seeds")
     call(methods, monkeypatch, tmp_path, *argv, "0", "1", "4", "--docs", str(page))
     table = page.read_text().split("-->\n\n")[1].split("\n\n<!-- end")[0].split("\n")
-    assert table[0].startswith("| method | objective | epochs | kNN before | after | H |")
-    assert table[2].startswith(
-        "| swav | er | 5 | 0.400 | 0.600 | -1.50 | – |"
-    )  # in the families' order
-    assert table[3].startswith("| byol | er | 5 |")
+    assert table[0].startswith("| method | objective | epochs | n | kNN before | after | ± | H |")
+    # In the families' order; of 0.5, 0.6 and 0.9.
+    assert table[2].startswith("| swav | er | 5 | 3 | 0.400 | 0.667 | 0.208 | -1.50 | – |")
+    assert table[3].startswith("| byol | er | 5 | 3 |")
     assert page.read_text().endswith("<!-- end -->\n\nAfter it.\n")
     assert "old" not in page.read_text()
 

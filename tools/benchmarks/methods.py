@@ -4,7 +4,8 @@ r"""Every method, natively and with ER: what it learns, and what the bound says 
 
 Each row is a run of ``configs/<method>_vit.py`` on the digits, natively or with ``--objective er``.
 Rows that the file holds are not run again, so an interrupted benchmark goes on. The table holds
-medians over the file's seeds. Other configs make other tables:
+means over the file's seeds, n of them, and of what is reached the standard deviation, too. Other
+configs make other tables:
 
     python tools/benchmarks/methods.py --configs 'configs/cifar10/{method}_resnet18.py' \
         --methods simclr byol dino swav --json docs/results/methods_cifar10.json \
@@ -52,17 +53,18 @@ METHODS = [
     "empssl",
     "frossl",
 ]
-# Column, value of a row, how it is written.
+# Column, value of a row, what is made of the values of all seeds, how it is written.
 COLUMNS = (
-    ("kNN before", "knn_top1_init", ".3f"),
-    ("after", "knn_top1", ".3f"),
-    ("H", "entropy", ".2f"),
-    ("reconstruction", "reconstruction", ".2f"),
-    ("MI estimate", "mi_bound", ".2f"),
-    ("ceiling", "mi_ceiling", ".2f"),
-    ("InfoNCE", "infonce", ".2f"),
-    ("images/s", "images_per_second", ".0f"),
-    ("seconds", "seconds", ".0f"),
+    ("kNN before", "knn_top1_init", store.mean, ".3f"),
+    ("after", "knn_top1", store.mean, ".3f"),
+    ("±", "knn_top1", store.deviation, ".3f"),
+    ("H", "entropy", store.mean, ".2f"),
+    ("reconstruction", "reconstruction", store.mean, ".2f"),
+    ("MI estimate", "mi_bound", store.mean, ".2f"),
+    ("ceiling", "mi_ceiling", store.mean, ".2f"),
+    ("InfoNCE", "infonce", store.mean, ".2f"),
+    ("images/s", "images_per_second", store.mean, ".0f"),
+    ("seconds", "seconds", store.mean, ".0f"),
 )
 
 
@@ -103,7 +105,7 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line for each method, objective and number of epochs: medians over seeds, in nats.
+    """A line for each method, objective and number of epochs: means over n seeds, in nats.
 
     Runs of another config or with other overrides have lines of their own.
     """
@@ -111,7 +113,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         told = " ".join([row["method"], *row.get("cfg_options", [])])
         cells[told, row["objective"], row["epochs"], row["config"]].append(row)
-    head = ["method", "objective", "epochs", *(title for title, _, _ in COLUMNS)]
+    head = ["method", "objective", "epochs", "n", *(title for title, *_ in COLUMNS)]
     lines = [f"| {' | '.join(head)} |", "|---|---" + "|---:" * (len(head) - 2) + "|"]
     order = {name: number for number, name in enumerate(METHODS)}
 
@@ -119,8 +121,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         return order.get(cells[key][0]["method"], len(order)), key[1] == "er", key
 
     for key in sorted(cells, key=place):
-        values = [store.show(store.median(cells[key], name), form) for _, name, form in COLUMNS]
-        lines.append(f"| {' | '.join([*map(str, key[:3]), *values])} |")
+        runs = cells[key]
+        values = [store.show(of(runs, name), form) for _, name, of, form in COLUMNS]
+        lines.append(f"| {' | '.join([*map(str, key[:3]), str(len(runs)), *values])} |")
     return "\n".join(lines)
 
 

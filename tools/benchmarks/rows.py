@@ -75,8 +75,24 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
     """Over the rows that have the value; None where none has."""
-    values = [row[name] for row in rows if row.get(name) is not None]
+    values = _values(rows, name)
     return statistics.median(values) if values else None
+
+
+def mean(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Likewise."""
+    values = _values(rows, name)
+    return statistics.fmean(values) if values else None
+
+
+def deviation(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Standard deviation of a sample, likewise; None where fewer than two rows have the value."""
+    values = _values(rows, name)
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _values(rows: Iterable[Mapping[str, Any]], name: str) -> list[float]:
+    return [row[name] for row in rows if row.get(name) is not None]
 
 
 def show(value: float | None, form: str) -> str:

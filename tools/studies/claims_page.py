@@ -328,7 +328,7 @@ COLORS = {"native": BLUE, "er": ORANGE}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "base": ("-", {}),
     f"batch {SMALL_BATCH}": ("--", {"batch": SMALL_BATCH}),
-    "EMA 0.5": (":", {"momentum": 0.5}),
+    "EMA 0": (":", {"momentum": 0.0}),
 }
 
 
