@@ -5,13 +5,11 @@
 #
 _base_ = ['./_base_/methods/ressl.py', './_base_/settings/digits_vit.py']
 
-_crop = dict(crop_scale=(0.3, 1.0), flip=0.0)
 model = dict(
     backbone=_base_._backbone,
     # An untrained ViT embeds all images nearly alike; BatchNorm spreads them.
     neck=dict(hidden_channels=512, out_channels=128, last_norm='batch'),
     teacher=dict(momentum=0.9),
     head=dict(queue_size=1024),
-    # Of the views 'gentle', but weak for the teacher as in the paper: cropped alone.
-    data_preprocessor=dict(
-        _base_._pixels, views=[_crop, dict(_crop, brightness=0.4, contrast=0.4)]))
+    # Weak for the teacher, as in the paper.
+    data_preprocessor=dict(_base_._pixels, views='gentle_weak_strong'))

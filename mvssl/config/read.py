@@ -255,6 +255,8 @@ def _refusal(
         possible = key in known
     if possible and not after.isdigit():
         return None
+    if key in node:
+        return f"'{inner}' is None, which has no '{after}': give it whole, as {{'type': ...}}."
     return f"there is no '{inner}'{meant(cfg, key, {*node, *(known or ())}, where)}"
 
 

@@ -225,6 +225,13 @@ def gentle_one(size: int) -> list[View]:
 
 
 @VIEW_SETS.register_module()
+def gentle_weak_strong(size: int) -> list[View]:
+    """The views of ``gentle``, the first of them, for the teacher, weak: cropped alone."""
+    weak = View.flat(size, crop_scale=(0.3, 1.0), flip=0.0)
+    return [weak, *gentle_one(size)]
+
+
+@VIEW_SETS.register_module()
 def gentle_multicrop(size: int, local_size: int | None = None) -> list[View]:
     """The two views of ``gentle`` and four local ones of half their size."""
     (large,) = gentle_one(size)
@@ -247,5 +254,5 @@ def gentle_cmc(size: int) -> list[View]:
     ]
 
 
-FOR_DIGITS = (gentle, gentle_one, gentle_multicrop, gentle_cmc)
+FOR_DIGITS = (gentle, gentle_one, gentle_weak_strong, gentle_multicrop, gentle_cmc)
 """Sets that leave a sign what it means, and are too mild for photographs."""

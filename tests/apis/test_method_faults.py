@@ -80,7 +80,11 @@ CLUSTERS = "model.head.num_clusters"
         ),
         (
             "dino_vit.py",
-            ["model.head.num_prototypes=[16, 16]", "schedules.frozen=None"],
+            [
+                "model.head.num_prototypes=[16, 16]",
+                "model.head.assigner={'type': 'Centering', '_delete_': True}",
+                "schedules.frozen=None",
+            ],
             "statistics of one set of prototypes",
         ),
         (
@@ -110,7 +114,12 @@ CLUSTERS = "model.head.num_clusters"
         ),
         (
             "dino_vit.py",
-            ["schedules.teacher_temp.end=0.0"],
+            [
+                "schedules.teacher_temp={'type': 'ScheduleHook', 'end': 0.0, "
+                "'path': 'model.head.assigner.teacher_temp'}",
+                "--objective",
+                "er",
+            ],
             "teacher_temp is a number greater than 0",
         ),
         (

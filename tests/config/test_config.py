@@ -393,6 +393,13 @@ def test_what_the_command_line_has_and_what_nothing_has_are_told_apart() -> None
         load_config(DIGITS, options={"qqq.flip": 64})
 
 
+def test_what_is_switched_off_is_told_to_be_so() -> None:
+    """It is there, and not another name for itself."""
+    dino = DIGITS.parent / "dino_vit.py"
+    with pytest.raises(UserError, match=r"'schedules.teacher_temp' is None, .*: give it whole"):
+        load_config(dino, options={"schedules.teacher_temp.end": 0.05})
+
+
 def test_a_place_in_a_list_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"visualizer\.vis_backends\.4\.type: there is no"):
         load_config(DIGITS, options={"visualizer.vis_backends.4.type": "X"})
