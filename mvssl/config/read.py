@@ -179,7 +179,7 @@ def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
         if told is not None:
             problems.append(Problem(path, f"{path}: {told}"))
             continue
-        _make_room(cfg, path)
+        _make_room(cfg, path, value)
         try:
             # A copy: mmengine takes merge marks out of what it is given.
             cfg.merge_from_dict({path: copy.deepcopy(_meant(cfg, path, value))})
@@ -260,10 +260,11 @@ def _refusal(
     return f"there is no '{inner}'{meant(cfg, key, {*node, *(known or ())}, where)}"
 
 
-def _make_room(cfg: Config, path: str) -> None:
-    """Remove a None on the way, into which mmengine would not merge."""
+def _make_room(cfg: Config, path: str, value: Any) -> None:
+    """Remove a None on the way, or in the place of a mapping: mmengine would not merge into it."""
     node: Any = cfg
-    for key in path.split(".")[:-1]:
+    keys = path.split(".")
+    for key in keys if isinstance(value, Mapping) else keys[:-1]:
         if isinstance(node, list | tuple):
             node = node[int(key)]
         elif node.get(key) is None:

@@ -398,6 +398,9 @@ def test_what_is_switched_off_is_told_to_be_so() -> None:
     dino = DIGITS.parent / "dino_vit.py"
     with pytest.raises(UserError, match=r"'schedules.teacher_temp' is None, .*: give it whole"):
         load_config(dino, options={"schedules.teacher_temp.end": 0.05})
+    whole = {"type": "ScheduleHook", "path": "model.head.assigner.epsilon", "end": 0.05}
+    found = load_config(dino, options={"schedules.teacher_temp": whole})
+    assert found.schedules.teacher_temp == whole
 
 
 def test_a_place_in_a_list_that_is_not_there() -> None:
