@@ -56,7 +56,8 @@ def test_what_is_measured_of_a_record_is_in_the_table() -> None:
     discrete = measure_discrete(t, [x.log() for x in t], [(0, 1)])
     assert set(discrete) <= set(MEASURED)
     results = Information().results
-    assert set(results) == {f"heldout_{name}" for name in found}
+    assigned = {f"heldout_assigned_{name}" for name in discrete}
+    assert set(results) == {f"heldout_{name}" for name in found} | assigned
     for panel in PANELS:
         for one in panel.members:
             if one.held_out and panel.unit == "nats":

@@ -23,6 +23,9 @@ class MeanTargets(TargetSource):
     those of all but one.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # nn.Module's own constructor would take any argument
+
     def forward(self, record: Embeddings) -> Embeddings:
         unit = [F.normalize(x.detach(), dim=1) for x in record.target]
         views = record.target_views
