@@ -398,7 +398,8 @@ def plot_drops(path: Path, rows: Sequence[Row]) -> None:
     """kNN at the base, with a small batch, and with small EMA coefficients."""
     settings: list[tuple[str, dict[str, Any]]] = [
         ("base", {}),
-        (f"batch {SMALL_BATCH}", {"batch": SMALL_BATCH}),
+        (f"batch {SMALL_BATCH},\nepochs", {"batch": SMALL_BATCH}),
+        (f"batch {SMALL_BATCH},\nsteps", {"batch": SMALL_BATCH, "length": "steps"}),
         *((f"EMA {momentum:g}", {"momentum": momentum}) for momentum in MOMENTA),
     ]
     methods = [m for m in MAIN if cell(rows, m, "native")]
@@ -421,6 +422,7 @@ def plot_drops(path: Path, rows: Sequence[Row]) -> None:
                 axis.plot(x, values, "o", color=color, markersize=3.5, alpha=0.7)
                 axis.plot(place + shift, statistics.fmean(values), "_", color=color, markersize=16)
         axis.set_xticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
+        axis.set_xlim(-0.5, len(shown) - 0.5)
         axis.set_title(f"{NAMES[method]} (blue) and + ER (orange)", fontsize=9, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
