@@ -220,7 +220,7 @@ def arm_competitive(data: str, seed: int) -> Iterator[Row]:
 
 def arm_batch(data: str, seed: int) -> Iterator[Row]:
     """A small batch at equal epochs and equal steps; ER's k as the batch, and fixed."""
-    for method in ("simclr", "byol", "dino"):
+    for method in claims_page.MAIN:
         for length in ("epochs", "steps"):
             for objective in ("native", "er"):
                 yield Row(data, method, objective, batch=SMALL_BATCH, length=length, seed=seed)
@@ -232,8 +232,8 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
 
 def arm_ema(data: str, seed: int) -> Iterator[Row]:
     """Small EMA coefficients."""
-    for method in ("byol", "dino"):
-        for momentum in (0.8, 0.5, 0.0):
+    for method in claims_page.WITH_TEACHER:
+        for momentum in claims_page.MOMENTA:
             for objective in ("native", "er"):
                 yield Row(data, method, objective, momentum=momentum, seed=seed)
 
@@ -252,8 +252,8 @@ def arm_clustering(data: str, seed: int) -> Iterator[Row]:
 
 def arm_distillation(data: str, seed: int) -> Iterator[Row]:
     """Entropy and reconstruction against the EMA coefficient; 1 is a frozen random teacher."""
-    for method in ("byol", "dino"):
-        for momentum in (0.0, 0.5, 0.8, 0.99, 1.0):
+    for method in claims_page.WITH_TEACHER:
+        for momentum in claims_page.ALL_MOMENTA:
             yield Row(data, method, "native", momentum=momentum, seed=seed)
 
 
@@ -353,10 +353,15 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
     return [[int(steps[i]) for i in kept], [float(f"{values[i]:.5g}") for i in kept]]
 
 
+def lacking(path: Path, wanted: Sequence[tuple[Row, Numbers]]) -> list[tuple[Row, Numbers]]:
+    """Those that the file does not have."""
+    known = [row["asked"] for row in store.read(path)]
+    return [(row, chosen) for row, chosen in wanted if asdict(row) not in known]
+
+
 def complete(path: Path, wanted: Sequence[tuple[Row, dict[str, Any]]], jobs: int) -> None:
     """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over."""
-    known = [row["asked"] for row in store.read(path)]
-    missing = [(row, chosen) for row, chosen in wanted if asdict(row) not in known]
+    missing = lacking(path, wanted)
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
     lock = threading.Lock()
 
@@ -409,7 +414,7 @@ def main() -> None:
                 if row.method in args.methods:
                     wanted[row] = chosen_for(row, rows)
     if args.dry_run:
-        for row, chosen in wanted.items():
+        for row, chosen in lacking(args.json, [*wanted.items()]):
             print(shlex.join(["python", *command(row, chosen)]))
     else:
         complete(args.json, [*wanted.items()], args.jobs)

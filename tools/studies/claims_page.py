@@ -39,6 +39,7 @@ MAIN = ("simclr", "byol", "dino")
 WITH_TEACHER = ("byol", "dino")
 MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
+ALL_MOMENTA = (0.0, 0.5, 0.8, 0.99, FROZEN)
 
 
 def write(page: Path, rows: Sequence[Row]) -> None:
@@ -265,7 +266,7 @@ def distillation(rows: Sequence[Row]) -> str:
     lines = []
     for method in WITH_TEACHER:
         start = "heldout_assigned_" if method == "dino" else "heldout_"
-        for momentum in (0.0, 0.5, 0.8, 0.99, FROZEN):
+        for momentum in ALL_MOMENTA:
             found = cell(rows, method, "native", momentum=momentum)
             names = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
             lines.append(
