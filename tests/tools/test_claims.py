@@ -108,6 +108,10 @@ def test_an_arm_that_is_not_tuned_says_so(
 ) -> None:
     with pytest.raises(SystemExit, match=r"simclr .native. on cifar10 is not tuned"):
         call(claims, monkeypatch, tmp_path, "--arms", "competitive")
+    rows = call(claims, monkeypatch, tmp_path, "--tune", "--methods", "simclr")
+    (tmp_path / "rows.json").write_text(json.dumps(rows[:-1]))  # interrupted before its last run
+    with pytest.raises(SystemExit, match=r"simclr .* is not tuned to the end"):
+        call(claims, monkeypatch, tmp_path, "--arms", "competitive", "--methods", "simclr")
 
 
 def test_every_command_is_of_keys_that_its_config_has(

@@ -21,8 +21,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,14 +148,21 @@ def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
     Natively and with ER alike: as many values, and as many runs.
     """
     pairs = [(method, objective) for method in methods for objective in ("native", "er")]
-    for trials in (_sharpnesses, _rates, _momenta):
-        grid = []
-        for method, objective in pairs:
-            rows = store.read(path)
-            plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
-            grid += [replace(plain, **one) for one in trials(rows, data, method, objective)]
+    for stage in range(3):
+        rows = store.read(path)
+        grid = [row for pair in pairs for row in _trials(rows, data, *pair)[stage]()]
         chosen = {row: {name: getattr(row, name) for name in TUNED} for row in grid}
         complete(path, [(row, {**one, "kappa": DENSITY}) for row, one in chosen.items()], jobs)
+
+
+def _trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[[], list[Row]]]:
+    """The runs of each stage; those of a later one can be told when the earlier ones are there."""
+    plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
+
+    def of(numbers: Callable[..., Iterator[Numbers]]) -> list[Row]:
+        return [replace(plain, **one) for one in numbers(rows, data, method, objective)]
+
+    return [partial(of, numbers) for numbers in (_sharpnesses, _rates, _momenta)]
 
 
 TUNED = ("rate", "momentum", "sharpness")
@@ -164,7 +172,15 @@ DENSITY = 10.0
 
 
 def chosen_for(row: Row, rows: Rows) -> Numbers:
-    """What a row is run with: as tuned, and measured by ER's density natively too."""
+    """What a row is run with: as tuned, and measured by ER's density natively too.
+
+    Raises:
+        SystemExit: a run of the tuning is missing.
+    """
+    known = [one["asked"] for one in rows]
+    for stage in _trials(rows, row.data, row.method, row.objective):
+        if any(asdict(one) not in known for one in stage()):
+            raise _not_tuned(row.data, row.method, row.objective)
     found = tuned(rows, row.data, row.method, row.objective)
     kappa = DENSITY
     if SHARPNESS.get((row.method, "er")) is KAPPA:
@@ -206,9 +222,13 @@ def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> N
     wanted = {"part": "validation", "data": data, "method": method, "objective": objective}
     found = [row for row in rows if (wanted | fixed).items() <= row["asked"].items()]
     if not found:
-        raise SystemExit(f"{method} ({objective}) on {data} is not tuned: run --tune first.")
+        raise _not_tuned(data, method, objective)
     best = max(found, key=lambda row: float(row["knn_top1"]))
     return {name: best["asked"][name] for name in TUNED}
+
+
+def _not_tuned(data: str, method: str, objective: str) -> SystemExit:
+    return SystemExit(f"{method} ({objective}) on {data} is not tuned to the end: run --tune.")
 
 
 def arm_competitive(data: str, seed: int) -> Iterator[Row]:
