@@ -116,6 +116,11 @@ class MultiView(nn.Module):
                 f"{head} looks at the logits of the neck's prototypes, so model.predictor would "
                 f"never be trained: set it to None."
             )
+        if self.teacher is not None and self.head.trains_targets:
+            raise UserError(
+                f"model.head.target.stop_gradient=False has {head} train its targets, and those of "
+                f"model.teacher carry no gradient: leave it out, or set model.teacher to None."
+            )
         if self.teacher_only_views and self.teacher is None:
             raise UserError(
                 f"model.teacher_only_views is {self.teacher_only_views}, and there is no "

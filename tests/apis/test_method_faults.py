@@ -103,6 +103,16 @@ CLUSTERS = "model.head.num_clusters"
             "JointHead looks at projections alone, so model.teacher would never be used",
         ),
         (
+            "byol_vit.py",
+            ["model.head.target={'type': 'ViewTargets', 'stop_gradient': False}"],
+            "those of model.teacher carry no gradient",
+        ),
+        (
+            "swav_vit.py",
+            ["model.head.target={'type': 'ViewTargets', 'stop_gradient': False}"],
+            "assignments of Sinkhorn carry no gradient",
+        ),
+        (
             "mocov2_vit.py",
             ["model.data_preprocessor.views=gentle_multicrop", "model.teacher_only_views=2"],
             "the teacher embeds the first num_targets=1 views alone",

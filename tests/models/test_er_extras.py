@@ -223,6 +223,47 @@ def test_discrete_er_compares_with_prototypes_of_its_own() -> None:
     assert p[0].grad is not None
 
 
+BOTH_SIDES: dict[str, Any] = {
+    "assigner": {"type": "Sharpening", "teacher_temp": 0.1},
+    "entropy_temp": 0.1,
+    "target": {"type": "ViewTargets", "stop_gradient": False},
+}
+"""One softmax for both terms, and a gradient in both views, as in the paper's code."""
+
+
+def test_one_softmax_with_gradient_in_both_views_is_the_paper_s_code() -> None:
+    def written_out(a: Tensor, b: Tensor) -> Tensor:
+        rows = [torch.softmax(x / 0.1, dim=1) for x in (a, b)]
+        means = [x.mean(dim=0) for x in rows]
+        h = -sum(((m * m.log()).sum() for m in means), torch.zeros(()))
+        fits = [(rows[i] * rows[1 - i].log()).sum(dim=1).mean() for i in range(2)]
+        return -(h + fits[0] + fits[1]) / 2
+
+    def head(a: Tensor, b: Tensor) -> Tensor:
+        record = record_of(draw(3), draw(4), logits=[a, b], target_logits=[a, b])
+        return DiscreteERHead(**BOTH_SIDES)(record)["loss"]
+
+    views = [0.3 * x for x in draw(1, M)]
+    results = []
+    for function in (head, written_out):
+        leaves = [x.clone().requires_grad_() for x in views]
+        value = function(*leaves)
+        results.append((value.detach(), *torch.autograd.grad(value, leaves)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert torch.autograd.gradcheck(head, [x.clone().requires_grad_() for x in views])
+
+
+def test_targets_are_trained_through_own_prototypes_where_they_are_to_be() -> None:
+    for more, trained in ((BOTH_SIDES, True), ({}, False)):
+        head = DiscreteERHead(num_prototypes=M, in_channels=D, **more).double()
+        p, target = draw(1), [x.requires_grad_() for x in draw(2)]
+        outputs = head(record_of(p, target))
+        outputs["loss"].backward()
+        assert [x.grad is not None for x in target] == [trained, trained]
+        assert not outputs["information"].requires_grad
+
+
 def _discrete(gather: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
     head = DiscreteERHead(num_prototypes=M, in_channels=D, gather=gather).double()
@@ -276,6 +317,10 @@ def _discrete_of_half(number: int) -> Tensor:
                 8, 0.1, {"type": "Sharpening", "teacher_temp": 0.1}, in_channels=D
             ),
             "smaller than student_temp",
+        ),
+        (
+            lambda: DiscreteERHead(**{**BOTH_SIDES, "assigner": {"type": "Sinkhorn"}}),
+            "assignments of Sinkhorn carry no gradient",
         ),
         (
             lambda: DiscreteERHead(num_prototypes=1, in_channels=D),

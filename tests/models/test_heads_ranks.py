@@ -65,6 +65,12 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     "DiscreteERHead": {
         "neck": {},
         "own": {"num_prototypes": [M, M + 2]},
+        "both_sides": {
+            "num_prototypes": M,
+            "target": NO_GRADIENT,
+            "entropy_temp": 0.1,
+            "assigner": {"type": "Sharpening", "teacher_temp": 0.1},
+        },
         "bank": {"num_prototypes": M, "target": {"type": "BankTargets"}},
         "groups": {"entropy_group": B // 4},
         "groups_of_two_processes": {"num_prototypes": M, "entropy_group": B},

@@ -19,20 +19,6 @@ from mvssl.config.read import load_config
 from mvssl.registry import EVALUATORS, HEADS, LOOPS
 from tests.mini import ROOT
 
-PAGE = "\n\n".join(
-    f"<!-- table: {name} -->\nold\n<!-- end -->"
-    for name in (
-        "tuning",
-        "competitive",
-        "batch",
-        "ema",
-        "centre",
-        "distillation",
-        "fashion",
-        "runs",
-    )
-)
-
 
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -170,7 +156,8 @@ def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(
     claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "claims.md"
-    page.write_text(PAGE)
+    names = claims.claims_page.TABLES
+    page.write_text("\n".join(f"<!-- table: {x} -->\nold\n<!-- end -->" for x in names))
     (tmp_path / "figures").mkdir()
     call(claims, monkeypatch, tmp_path, "--tune", "--methods", "simclr", "byol")
     rows = call(

@@ -134,12 +134,21 @@ class Row:
 VARIANTS: dict[str, tuple[str, ...]] = {
     "no centre": ("model.head.assigner.momentum=1.0",),
     "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
-    "loo": ("model.head.estimator=loo",),
+    "joe": ("model.head.estimator=joe",),
     "queue": ("model.head.queue_size=224",),
     "micro-batches": (f"train_cfg.micro_batch_size={SMALL_BATCH}",),
+    "half beta": ("model.head.entropy_weight=0.5",),
+    "one softmax": ("model.head.entropy_temp=0.1",),
+    "one softmax, both sides": (
+        "model.head.entropy_temp=0.1",
+        "model.head.assigner.teacher_temp=0.1",
+        "model.head.target={'type': 'ViewTargets', 'stop_gradient': False}",
+    ),
 }
 """Overrides of what a row changes beside its numbers. A centre that is never moved from zero is
-none; a queue of 224 makes 256 embeddings of a batch of 32."""
+none; ``joe`` counts an embedding's own kernel where tuning chose to leave it out; a queue of 224
+makes 256 embeddings of a batch of 32; one softmax is that of the student, whose temperature is 0.1,
+and with a gradient in both sides the objective of the paper's code."""
 
 
 def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
@@ -245,9 +254,9 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
             for objective in ("native", "er"):
                 yield Row(data, method, objective, batch=SMALL_BATCH, length=length, seed=seed)
         yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
-    for variant in ("loo", "queue"):
-        yield Row(data, "simclr", "er", variant, batch=SMALL_BATCH, seed=seed)
-    yield Row(data, "simclr", "er", "micro-batches", seed=seed)
+    for base, small in claims_page.REMEDIES.values():
+        for asked in (base, small):
+            yield replace(Row(data, "simclr", "er", seed=seed), **asked)
 
 
 def arm_ema(data: str, seed: int) -> Iterator[Row]:
@@ -277,6 +286,13 @@ def arm_distillation(data: str, seed: int) -> Iterator[Row]:
             yield Row(data, method, "native", momentum=momentum, seed=seed)
 
 
+def arm_discrete(data: str, seed: int) -> Iterator[Row]:
+    """Which entropy of prototypes, and whether targets are trained."""
+    for method, variants in claims_page.DISCRETE.items():
+        for variant in variants:
+            yield Row(data, method, "er", variant, seed=seed)
+
+
 ARMS = {
     "competitive": arm_competitive,
     "batch": arm_batch,
@@ -284,6 +300,7 @@ ARMS = {
     "centre": arm_centre,
     "clustering": arm_clustering,
     "distillation": arm_distillation,
+    "discrete": arm_discrete,
 }
 
 

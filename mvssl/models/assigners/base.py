@@ -20,15 +20,18 @@ class Assigner(nn.Module, ABC):
 
     Attributes:
         crosses_samples: whether an image's distribution depends on the batch's other images.
+        differentiable: whether distributions carry the gradient of logits that have one.
     """
 
     crosses_samples: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
         """Logits (B, K) of this process's images to their distributions (B, K).
 
-        float32 or wider, rows that sum to 1, no gradient. Calling it changes no state.
+        float32 or wider, rows that sum to 1, without gradient unless ``differentiable``. Calling it
+        changes no state.
 
         Args:
             logits_bk: of this process.

@@ -5,6 +5,8 @@ Shape suffixes: B images of this process, K prototypes.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,8 @@ __all__ = ["Centering", "Sharpening"]
 
 class _Softmax(Assigner):
     """An assigner with a temperature, which a schedule may set."""
+
+    differentiable: ClassVar[bool] = True
 
     teacher_temp = Number(check_temperature)
 
@@ -39,7 +43,6 @@ class Sharpening(_Softmax):
     def __init__(self, teacher_temp: float = 0.05) -> None:
         super().__init__(teacher_temp)
 
-    @torch.no_grad()
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
         return F.softmax(at_least_float32(logits_bk) / self.teacher_temp, dim=1)
 
@@ -68,7 +71,6 @@ class Centering(_Softmax):
         self.momentum = momentum
         self.register_buffer("center", torch.zeros(1, num_prototypes))
 
-    @torch.no_grad()
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
         centred = at_least_float32(logits_bk) - at_least_float32(self.center)
         return F.softmax(centred / self.teacher_temp, dim=1)

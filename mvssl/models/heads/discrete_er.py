@@ -27,6 +27,10 @@ class DiscreteERHead(PrototypeHead):
     terms are of one W. The entropy of s itself would reward soft rows that all name the same
     prototype: with m = 64 such a collapse is worth 2.1 nats, and here none.
 
+    With ``target=dict(type='ViewTargets', stop_gradient=False)``, ``entropy_temp`` and the
+    assigner's ``teacher_temp`` at ``student_temp``, and ``gather=False`` it is the objective of the
+    paper's code: one softmax for both terms, each process's own batch, both sides trained.
+
     What is reported takes H and t from the same target, which makes ``mi_bound`` an estimate of
     I(Z1; W): ``entropy`` is the target's, ``entropy_trained`` the student's; the rest is
     ``measure_discrete``'s.
@@ -36,7 +40,7 @@ class DiscreteERHead(PrototypeHead):
             or of several sets, over which the loss is averaged; None where the neck ends in
             prototypes.
         student_temp: of s.
-        assigner: of t. Its ``teacher_temp`` is smaller than ``student_temp``, since t carries no
+        assigner: of t. Its ``teacher_temp`` is smaller than ``student_temp`` where t carries no
             gradient: otherwise rows that are all uniform are a solution.
         entropy_weight: beta; 1 is the bound.
         entropy_temp: of s'; by default the assigner's ``teacher_temp``, or ``student_temp`` where
@@ -46,7 +50,7 @@ class DiscreteERHead(PrototypeHead):
             None: all of it is one group.
         loss_weight: factor of the loss.
         gather: H of the mean over all processes; False: the mean of each process's own H.
-        target: a member of TARGETS; views by default.
+        target: a member of TARGETS; views without gradient by default.
         in_channels, num_logits, num_samples: filled in.
     """
 
@@ -94,7 +98,7 @@ class DiscreteERHead(PrototypeHead):
 
     def _check_sharpness(self) -> None:
         target_temp = getattr(self.assigner, "teacher_temp", 0.0)  # Sinkhorn has none
-        if not target_temp < self.loss.student_temp:
+        if not self.trains_targets and not target_temp < self.loss.student_temp:
             raise UserError(
                 f"DiscreteERHead: the assigner's teacher_temp ({target_temp}) must be smaller than "
                 f"student_temp ({self.loss.student_temp}): targets carry no gradient, so without "

@@ -72,6 +72,12 @@ class PrototypeHead(TargetedHead):
                 f"of the head's own: give num_prototypes."
             )
         self.assigner: Assigner = build_part(ASSIGNERS, assigner, num_prototypes=sizes[0])
+        if self.trains_targets and not self.assigner.differentiable:
+            raise UserError(
+                f"{type(self).__name__}: target.stop_gradient=False trains targets, too, and the "
+                f"assignments of {type(self.assigner).__name__} carry no gradient: take "
+                f"assigner=dict(type='Sharpening'), or leave stop_gradient out."
+            )
         self.crosses_samples = self.assigner.crosses_samples
         if len(sizes) > 1 and [*self.assigner.buffers()]:
             raise UserError(
@@ -87,13 +93,16 @@ class PrototypeHead(TargetedHead):
         losses: list[Tensor] = []
         measured: list[Scalars] = []
         for logits, target_logits, extra in zip(student, target, past, strict=True):
-            t = [self.assigner(x.detach(), extra) for x in target_logits]
+            t = [
+                self.assigner(x if self.trains_targets else x.detach(), extra)
+                for x in target_logits
+            ]
             fits = [self.loss(logits[v], t[g]) for g, v in pairs]
             loss, scalars = self._objective(torch.stack(fits).mean(), logits, pairs)
             losses.append(loss)
             if self.measuring:
                 seen = self._log_probabilities([x.detach() for x in logits])
-                scalars |= measure_discrete(t, seen, pairs, self.gather)
+                scalars |= measure_discrete([x.detach() for x in t], seen, pairs, self.gather)
             measured.append(scalars)
         if self.training:
             self._remember(record, target)
@@ -133,7 +142,7 @@ class PrototypeHead(TargetedHead):
             assert record.logits is not None
             assert record.target_logits is not None
             return [record.logits], [record.target_logits]
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_targets):
             target = self._own_logits(record.target)
         return self._own_logits(record.p), target
 

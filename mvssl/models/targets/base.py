@@ -19,10 +19,12 @@ class TargetSource(nn.Module, ABC):
     Attributes:
         min_views: views of an image that it needs.
         keeps_logits: whether its targets come with the record's target logits.
+        stop_gradient: whether its targets carry no gradient, also where the record's do.
     """
 
     min_views: int = 2
     keeps_logits: bool = False
+    stop_gradient: bool = True
 
     @abstractmethod
     def forward(self, record: Embeddings) -> Embeddings:
