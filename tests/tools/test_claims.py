@@ -71,19 +71,19 @@ def test_both_objectives_are_tuned_by_as_many_runs_each_number_at_the_best_of_th
     rows = call(claims, monkeypatch, tmp_path, "--tune")
     asked = [row["asked"] for row in rows]
     counts = Counter((one["method"], one["objective"]) for one in asked)
-    for method in claims.METHODS:
-        more = 4 if method in claims.WITH_TEACHER else 2
-        runs = len(claims.SHARPNESS[method, "er"]) + more
+    for method in claims.plan.METHODS:
+        more = 4 if method in claims.plan.WITH_TEACHER else 2
+        runs = len(claims.plan.SHARPNESS[method, "er"]) + more
         assert counts[method, "native"] == counts[method, "er"] == runs
     assert {one["part"] for one in asked} == {"validation"}
     assert {one["seed"] for one in asked}.isdisjoint({0, 1, 2, 3, 4})
-    best = claims.tuned(rows, "cifar10", "byol", "er")
+    best = claims.plan.tuned(rows, "cifar10", "byol", "er")
     assert best == {"rate": 4e-3, "momentum": 0.97, "sharpness": "model.head.kappa=5"}
     momenta = [
         one["sharpness"] for one in asked if (one["method"], one["objective"]) == ("byol", "er")
     ]
     assert Counter(momenta) == {  # the others at the best of these
-        **dict.fromkeys(claims.KAPPA, 1),
+        **dict.fromkeys(claims.plan.KAPPA, 1),
         "model.head.kappa=5": 5,
     }
     assert len(call(claims, monkeypatch, tmp_path, "--tune")) == len(rows)  # none is run again
@@ -106,11 +106,12 @@ def test_every_command_is_of_keys_that_its_config_has(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    call(claims, monkeypatch, tmp_path, "--tune", "--methods", *claims.METHODS, "deepclusterv2")
+    methods = (*claims.plan.METHODS, "deepclusterv2")
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", *methods)
     capsys.readouterr()
     call(
         claims, monkeypatch, tmp_path, "--dry-run", "--seeds", "0",
-        "--methods", *claims.METHODS, "deepclusterv2", "--arms", *claims.ARMS,
+        "--methods", *methods, "--arms", *claims.plan.ARMS,
     )  # fmt: skip
     commands = capsys.readouterr().out.splitlines()
     assert len(commands) == len(set(commands)) > 40
@@ -141,11 +142,12 @@ def taken(kind: str | None) -> tuple[str, ...]:
 def test_equal_steps_are_equal_steps(claims: ModuleType) -> None:
     arrays = importlib.import_module("arrays")
     epochs = load_config(ROOT / "configs/studies/simclr.py").train_cfg.max_epochs
-    base = epochs * (10 * arrays.TRAIN // claims.BASE_BATCH)
-    assert base == 10 * arrays.SHORT // claims.SMALL_BATCH
-    row = claims.Row("cifar10", "simclr", "native", batch=claims.SMALL_BATCH, length="steps")
+    plan = claims.plan
+    base = epochs * (10 * arrays.TRAIN // plan.BASE_BATCH)
+    assert base == 10 * arrays.SHORT // plan.SMALL_BATCH
+    row = plan.Row("cifar10", "simclr", "native", batch=plan.SMALL_BATCH, length="steps")
     chosen = {"rate": 1e-3, "momentum": None, "sharpness": None, "kappa": 10.0}
-    words = claims.command(row, chosen)
+    words = plan.command(row, chosen)
     assert "train_dataloader.dataset.images=data/studies/cifar10/short.npy" in words
     assert "train_cfg.max_epochs=1" in words
     warmup = next(float(x.split("=")[1]) for x in words if "warmup" in x)

@@ -1,0 +1,82 @@
+"""What the study changes, and its rows by setting and seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from claims_plan import BASE_BATCH  # beside this file
+from scipy import stats
+
+Row = dict[str, Any]
+BySeed = dict[int, float]
+
+
+class Cell:
+    """What the seeds of one setting reached.
+
+    Attributes:
+        rows: by seed.
+        knn: kNN accuracy of each seed, on test images after the last epoch.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = {row["asked"]["seed"]: row for row in rows}
+        self.knn = {seed: float(row["knn_top1"]) for seed, row in self.rows.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    def last(self, curve: str) -> BySeed:
+        """Where a curve ends, of the seeds that have it."""
+        curves = {seed: row["curves"] for seed, row in self.rows.items()}
+        return {seed: float(x[curve][1][-1]) for seed, x in curves.items() if curve in x}
+
+    def text(self) -> str:
+        """Mean and deviation of the accuracy over the seeds."""
+        if not self.rows:
+            return "not run"
+        values = [*self.knn.values()]
+        spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+        return f"{statistics.fmean(values):.3f}{spread} ({len(values)})"
+
+    def nats(self, curve: str) -> str:
+        """Mean over the seeds of where a curve ends."""
+        values = self.last(curve).values()
+        return f"{statistics.fmean(values):.2f}" if values else "–"
+
+
+def paired(first: BySeed, second: BySeed) -> BySeed:
+    """Differences, first less second, of the seeds that both have."""
+    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+
+
+def with_interval(differences: BySeed) -> str:
+    """Mean of paired differences with its 95% interval (Student's t)."""
+    if not differences:
+        return "–"
+    values = [*differences.values()]
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:+.3f}"
+    half = float(stats.t.ppf(0.975, len(values) - 1))
+    half *= statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
+
+
+def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell:
+    """Rows of the test images with these settings and otherwise the plain ones."""
+    wanted = {
+        "method": method,
+        "objective": objective,
+        "variant": "",
+        "batch": BASE_BATCH,
+        "group": None,
+        "momentum": None,
+        "length": "epochs",
+        "part": "test",
+        **asked,
+    }
+    return Cell(row for row in rows if wanted.items() <= row["asked"].items())

@@ -1,0 +1,145 @@
+"""Figures of ``docs/claims.md``, from the rows of ``claims.py`` and nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from claims_cells import Cell, Row, cell  # beside this file
+from claims_plan import MAIN, NAMES, SMALL_BATCH, SMALL_MOMENTA
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+BLUE, ORANGE = "#2f6fbf", "#d9822b"
+COLORS = {"native": BLUE, "er": ORANGE}
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "base": ("-", {}),
+    f"batch {SMALL_BATCH}": ("--", {"batch": SMALL_BATCH}),
+    "EMA 0": (":", {"momentum": 0.0}),
+}
+
+
+def plot_curves(path: Path, rows: Sequence[Row], of: Sequence[str]) -> None:
+    """kNN, entropy and reconstruction over epochs: natively and with ER, at the base, with a small
+    batch and with a small EMA coefficient; a line of panels for each method.
+    """
+    methods = [m for m in of if cell(rows, m, "native") and cell(rows, m, "er")]
+    if not methods:
+        return
+    figure = Figure(figsize=(10.5, 2.35 * len(methods) + 0.5), layout="constrained")
+    axes = figure.subplots(len(methods), 3, squeeze=False, sharex=True)
+    handles: dict[str, Any] = {}
+    for method, line in zip(methods, axes, strict=True):
+        kind = "heldout_assigned_" if method == "dino" else "heldout_"
+        panels = (
+            ("knn_top1", f"{NAMES[method]}: kNN, test images", ""),
+            (f"{kind}entropy", "entropy above its floor, nats", f"{kind}entropy_floor"),
+            (f"{kind}reconstruction", "reconstruction, nats", ""),
+        )
+        for axis, (name, title, floor) in zip(line, panels, strict=True):
+            for setting, (style, asked) in SETTINGS.items():
+                for objective, color in COLORS.items():
+                    found = cell(rows, method, objective, **asked)
+                    drawn = _draw(axis, found, name, floor, color, style)
+                    if drawn is not None:
+                        kept = "native" if objective == "native" else "with ER"
+                        handles.setdefault(f"{kept}, {setting}", drawn)
+            axis.set_title(title, fontsize=9, loc="left")
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.tick_params(labelsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch", fontsize=8)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=max(len(handles) // 2, 1) if len(handles) > 4 else len(handles),
+        frameon=False,
+        fontsize=8,
+    )
+    figure.savefig(path, dpi=130)
+
+
+def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str) -> Any:
+    """The mean over seeds, and a band from the least to the most of them."""
+    rows = [row for row in found.rows.values() if name in row["curves"]]
+    if not rows:
+        return None
+    curves = [_above(row["curves"], name, floor) for row in rows]
+    steps = np.array(rows[0]["curves"][name][0])
+    epochs = steps * float(rows[0]["epochs"]) / float(rows[0]["steps"])
+    values = np.array([curve for curve in curves if len(curve) == len(epochs)])
+    (line,) = axis.plot(epochs, values.mean(axis=0), style, color=color, linewidth=1.6)
+    axis.fill_between(
+        epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0
+    )
+    return line
+
+
+def _above(curves: dict[str, Any], name: str, floor: str) -> NDArray[np.float64]:
+    values = np.array(curves[name][1], dtype=np.float64)
+    return values - np.array(curves[floor][1]) if floor in curves else values
+
+
+def plot_drops(path: Path, rows: Sequence[Row]) -> None:
+    """kNN at the base, with a small batch, and with small EMA coefficients."""
+    settings: list[tuple[str, dict[str, Any]]] = [
+        ("base", {}),
+        (f"batch {SMALL_BATCH},\nepochs", {"batch": SMALL_BATCH}),
+        (f"batch {SMALL_BATCH},\nsteps", {"batch": SMALL_BATCH, "length": "steps"}),
+        *((f"EMA {momentum:g}", {"momentum": momentum}) for momentum in SMALL_MOMENTA),
+    ]
+    methods = [m for m in MAIN if cell(rows, m, "native")]
+    if not methods:
+        return
+    figure = Figure(figsize=(3.6 * len(methods), 3.0), layout="constrained")
+    for axis, method in zip(
+        np.atleast_1d(figure.subplots(1, len(methods), sharey=True)), methods, strict=True
+    ):
+        shown = [
+            (name, asked)
+            for name, asked in settings
+            if cell(rows, method, "native", **asked) and cell(rows, method, "er", **asked)
+        ]
+        for shift, objective in ((-0.12, "native"), (0.12, "er")):
+            for place, (_, asked) in enumerate(shown):
+                values = [*cell(rows, method, objective, **asked).knn.values()]
+                x = [place + shift] * len(values)
+                color = COLORS[objective]
+                axis.plot(x, values, "o", color=color, markersize=3.5, alpha=0.7)
+                axis.plot(place + shift, statistics.fmean(values), "_", color=color, markersize=16)
+        axis.set_xticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
+        axis.set_xlim(-0.5, len(shown) - 0.5)
+        axis.set_title(f"{NAMES[method]} (blue) and + ER (orange)", fontsize=9, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.supylabel("kNN, test images; a dot for each seed", fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def plot_clustering(path: Path, rows: Sequence[Row]) -> None:
+    """The terms of the bound while clustering methods train natively, over their batches."""
+    methods = [m for m in ("swav", "deepclusterv2") if cell(rows, m, "native")]
+    if not methods:
+        return
+    figure = Figure(figsize=(4.2 * len(methods), 3.0), layout="constrained")
+    for axis, method in zip(np.atleast_1d(figure.subplots(1, len(methods))), methods, strict=True):
+        for name, label, color in (
+            ("entropy", "H(W)", BLUE),
+            ("student_entropy", "H of the student's mean", "#4aa3a2"),
+            ("information", "H(W) − H(W|X)", ORANGE),
+            ("mi_bound", "ER estimate", "#b8457a"),
+        ):
+            line = _draw(axis, cell(rows, method, "native"), name, "", color, "-")
+            if line is not None:
+                line.set_label(label)
+        axis.set_title(f"{NAMES[method]}, nats", fontsize=9, loc="left")
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)

@@ -1,0 +1,326 @@
+"""What the study runs: settings, arms, tuning, and the command of each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mvssl.config.read import load_config
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs" / "studies"
+BASE_BATCH = 256
+SMALL_BATCH = 32
+
+NAMES = {
+    "simclr": "SimCLR",
+    "mocov3": "MoCo v3",
+    "byol": "BYOL",
+    "simsiam": "SimSiam",
+    "dino": "DINO",
+    "swav": "SwAV",
+    "deepclusterv2": "DeepCluster v2",
+    "vicreg": "VICReg",
+}
+MAIN = ("simclr", "byol", "dino")
+"""Methods of the arms that change batch and EMA coefficient."""
+DISTILLATION = ("byol", "dino")
+SMALL_MOMENTA = (0.8, 0.5, 0.0)
+FROZEN = 1.0
+ALL_MOMENTA = (0.0, 0.5, 0.8, 0.99, FROZEN)
+
+TUNING_SEED = 100
+RATES = (2e-3, 1e-3, 4e-3)
+MORE_RATES = (8e-3, 5e-4, 1.6e-2)
+"""For objectives without a sharpness, so that all are tuned by as many runs."""
+MOMENTA = (0.9, 0.97, 0.99)
+WITH_TEACHER = ("byol", "dino", "mocov3")
+METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
+
+KAPPA = (
+    "model.head.kappa=10",
+    "model.head.kappa=5",
+    "model.head.kappa=2",
+    "model.head.kappa=10 model.head.estimator=loo",
+)
+TARGETS = tuple(f"model.head.assigner.teacher_temp={value}" for value in (0.02, 0.04, 0.06))
+TEMPERATURE = tuple(f"model.head.loss.temperature={value}" for value in (0.1, 0.2, 0.5, 0.05))
+SHARPNESS = {
+    ("simclr", "native"): TEMPERATURE,
+    ("mocov3", "native"): TEMPERATURE,
+    ("dino", "native"): TARGETS,
+    ("dino", "er"): TARGETS,
+    ("swav", "native"): tuple(
+        f"model.head.assigner.epsilon={value}" for value in (0.03, 0.05, 0.1)
+    ),
+    ("swav", "er"): TARGETS,
+    ("deepclusterv2", "native"): tuple(
+        f"model.head.temperature={value}" for value in (0.1, 0.05, 0.2)
+    ),
+    ("deepclusterv2", "er"): TARGETS,
+    **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
+}
+"""What says how sharp an objective is, as overrides; BYOL, SimSiam and VICReg have none natively.
+With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out leaves it
+out."""
+
+
+Rows = list[dict[str, Any]]
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What tells a run from all others.
+
+    Attributes:
+        data: folder under ``data/studies``.
+        method: a config of ``configs/studies``.
+        objective: ``native`` or ``er``.
+        variant: what else is changed: a name in ``VARIANTS``, or empty.
+        batch: images of a step.
+        group: embeddings over which ER's entropy is taken; None: the batch.
+        momentum: EMA coefficient of the teacher; None: as tuned, or there is none.
+        length: what is as long as that of the base batch: ``epochs``, or ``steps``, with
+            ``SMALL_BATCH``.
+        seed: of the run.
+        rate: learning rate at the base batch; None: as tuned.
+        sharpness: one of ``SHARPNESS``; None: as tuned, or there is none.
+        part: ``test``, or ``validation`` while tuning.
+    """
+
+    data: str
+    method: str
+    objective: str
+    variant: str = ""
+    batch: int = BASE_BATCH
+    group: int | None = None
+    momentum: float | None = None
+    length: str = "epochs"
+    seed: int = 0
+    rate: float | None = None
+    sharpness: str | None = None
+    part: str = "test"
+
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "no centre": ("model.head.assigner.momentum=1.0",),
+    "Sinkhorn": ("model.head.assigner={'type': 'Sinkhorn', 'epsilon': 0.03, '_delete_': True}",),
+    "joe": ("model.head.estimator=joe",),
+    "queue": ("model.head.queue_size=224",),
+    "micro-batches": (f"train_cfg.micro_batch_size={SMALL_BATCH}",),
+    "half beta": ("model.head.entropy_weight=0.5",),
+    "one softmax": ("model.head.entropy_temp=0.1",),
+    "one softmax, both sides": (
+        "model.head.entropy_temp=0.1",
+        "model.head.assigner.teacher_temp=0.1",
+        "model.head.target={'type': 'ViewTargets', 'stop_gradient': False}",
+    ),
+}
+"""Overrides of what a row changes beside its numbers. A centre that is never moved from zero is
+none; ``joe`` counts an embedding's own kernel where tuning chose to leave it out; a queue of 224
+makes 256 embeddings of a batch of 32; one softmax is that of the student, whose temperature is 0.1,
+and with a gradient in both sides the objective of the paper's code."""
+
+REMEDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "batch, own kernel counted (`joe`)": (
+        {"variant": "joe"},
+        {"batch": SMALL_BATCH, "variant": "joe"},
+    ),
+    "batch and a queue, 256 in all": ({}, {"batch": SMALL_BATCH, "variant": "queue"}),
+    f"256, in micro-batches of {SMALL_BATCH}": ({}, {"variant": "micro-batches"}),
+}
+"""Of SimCLR with ER, whose tuned estimator leaves an embedding's own kernel out: base and small."""
+
+
+DISCRETE = {
+    "dino": ("", "half beta", "one softmax"),
+    "swav": ("", "half beta", "one softmax", "one softmax, both sides"),
+}
+"""A teacher's targets cannot be trained."""
+
+
+def trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[[], list[Row]]]:
+    """The runs of each stage; those of a later one can be told when the earlier ones are there."""
+    plain = Row(data, method, objective, seed=TUNING_SEED, part="validation")
+
+    def of(numbers: Callable[..., Iterator[Numbers]]) -> list[Row]:
+        return [replace(plain, **one) for one in numbers(rows, data, method, objective)]
+
+    return [partial(of, numbers) for numbers in (_sharpnesses, _rates, _momenta)]
+
+
+TUNED = ("rate", "momentum", "sharpness")
+"""By the names of ``Row``."""
+DENSITY = 10.0
+"""Concentration of the density that is measured with where ER has none of its own."""
+
+
+def chosen_for(row: Row, rows: Rows) -> Numbers:
+    """What a row is run with: as tuned, and measured by ER's density natively too.
+
+    Raises:
+        SystemExit: a run of the tuning is missing.
+    """
+    known = [one["asked"] for one in rows]
+    for stage in trials(rows, row.data, row.method, row.objective):
+        if any(asdict(one) not in known for one in stage()):
+            raise _not_tuned(row.data, row.method, row.objective)
+    found = tuned(rows, row.data, row.method, row.objective)
+    kappa = DENSITY
+    if SHARPNESS.get((row.method, "er")) is KAPPA:
+        words = tuned(rows, row.data, row.method, "er")["sharpness"].split()
+        kappa = float(words[0].partition("=")[2])
+    return {**found, "kappa": kappa}
+
+
+def _start(method: str) -> Numbers:
+    """At which the first number is tried."""
+    return {"rate": RATES[0], "momentum": MOMENTA[0] if method in WITH_TEACHER else None}
+
+
+def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    values = SHARPNESS.get((method, objective), (None,))
+    for value in values:
+        yield {**_start(method), "sharpness": value}
+
+
+# A best of earlier stages alone: a tuning that goes on, or runs again, asks for the same runs.
+
+
+def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    best = tuned(rows, data, method, objective, **_start(method))
+    more = () if (method, objective) in SHARPNESS else MORE_RATES
+    for rate in (*RATES[1:], *more):
+        yield {**best, "rate": rate}
+
+
+def _momenta(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
+    if method in WITH_TEACHER:
+        best = tuned(rows, data, method, objective, momentum=MOMENTA[0])
+        for momentum in MOMENTA[1:]:
+            yield {**best, "momentum": momentum}
+
+
+def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> Numbers:
+    """What had the best kNN on the validation images, among runs with the numbers ``fixed``."""
+    wanted = {"part": "validation", "data": data, "method": method, "objective": objective}
+    found = [row for row in rows if (wanted | fixed).items() <= row["asked"].items()]
+    if not found:
+        raise _not_tuned(data, method, objective)
+    best = max(found, key=lambda row: float(row["knn_top1"]))
+    return {name: best["asked"][name] for name in TUNED}
+
+
+def _not_tuned(data: str, method: str, objective: str) -> SystemExit:
+    return SystemExit(f"{method} ({objective}) on {data} is not tuned to the end: run --tune.")
+
+
+def arm_competitive(data: str, seed: int) -> Iterator[Row]:
+    """Natively and with ER at the base batch."""
+    for method in METHODS:
+        for objective in ("native", "er"):
+            yield Row(data, method, objective, seed=seed)
+
+
+def arm_batch(data: str, seed: int) -> Iterator[Row]:
+    """A small batch at equal epochs and equal steps; ER's k as the batch, and fixed."""
+    for method in MAIN:
+        for length in ("epochs", "steps"):
+            for objective in ("native", "er"):
+                yield Row(data, method, objective, batch=SMALL_BATCH, length=length, seed=seed)
+        yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
+    for base, small in REMEDIES.values():
+        for asked in (base, small):
+            yield replace(Row(data, "simclr", "er", seed=seed), **asked)
+
+
+def arm_ema(data: str, seed: int) -> Iterator[Row]:
+    """Small EMA coefficients."""
+    for method in DISTILLATION:
+        for momentum in SMALL_MOMENTA:
+            for objective in ("native", "er"):
+                yield Row(data, method, objective, momentum=momentum, seed=seed)
+
+
+def arm_centre(data: str, seed: int) -> Iterator[Row]:
+    """DINO without its centre, and with Sinkhorn's assignments in its place."""
+    for variant in ("no centre", "Sinkhorn"):
+        yield Row(data, "dino", "native", variant, seed=seed)
+
+
+def arm_clustering(data: str, seed: int) -> Iterator[Row]:
+    """The terms of the bound while clustering methods train natively."""
+    for method in ("swav", "deepclusterv2"):
+        yield Row(data, method, "native", seed=seed)
+
+
+def arm_distillation(data: str, seed: int) -> Iterator[Row]:
+    """Entropy and reconstruction against the EMA coefficient; 1 is a frozen random teacher."""
+    for method in DISTILLATION:
+        for momentum in ALL_MOMENTA:
+            yield Row(data, method, "native", momentum=momentum, seed=seed)
+
+
+def arm_discrete(data: str, seed: int) -> Iterator[Row]:
+    """Which entropy of prototypes, and whether targets are trained."""
+    for method, variants in DISCRETE.items():
+        for variant in variants:
+            yield Row(data, method, "er", variant, seed=seed)
+
+
+ARMS = {
+    "competitive": arm_competitive,
+    "batch": arm_batch,
+    "ema": arm_ema,
+    "centre": arm_centre,
+    "clustering": arm_clustering,
+    "distillation": arm_distillation,
+    "discrete": arm_discrete,
+}
+
+
+def command(row: Row, chosen: dict[str, Any]) -> list[str]:
+    """The words of a run's command line, its folder left out.
+
+    Args:
+        row: the run.
+        chosen: ``rate``, ``momentum`` and ``sharpness``, and the ``kappa`` that is measured with.
+    """
+    config = load_config(CONFIGS / f"{row.method}.py")
+    epochs, warmup = config.train_cfg.max_epochs, config.param_scheduler.warmup_epochs
+    part = "train"
+    if row.length == "steps":  # one epoch of fewer images
+        epochs, warmup, part = 1, round(warmup / epochs, 4), "short"
+    rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
+    kappa = chosen["kappa"]
+    momentum = row.momentum if row.momentum is not None else chosen["momentum"]
+    folder = f"data/studies/{row.data}"
+    options = [
+        f"train_dataloader.dataset.images={folder}/{part}.npy",
+        f"train_dataloader.dataset.labels={folder}/{part}_labels.npy",
+        f"evaluation.train.images={folder}/bank.npy",
+        f"evaluation.train.labels={folder}/bank_labels.npy",
+        f"evaluation.test.images={folder}/{row.part}.npy",
+        f"evaluation.test.labels={folder}/{row.part}_labels.npy",
+        f"train_dataloader.batch_size={row.batch}",
+        f"train_cfg.max_epochs={epochs}",
+        f"param_scheduler.warmup_epochs={warmup:g}",
+        f"optim_wrapper.optimizer.lr={rate:.4g}",
+        f"default_hooks.information.kappa={kappa:g}",
+        f"evaluation.evaluators.information.kappa={kappa:g}",
+        f"evaluation.interval={epochs if row.part == 'validation' else min(epochs, 2)}",
+        *(chosen["sharpness"] or "").split(),
+        *VARIANTS.get(row.variant, ()),
+    ]
+    if momentum is not None:
+        options.append(f"model.teacher.momentum={momentum}")
+    if row.group is not None:
+        options.append(f"model.head.entropy_group={row.group}")
+    words = ["tools/train.py", f"configs/studies/{row.method}.py", "--amp", "--seed", str(row.seed)]
+    if row.objective == "er":
+        words += ["--objective", "er"]
+    return [*words, "--cfg-options", *options]
