@@ -139,19 +139,26 @@ def taken(kind: str | None) -> tuple[str, ...]:
     return ()
 
 
-def test_equal_steps_are_equal_steps(claims: ModuleType) -> None:
-    arrays = importlib.import_module("arrays")
-    epochs = load_config(ROOT / "configs/studies/simclr.py").train_cfg.max_epochs
-    plan = claims.plan
-    base = epochs * (10 * arrays.TRAIN // plan.BASE_BATCH)
-    assert base == 10 * arrays.SHORT // plan.SMALL_BATCH
-    row = plan.Row("cifar10", "simclr", "native", batch=plan.SMALL_BATCH, length="steps")
+@pytest.mark.parametrize("method", ["simclr", "byol", "dino", "swav"])
+def test_equal_steps_are_equal_steps(claims: ModuleType, method: str) -> None:
+    plan, arrays = claims.plan, importlib.import_module("arrays")
+    config = load_config(ROOT / f"configs/studies/{method}.py")
+    epochs = config.train_cfg.max_epochs
+    base, small = 10 * arrays.TRAIN // plan.BASE_BATCH, 10 * arrays.SHORT // plan.SMALL_BATCH
+    assert small == epochs * base
+    row = plan.Row("cifar10", method, "native", batch=plan.SMALL_BATCH, length="steps")
     chosen = {"rate": 1e-3, "momentum": None, "sharpness": None, "kappa": 10.0}
     words = plan.command(row, chosen)
     assert "train_dataloader.dataset.images=data/studies/cifar10/short.npy" in words
     assert "train_cfg.max_epochs=1" in words
-    warmup = next(float(x.split("=")[1]) for x in words if "warmup" in x)
-    assert round(warmup * base) == base // epochs
+    spans = {"param_scheduler.warmup_epochs": config.param_scheduler.warmup_epochs}
+    for name, schedule in (config.get("schedules") or {}).items():
+        if schedule and "epochs" in schedule:
+            spans[f"schedules.{name}.epochs"] = schedule.epochs
+    told = dict(word.partition("=")[::2] for word in words)
+    for key, span in spans.items():
+        assert round(float(told[key]) * small) == round(span * base), key
+    assert len(spans) == {"simclr": 1, "byol": 1, "dino": 2, "swav": 3}[method]
 
 
 def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(

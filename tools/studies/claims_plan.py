@@ -291,10 +291,14 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         chosen: ``rate``, ``momentum`` and ``sharpness``, and the ``kappa`` that is measured with.
     """
     config = load_config(CONFIGS / f"{row.method}.py")
-    epochs, warmup = config.train_cfg.max_epochs, config.param_scheduler.warmup_epochs
-    part = "train"
+    epochs, part = config.train_cfg.max_epochs, "train"
+    spans = {"param_scheduler.warmup_epochs": config.param_scheduler.warmup_epochs}
+    for name, schedule in config.get("schedules", {}).items():
+        if schedule and "epochs" in schedule:
+            spans[f"schedules.{name}.epochs"] = schedule.epochs
     if row.length == "steps":  # one epoch of fewer images
-        epochs, warmup, part = 1, round(warmup / epochs, 4), "short"
+        spans = {key: round(span / epochs, 4) for key, span in spans.items()}
+        epochs, part = 1, "short"
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
     kappa = chosen["kappa"]
     momentum = row.momentum if row.momentum is not None else chosen["momentum"]
@@ -308,7 +312,7 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         f"evaluation.test.labels={folder}/{row.part}_labels.npy",
         f"train_dataloader.batch_size={row.batch}",
         f"train_cfg.max_epochs={epochs}",
-        f"param_scheduler.warmup_epochs={warmup:g}",
+        *(f"{key}={span:g}" for key, span in spans.items()),
         f"optim_wrapper.optimizer.lr={rate:.4g}",
         f"default_hooks.information.kappa={kappa:g}",
         f"evaluation.evaluators.information.kappa={kappa:g}",
