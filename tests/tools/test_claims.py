@@ -40,8 +40,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         held_out = ("heldout_entropy", "heldout_reconstruction", "heldout_student_entropy")
         return {
             "asked": asdict(row),
-            **chosen,
-            "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
+            **module.plan.numbers_of(row, chosen),
             "knn_top1": reached,
             "seconds": 60.0,
             "epochs": 6,
@@ -71,7 +70,7 @@ def test_both_objectives_are_tuned_by_as_many_runs_each_number_at_the_best_of_th
     rows = call(claims, monkeypatch, tmp_path, "--tune")
     asked = [row["asked"] for row in rows]
     counts = Counter((one["method"], one["objective"]) for one in asked)
-    for method in claims.plan.METHODS:
+    for method in claims.plan.NAMES:
         more = 4 if method in claims.plan.WITH_TEACHER else 2
         runs = len(claims.plan.SHARPNESS[method, "er"]) + more
         assert counts[method, "native"] == counts[method, "er"] == runs
@@ -100,18 +99,90 @@ def test_an_arm_that_is_not_tuned_says_so(
         call(claims, monkeypatch, tmp_path, "--arms", "competitive", "--methods", "simclr")
 
 
+def test_rows_of_an_earlier_tuning_are_refused(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0")
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
+    rows = call(claims, monkeypatch, tmp_path, *arm)
+    assert call(claims, monkeypatch, tmp_path, *arm) == rows
+    rows[-1]["rate"] /= 2
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with pytest.raises(SystemExit, match=r"byol er .* other numbers than those"):
+        call(claims, monkeypatch, tmp_path, *arm)
+
+
+def test_a_coefficient_that_is_the_tuned_one_is_not_run_again(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
+    monkeypatch.setattr(claims.plan, "ALL_MOMENTA", (0.5, 0.97))
+    rows = call(
+        claims, monkeypatch, tmp_path, "--arms", "competitive", "distillation",
+        "--methods", "byol", "--seeds", "0",
+    )  # fmt: skip
+    native = [x for x in rows if x["asked"]["part"] == "test" and x["asked"]["objective"] != "er"]
+    assert [(x["asked"]["momentum"], x["momentum"]) for x in native] == [(None, 0.97), (0.5, 0.5)]
+    page = importlib.import_module("claims_cells")
+    assert page.cell(rows, "byol", "native", momentum=0.97).rows == {0: native[0]}
+
+
+def test_after_a_failed_run_no_other_is_begun(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun = []
+
+    def fails(row: Any, chosen: dict[str, Any]) -> dict[str, Any]:
+        begun.append(row)
+        raise RuntimeError("a run failed")
+
+    monkeypatch.setattr(claims, "run", fails)
+    with pytest.raises(RuntimeError, match="a run failed"):
+        call(claims, monkeypatch, tmp_path, "--tune", "--jobs", "1")
+    assert len(begun) < 5
+
+
+def test_a_fall_is_base_less_small_and_the_excess_native_less_er(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reached = {
+        ("native", 256, None): 0.50, ("native", 32, None): 0.40,
+        ("er", 256, None): 0.60, ("er", 256, 32): 0.58, ("er", 32, None): 0.57,
+    }  # fmt: skip
+    rows = [
+        {
+            "asked": asdict(
+                claims.plan.Row("cifar10", "simclr", objective, batch=batch, group=group, seed=seed)
+            ),
+            "momentum": None,
+            "knn_top1": value + seed / 100,
+            "curves": {},
+        }
+        for (objective, batch, group), value in reached.items()
+        for seed in range(2)
+    ]
+    table = claims.claims_page.batch(rows).splitlines()
+    whole, fixed = (
+        next(x for x in table if x.startswith(f"| SimCLR | epochs | {k} |")) for k in ("batch", 32)
+    )
+    assert "| 0.505 ± 0.007 (2) | 0.405 ± 0.007 (2) |" in whole
+    for line, falls, excess in ((whole, "+0.030", "+0.070"), (fixed, "+0.010", "+0.090")):
+        cells = [one.strip().split(" ")[0] for one in line.split("|")[4:-1]]
+        assert cells[2] == "+0.100"
+        assert cells[5:] == [falls, excess]
+
+
 def test_every_command_is_of_keys_that_its_config_has(
     claims: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    methods = (*claims.plan.METHODS, "deepclusterv2")
-    call(claims, monkeypatch, tmp_path, "--tune", "--methods", *methods)
+    call(claims, monkeypatch, tmp_path, "--tune")
     capsys.readouterr()
     call(
         claims, monkeypatch, tmp_path, "--dry-run", "--seeds", "0",
-        "--methods", *methods, "--arms", *claims.plan.ARMS,
+        "--arms", *claims.plan.ARMS,
     )  # fmt: skip
     commands = capsys.readouterr().out.splitlines()
     assert len(commands) == len(set(commands)) > 40

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import fcntl
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -94,8 +94,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         }
     return {
         "asked": asdict(row),
-        **chosen,
-        "momentum": row.momentum if row.momentum is not None else chosen["momentum"],
+        **plan.numbers_of(row, chosen),
         **{name: summary.get(name) for name in store.KEPT},
         "steps": recorded.iterations,
         "curves": curves,
@@ -113,26 +112,57 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
 
 
 def lacking(path: Path, wanted: Sequence[tuple[Row, Numbers]]) -> list[tuple[Row, Numbers]]:
-    """Those that the file does not have."""
-    known = [row["asked"] for row in store.read(path)]
-    return [(row, chosen) for row, chosen in wanted if asdict(row) not in known]
+    """Those that the file does not have.
+
+    Raises:
+        SystemExit: it has one that was run with other numbers than those that are best now.
+    """
+    known = store.read(path)
+    missing = []
+    for row, chosen in wanted:
+        found = next((one for one in known if one["asked"] == asdict(row)), None)
+        if found is None:
+            missing.append((row, chosen))
+        elif any(found[name] != value for name, value in plan.numbers_of(row, chosen).items()):
+            raise SystemExit(
+                f"{path} has a row of {told(row)} that was run with other numbers than those that "
+                f"the tuning chooses now: take the test rows of {row.method} out of it, or give "
+                f"another --json."
+            )
+    return missing
 
 
-def complete(path: Path, wanted: Sequence[tuple[Row, dict[str, Any]]], jobs: int) -> None:
-    """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over."""
+def complete(path: Path, wanted: Sequence[tuple[Row, Numbers]], jobs: int) -> None:
+    """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over.
+
+    Of runs that wait none is begun after one that failed, or an interruption.
+    """
     missing = lacking(path, wanted)
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
-    lock = threading.Lock()
 
-    def one(row: Row, chosen: dict[str, Any]) -> None:
+    def one(row: Row, chosen: Numbers) -> None:
         found = run(row, chosen)
-        with lock:
-            store.write(path, [*store.read(path), found])
-            print(f"{told(row)}  kNN {found['knn_top1']:.3f}  {found['seconds']:.0f} s", flush=True)
+        append(path, found)
+        print(f"{told(row)}  kNN {found['knn_top1']:.3f}  {found['seconds']:.0f} s", flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(one, *work) for work in missing]:
-            future.result()
+        try:
+            for future in concurrent.futures.as_completed(pool.submit(one, *x) for x in missing):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Also from two processes at once, such as one that tunes beside one that runs an arm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        store.write(path, [*store.read(path), row])
+    finally:
+        os.close(folder)
 
 
 def told(row: Row) -> str:
@@ -151,7 +181,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, default=plan.ROOT / "docs/results/claims.json")
     parser.add_argument("--data", default="cifar10", help="folder under data/studies")
-    parser.add_argument("--methods", nargs="+", default=list(plan.METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(plan.NAMES))
     parser.add_argument("--arms", nargs="+", default=[], choices=list(plan.ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a thread each")
@@ -171,7 +201,8 @@ def main() -> None:
         for name in args.arms:
             for row in plan.ARMS[name](args.data, seed):
                 if row.method in args.methods:
-                    wanted[row] = plan.chosen_for(row, rows)
+                    row, chosen = plan.as_tuned(row, rows)
+                    wanted[row] = chosen
     if args.dry_run:
         for row, chosen in lacking(args.json, [*wanted.items()]):
             print(shlex.join(["python", *plan.command(row, chosen)]))

@@ -1,4 +1,4 @@
-"""What the study changes, and its rows by setting and seed."""
+"""Rows of the study by setting and seed, and their paired differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from claims_plan import BASE_BATCH  # beside this file
 from scipy import stats
 
-Row = dict[str, Any]
+Stored = dict[str, Any]
+"""A row as it lies in the file."""
 BySeed = dict[int, float]
 
 
@@ -22,7 +23,7 @@ class Cell:
         knn: kNN accuracy of each seed, on test images after the last epoch.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Stored]) -> None:
         self.rows = {row["asked"]["seed"]: row for row in rows}
         self.knn = {seed: float(row["knn_top1"]) for seed, row in self.rows.items()}
 
@@ -66,7 +67,7 @@ def with_interval(differences: BySeed) -> str:
     return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
 
 
-def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell:
+def cell(rows: Sequence[Stored], method: str, objective: str, **asked: Any) -> Cell:
     """Rows of the test images with these settings and otherwise the plain ones."""
     wanted = {
         "method": method,
@@ -79,4 +80,15 @@ def cell(rows: Sequence[Row], method: str, objective: str, **asked: Any) -> Cell
         "part": "test",
         **asked,
     }
-    return Cell(row for row in rows if wanted.items() <= row["asked"].items())
+    momentum = wanted.pop("momentum")
+    return Cell(
+        row
+        for row in rows
+        if wanted.items() <= row["asked"].items() and _has_momentum(row, momentum)
+    )
+
+
+def _has_momentum(row: Stored, momentum: float | None) -> bool:
+    """A coefficient that is the tuned one is that of the plain rows."""
+    asked = row["asked"]["momentum"]
+    return asked == momentum or (asked is None and row["momentum"] == momentum)

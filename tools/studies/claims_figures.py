@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from claims_cells import Cell, Row, cell  # beside this file
+from claims_cells import Cell, Stored, cell  # beside this file
 from claims_plan import MAIN, NAMES, SMALL_BATCH, SMALL_MOMENTA
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def plot_curves(path: Path, rows: Sequence[Row], of: Sequence[str]) -> None:
+def plot_curves(path: Path, rows: Sequence[Stored], of: Sequence[str]) -> None:
     """kNN, entropy and reconstruction over epochs: natively and with ER, at the base, with a small
     batch and with a small EMA coefficient; a line of panels for each method.
     """
@@ -85,7 +85,7 @@ def _above(curves: dict[str, Any], name: str, floor: str) -> NDArray[np.float64]
     return values - np.array(curves[floor][1]) if floor in curves else values
 
 
-def plot_drops(path: Path, rows: Sequence[Row]) -> None:
+def plot_drops(path: Path, rows: Sequence[Stored]) -> None:
     """kNN at the base, with a small batch, and with small EMA coefficients."""
     settings: list[tuple[str, dict[str, Any]]] = [
         ("base", {}),
@@ -121,7 +121,7 @@ def plot_drops(path: Path, rows: Sequence[Row]) -> None:
     figure.savefig(path, dpi=130)
 
 
-def plot_clustering(path: Path, rows: Sequence[Row]) -> None:
+def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
     """The terms of the bound while clustering methods train natively, over their batches."""
     methods = [m for m in ("swav", "deepclusterv2") if cell(rows, m, "native")]
     if not methods:

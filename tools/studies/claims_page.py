@@ -9,9 +9,10 @@ from typing import Any
 
 import claims_figures  # lies beside this file
 import rows as store  # lies beside the benchmarks
-from claims_cells import Row, cell, paired, with_interval
+from claims_cells import Stored, cell, paired, with_interval
 from claims_plan import (
     ALL_MOMENTA,
+    COMPETING,
     DISCRETE,
     DISTILLATION,
     FROZEN,
@@ -25,7 +26,7 @@ from claims_plan import (
 from mvssl.files import write_bytes_atomically
 
 
-def write(page: Path, rows: Sequence[Row]) -> None:
+def write(page: Path, rows: Sequence[Stored]) -> None:
     """Write the page's tables and its figures anew.
 
     Args:
@@ -56,7 +57,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def tuning(rows: Sequence[Row]) -> str:
+def tuning(rows: Sequence[Stored]) -> str:
     """kNN on validation images for every cell of the grids, the chosen one in bold."""
     lines = []
     for method, name in NAMES.items():
@@ -89,11 +90,9 @@ def _told_sharpness(overrides: str | None) -> str:
     return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs) or "–"
 
 
-def competitive(rows: Sequence[Row]) -> str:
+def competitive(rows: Sequence[Stored]) -> str:
     lines = []
-    for method in NAMES:
-        if method == "deepclusterv2":  # is in the arm of clustering alone
-            continue
+    for method in COMPETING:
         native, er = cell(rows, method, "native"), cell(rows, method, "er")
         probes = [one.last("online_top1") for one in (native, er)]
         lines.append(
@@ -110,7 +109,7 @@ def competitive(rows: Sequence[Row]) -> str:
 
 
 def _drops(
-    rows: Sequence[Row], method: str, small: dict[str, Any], base: dict[str, Any]
+    rows: Sequence[Stored], method: str, small: dict[str, Any], base: dict[str, Any]
 ) -> list[str]:
     """Cells of a line: natively, with ER, and how much more falls natively. A variant is one of ER
     for small batches.
@@ -137,7 +136,7 @@ DROP_HEAD = [
 ]
 
 
-def batch(rows: Sequence[Row]) -> str:
+def batch(rows: Sequence[Stored]) -> str:
     lines = []
     for method in MAIN:
         for length in ("epochs", "steps"):
@@ -149,7 +148,7 @@ def batch(rows: Sequence[Row]) -> str:
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
 
 
-def ema(rows: Sequence[Row]) -> str:
+def ema(rows: Sequence[Stored]) -> str:
     lines = [
         [NAMES[method], f"{momentum:g}", *_drops(rows, method, {"momentum": momentum}, {})]
         for method in DISTILLATION
@@ -158,7 +157,7 @@ def ema(rows: Sequence[Row]) -> str:
     return _table(["method", "EMA", *DROP_HEAD], lines)
 
 
-def distillation(rows: Sequence[Row]) -> str:
+def distillation(rows: Sequence[Stored]) -> str:
     """The terms of the bound of held-out images against the EMA coefficient, natively."""
     lines = []
     for method in DISTILLATION:
@@ -180,7 +179,7 @@ def distillation(rows: Sequence[Row]) -> str:
     return _table(["method", "EMA", "kNN", *head], lines)
 
 
-def centre(rows: Sequence[Row]) -> str:
+def centre(rows: Sequence[Stored]) -> str:
     lines = []
     for name, objective, variant in (
         ("DINO", "native", ""),
@@ -202,7 +201,7 @@ DISCRETE_NAMES = {
 }
 
 
-def discrete(rows: Sequence[Row]) -> str:
+def discrete(rows: Sequence[Stored]) -> str:
     """Which entropy DINO and SwAV with ER are best trained with."""
     lines = []
     for method, variants in DISCRETE.items():
@@ -223,7 +222,7 @@ def discrete(rows: Sequence[Row]) -> str:
     return _table([*head, "H(W), nats", "H(W given X), nats", "reconstruction, nats"], lines)
 
 
-def runs(rows: Sequence[Row]) -> str:
+def runs(rows: Sequence[Stored]) -> str:
     """What made the rows: processors, versions, times."""
     processors = sorted({row["processor"] for row in rows})
     versions = sorted({f"torch {row['versions']['torch']}" for row in rows})
@@ -235,7 +234,7 @@ def runs(rows: Sequence[Row]) -> str:
     )
 
 
-TABLES: dict[str, tuple[Callable[[Sequence[Row]], str], str | None]] = {
+TABLES: dict[str, tuple[Callable[[Sequence[Stored]], str], str | None]] = {
     "tuning": (tuning, "cifar10"),
     "competitive": (competitive, "cifar10"),
     "batch": (batch, "cifar10"),

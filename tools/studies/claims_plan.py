@@ -38,7 +38,8 @@ MORE_RATES = (8e-3, 5e-4, 1.6e-2)
 """For objectives without a sharpness, so that all are tuned by as many runs."""
 MOMENTA = (0.9, 0.97, 0.99)
 WITH_TEACHER = ("byol", "dino", "mocov3")
-METHODS = ("simclr", "byol", "dino", "swav", "vicreg", "simsiam", "mocov3")
+COMPETING = tuple(name for name in NAMES if name != "deepclusterv2")
+"""DeepCluster v2 is in the arm of clustering alone."""
 
 KAPPA = (
     "model.head.kappa=10",
@@ -159,8 +160,10 @@ DENSITY = 10.0
 """Concentration of the density that is measured with where ER has none of its own."""
 
 
-def chosen_for(row: Row, rows: Rows) -> Numbers:
-    """What a row is run with: as tuned, and measured by ER's density natively too.
+def as_tuned(row: Row, rows: Rows) -> tuple[Row, Numbers]:
+    """A row and what it is run with: as tuned, and measured by ER's density natively too.
+
+    Where its EMA coefficient is the tuned one, it is the plain row.
 
     Raises:
         SystemExit: a run of the tuning is missing.
@@ -174,7 +177,9 @@ def chosen_for(row: Row, rows: Rows) -> Numbers:
     if SHARPNESS.get((row.method, "er")) is KAPPA:
         words = tuned(rows, row.data, row.method, "er")["sharpness"].split()
         kappa = float(words[0].partition("=")[2])
-    return {**found, "kappa": kappa}
+    if row.momentum == found["momentum"]:
+        row = replace(row, momentum=None)
+    return row, {**found, "kappa": kappa}
 
 
 def _start(method: str) -> Numbers:
@@ -221,7 +226,7 @@ def _not_tuned(data: str, method: str, objective: str) -> SystemExit:
 
 def arm_competitive(data: str, seed: int) -> Iterator[Row]:
     """Natively and with ER at the base batch."""
-    for method in METHODS:
+    for method in COMPETING:
         for objective in ("native", "er"):
             yield Row(data, method, objective, seed=seed)
 
@@ -283,7 +288,13 @@ ARMS = {
 }
 
 
-def command(row: Row, chosen: dict[str, Any]) -> list[str]:
+def numbers_of(row: Row, chosen: Numbers) -> Numbers:
+    """What a run is run with: as chosen, but for an EMA coefficient that the row gives."""
+    given = {} if row.momentum is None else {"momentum": row.momentum}
+    return {**chosen, **given}
+
+
+def command(row: Row, chosen: Numbers) -> list[str]:
     """The words of a run's command line, its folder left out.
 
     Args:
@@ -301,7 +312,7 @@ def command(row: Row, chosen: dict[str, Any]) -> list[str]:
         epochs, part = 1, "short"
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
     kappa = chosen["kappa"]
-    momentum = row.momentum if row.momentum is not None else chosen["momentum"]
+    momentum = numbers_of(row, chosen)["momentum"]
     folder = f"data/studies/{row.data}"
     options = [
         f"train_dataloader.dataset.images={folder}/{part}.npy",
