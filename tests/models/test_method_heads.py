@@ -346,7 +346,7 @@ def test_the_last_of_equal_numbers() -> None:
         (lambda: InstanceHead(in_channels=D), "needs num_samples"),
         (lambda: InstanceHead(num_samples=N, in_channels=D, num_negatives=0), "num_negatives"),
         (lambda: MemoryBank(N, D, momentum=1.0), "give less than 1"),
-        (lambda: RegularizedHead({"type": "SIGRegLoss"}, weight=1.0), "between 0 and 1"),
+        (lambda: RegularizedHead({"type": "SIGRegLoss"}, weight=1.0), r"in \(0, 1\)"),
         (
             lambda: AssignmentHead({"type": "Sinkhorn"}, queue_size=8, num_logits=M),
             "prototypes of the head's own",

@@ -1,4 +1,4 @@
-"""Assigners: target logits (B, K) to target distributions over prototypes, without gradient."""
+"""Assigners: target logits (B, K) to target distributions over prototypes."""
 
 from mvssl.models.assigners.base import Assigner
 from mvssl.models.assigners.sinkhorn import Sinkhorn

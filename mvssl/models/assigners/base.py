@@ -26,6 +26,11 @@ class Assigner(nn.Module, ABC):
     crosses_samples: ClassVar[bool] = False
     differentiable: ClassVar[bool] = False
 
+    @property
+    def temperature(self) -> float | None:
+        """Of the softmax that it is, if it is one."""
+        return None
+
     @abstractmethod
     def forward(self, logits_bk: Tensor, extra_qk: Tensor | None = None) -> Tensor:
         """Logits (B, K) of this process's images to their distributions (B, K).

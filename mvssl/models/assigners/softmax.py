@@ -31,6 +31,10 @@ class _Softmax(Assigner):
         super().__init__()
         self.teacher_temp = teacher_temp
 
+    @property
+    def temperature(self) -> float:
+        return self.teacher_temp
+
 
 @ASSIGNERS.register_module()
 class Sharpening(_Softmax):

@@ -23,7 +23,7 @@ class AssignmentHead(PrototypeHead):
     else those of this head's prototypes, for predictions and targets alike.
 
     Args:
-        assigner: a member of ASSIGNERS, target logits to distributions without gradient.
+        assigner: a member of ASSIGNERS, target logits to distributions.
         student_temp: of the predictions' softmax.
         num_prototypes: m of this head's own prototypes, or of several sets, over which the loss is
             averaged; None where the neck ends in prototypes.

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mvssl.distributed import world_size
 from mvssl.errors import UserError
 from mvssl.models.heads.entropy import PrototypeEntropy
 from mvssl.models.heads.prototype import PrototypeHead
@@ -23,7 +22,7 @@ class DiscreteERHead(PrototypeHead):
 
     ``loss = -loss_weight * (beta * H(mean of s') + sum_w t(w) log s(w))``, averaged over the pairs
     of :func:`view_pairs`: s is the student's softmax at ``student_temp``, s' at ``entropy_temp``,
-    t what the assigner makes of the target, without gradient. s' is as sharp as t, so that both
+    t what the assigner makes of the target. s' is as sharp as t, so that both
     terms are of one W. The entropy of s itself would reward soft rows that all name the same
     prototype: with m = 64 such a collapse is worth 2.1 nats, and here none.
 
@@ -90,15 +89,12 @@ class DiscreteERHead(PrototypeHead):
 
     def check_batch(self, batch_size: int) -> None:
         super().check_batch(batch_size)
-        if self.gather:
-            self.entropy.groups.check_batch(batch_size, "train_dataloader.batch_size")
-        else:
-            own = batch_size // world_size()
-            self.entropy.groups.check_batch(own, "each process's part of the batch")
+        self.entropy.groups.check_batch(batch_size, self.gather)
 
     def _check_sharpness(self) -> None:
-        target_temp = getattr(self.assigner, "teacher_temp", 0.0)  # Sinkhorn has none
-        if not self.trains_targets and not target_temp < self.loss.student_temp:
+        target_temp = self.assigner.temperature
+        sharper = target_temp is None or target_temp < self.loss.student_temp
+        if not self.trains_targets and not sharper:
             raise UserError(
                 f"DiscreteERHead: the assigner's teacher_temp ({target_temp}) must be smaller than "
                 f"student_temp ({self.loss.student_temp}): targets carry no gradient, so without "
@@ -111,8 +107,6 @@ class DiscreteERHead(PrototypeHead):
         self._check_sharpness()  # a schedule may have raised it
         log_s = self._log_probabilities(logits)
         student_temp = self.loss.student_temp
-        temp: Any = self.entropy.temperature
-        if temp is None:
-            temp = getattr(self.assigner, "teacher_temp", student_temp)
+        temp = self.entropy.temperature or self.assigner.temperature or student_temp
         trained = self.entropy.of(log_s, pairs, student_temp, temp)
         return cross_entropy - self.entropy.weight * trained, {"entropy_trained": trained.detach()}

@@ -12,6 +12,7 @@ from mvssl.arguments import Number, check_choice, check_count, check_not_negativ
 from mvssl.distributed import gather, world_size
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy
+from mvssl.models.heads.groups import Groups
 from mvssl.models.measures import mean_entropy
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.precision import at_least_float32
@@ -20,44 +21,6 @@ from mvssl.models.record import Embeddings
 __all__ = ["PrototypeEntropy", "SphereEntropy"]
 
 OUTPUTS = ("prediction", "projection")
-
-
-class Groups:
-    """Whether an entropy is that of the whole batch, or the mean of those of equal parts of it.
-
-    A kernel density over k samples, and the mean of k rows, say something else at another k. Groups
-    of a fixed size keep what is estimated while the batch changes. They are neighbouring images of
-    the batch over all processes, so that a run on several is that on one.
-
-    Args:
-        owner: name of the head, for errors.
-        size: embeddings of a group; None: the batch is one group.
-        least: what the estimate needs.
-
-    Raises:
-        UserError: ``size`` is no number from ``least`` on.
-    """
-
-    def __init__(self, owner: str, size: int | None, least: int) -> None:
-        if size is not None:
-            check_count(owner, at_least=least, entropy_group=size)
-        self.owner = owner
-        self.size = size
-
-    def check_batch(self, images: int, whose: str = "the batch") -> None:
-        """Raises a UserError unless groups fill the images that an entropy is taken over."""
-        if self.size is not None and images % self.size:
-            raise UserError(
-                f"{self.owner}: entropy_group={self.size} does not divide {whose}, which is "
-                f"{images} images: give a number that does, or a multiple of it as the batch."
-            )
-
-    def of(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """(k, ...) to k / size times (size, ...)."""
-        if self.size is None:
-            return (rows,)
-        self.check_batch(len(rows))
-        return rows.split(self.size)
 
 
 class SphereEntropy(nn.Module):

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import Number, check_positive, check_temperature
-from mvssl.distributed import world_size
 from mvssl.information import Estimator, VonMisesFisher, reconstruction
 from mvssl.models.heads.base import TargetedHead, gather_views
 from mvssl.models.heads.entropy import SphereEntropy
@@ -91,11 +90,7 @@ class ERHead(TargetedHead):
 
     def check_batch(self, batch_size: int) -> None:
         super().check_batch(batch_size)
-        if self.gather:
-            self.entropy.groups.check_batch(batch_size, "train_dataloader.batch_size")
-        else:
-            own = batch_size // world_size()
-            self.entropy.groups.check_batch(own, "each process's part of the batch")
+        self.entropy.groups.check_batch(batch_size, self.gather)
 
     def compare(self, record: Embeddings) -> dict[str, Tensor]:
         predictions, targets = self._joined(record.p), self._joined(record.target)

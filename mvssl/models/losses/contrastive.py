@@ -93,7 +93,7 @@ class DCLLoss(PairLoss):
     is well matched then pulls no less than any other. w is 1 (DCL) or, with ``sigma``, ``2 -
     exp(s_i / sigma) / mean_n exp(s_n / sigma)``, s_n the cosine of the n-th image's two views
     (DCLW): greater for pairs that are far apart, and 1 on average. It is differentiated as all the
-    rest, since the paper's formula has no stopped gradient.
+    rest, as in the authors' code.
 
     Args:
         temperature: of the cosines.
@@ -121,8 +121,8 @@ class DCLLoss(PairLoss):
         k = len(prediction)
         logits = _both_views_logits(prediction, target, self.temperature)
         positive_k = logits.diagonal(k)  # of the first view's anchors, and so of the second's
-        others = torch.eye(k, dtype=torch.bool, device=logits.device).repeat(2, 2).logical_not()
-        negatives = logits[others].view(2 * k, 2 * k - 2).logsumexp(dim=1)
+        of_one_image = torch.eye(k, dtype=torch.bool, device=logits.device).repeat(2, 2)
+        negatives = logits.masked_fill(of_one_image, float("-inf")).logsumexp(dim=1)
         if self.sigma is not None:
             cosine_k = positive_k * self.temperature
             positive_k = positive_k * (2 - k * (cosine_k / self.sigma).softmax(dim=0))

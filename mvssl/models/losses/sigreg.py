@@ -6,16 +6,16 @@ Shape suffixes: k images of all processes, D embedding size, s slices, t points 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import check_count, check_positive
 from mvssl.errors import UserError
 from mvssl.models.losses.base import Regularizer
+from mvssl.models.losses.slices import slice_directions
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
-__all__ = ["SIGRegLoss", "directions"]
+__all__ = ["SIGRegLoss"]
 
 
 @LOSSES.register_module()
@@ -33,8 +33,7 @@ class SIGRegLoss(Regularizer):
     points; here stand the interval and the 17 points of the paper.
 
     Args:
-        num_slices: random directions; a step's are drawn from its number, on the CPU, so that
-            all views, processes and devices have the same.
+        num_slices: random directions, those of :func:`slice_directions`.
         num_points: of integration, both ends and 0 included, hence odd.
         t_max: where the integral ends.
     """
@@ -59,7 +58,7 @@ class SIGRegLoss(Regularizer):
         """
         z = at_least_float32(z)
         t, normal, weights = self._quadrature(z)
-        angles_kst = (z @ directions(z, self.num_slices, step)).unsqueeze(-1) * t
+        angles_kst = (z @ slice_directions(z, self.num_slices, step)).unsqueeze(-1) * t
         real_st = angles_kst.cos().mean(dim=-3) - normal
         imaginary_st = angles_kst.sin().mean(dim=-3)
         error_st = real_st.square() + imaginary_st.square()
@@ -77,12 +76,3 @@ class SIGRegLoss(Regularizer):
         weights = 2 * spacing * normal
         weights[-1] /= 2  # an end of the trapezoidal rule
         return t, normal, weights
-
-
-def directions(z: Tensor, number: int, step: int) -> Tensor:
-    """Unit vectors (D, number) for embeddings (..., D): drawn from the training step's number, on
-    the CPU, so that all views, processes and devices have the same.
-    """
-    generator = torch.Generator().manual_seed(step)
-    drawn_ds = torch.randn(z.shape[-1], number, generator=generator)
-    return F.normalize(drawn_ds.to(z), dim=0)

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from mvssl.arguments import Number, check_count, check_not_negative
 from mvssl.models.losses.base import Regularizer, check_images
-from mvssl.models.losses.sigreg import directions
+from mvssl.models.losses.slices import slice_directions
 from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
 __all__ = ["VISRegLoss"]
 
 VISREG_EPS = 1e-8
+"""Added to a variance, so that a constant dimension has a gradient of 0 and not NaN."""
 
 
 @LOSSES.register_module()
@@ -32,7 +33,7 @@ class VISRegLoss(Regularizer):
     dimension has a gradient, 0, and not NaN; near collapse the first term's is of constant length.
 
     Args:
-        num_slices: random directions, as those of ``SIGRegLoss``.
+        num_slices: random directions, those of :func:`slice_directions`.
         scale: weight of the first term.
         shape: weight of the second term.
     """
@@ -58,7 +59,7 @@ class VISRegLoss(Regularizer):
         z = at_least_float32(z)
         centred = z - z.mean(dim=-2, keepdim=True)
         sigma = (centred.square().mean(dim=-2, keepdim=True) + VISREG_EPS).sqrt()
-        projected = (centred / sigma) @ directions(z, self.num_slices, step)
+        projected = (centred / sigma) @ slice_directions(z, self.num_slices, step)
         distance = (projected.sort(dim=-2).values - _normal_quantiles(z)).square().mean()
         return self.scale * (1 - sigma).square().mean() + self.shape * distance
 
