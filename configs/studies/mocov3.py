@@ -1,6 +1,7 @@
 # MoCo v3 in the study of the claims (docs/claims.md), minutes on one CPU core. Its EMA
 # coefficient is constant.
 #
+#     python tools/studies/arrays.py cifar10 data/cifar10   # once: the images as arrays
 #     python tools/train.py configs/studies/mocov3.py --amp
 #     python tools/train.py configs/studies/mocov3.py --amp --objective er
 #

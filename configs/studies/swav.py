@@ -1,11 +1,12 @@
 # SwAV in the study of the claims (docs/claims.md), minutes on one CPU core.
 #
+#     python tools/studies/arrays.py cifar10 data/cifar10   # once: the images as arrays
 #     python tools/train.py configs/studies/swav.py --amp
 #     python tools/train.py configs/studies/swav.py --amp --objective er
 #
 _base_ = ['../_base_/methods/swav.py', '../_base_/settings/study.py']
 
-_num_prototypes = 256
+_num_prototypes = 256  # as many as the batch
 model = dict(
     backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=32, last_norm='batch'),
@@ -14,4 +15,5 @@ model = dict(
 
 er_head = dict(
     num_prototypes=_num_prototypes, assigner=dict(type='Sharpening', teacher_temp=0.02))
+# Of six epochs: the queue is used from the third on, and prototypes stand still for 16 steps.
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))

@@ -1,5 +1,6 @@
 # VICReg in the study of the claims (docs/claims.md), minutes on one CPU core.
 #
+#     python tools/studies/arrays.py cifar10 data/cifar10   # once: the images as arrays
 #     python tools/train.py configs/studies/vicreg.py --amp
 #     python tools/train.py configs/studies/vicreg.py --amp --objective er
 #

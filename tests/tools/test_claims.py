@@ -71,18 +71,18 @@ def test_both_objectives_are_tuned_by_as_many_runs_each_number_at_the_best_of_th
     asked = [row["asked"] for row in rows]
     counts = Counter((one["method"], one["objective"]) for one in asked)
     for method in claims.plan.NAMES:
-        more = 4 if method in claims.plan.WITH_TEACHER else 2
-        runs = len(claims.plan.SHARPNESS[method, "er"]) + more
+        more = 4 if method in claims.claims_tuning.WITH_TEACHER else 2
+        runs = len(claims.claims_tuning.SHARPNESS[method, "er"]) + more
         assert counts[method, "native"] == counts[method, "er"] == runs
     assert {one["part"] for one in asked} == {"validation"}
     assert {one["seed"] for one in asked}.isdisjoint({0, 1, 2, 3, 4})
-    best = claims.plan.tuned(rows, "cifar10", "byol", "er")
+    best = claims.claims_tuning.tuned(rows, "cifar10", "byol", "er")
     assert best == {"rate": 4e-3, "momentum": 0.97, "sharpness": "model.head.kappa=5"}
     momenta = [
         one["sharpness"] for one in asked if (one["method"], one["objective"]) == ("byol", "er")
     ]
     assert Counter(momenta) == {  # the others at the best of these
-        **dict.fromkeys(claims.plan.KAPPA, 1),
+        **dict.fromkeys(claims.claims_tuning.KAPPA, 1),
         "model.head.kappa=5": 5,
     }
     assert len(call(claims, monkeypatch, tmp_path, "--tune")) == len(rows)  # none is run again

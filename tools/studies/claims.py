@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import claims_page  # lies beside this file
 import claims_plan as plan
+import claims_tuning
 import numpy as np
 import rows as store  # lies beside the benchmarks
 from claims_plan import Numbers, Row
@@ -64,9 +65,8 @@ def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
     pairs = [(method, objective) for method in methods for objective in ("native", "er")]
     for stage in range(3):
         rows = store.read(path)
-        grid = [row for pair in pairs for row in plan.trials(rows, data, *pair)[stage]()]
-        chosen = {row: {name: getattr(row, name) for name in plan.TUNED} for row in grid}
-        complete(path, [(row, {**one, "kappa": plan.DENSITY}) for row, one in chosen.items()], jobs)
+        grid = [row for pair in pairs for row in claims_tuning.trials(rows, data, *pair)[stage]()]
+        complete(path, [(row, claims_tuning.as_asked(row)) for row in grid], jobs)
 
 
 def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def main() -> None:
         for name in args.arms:
             for row in plan.ARMS[name](args.data, seed):
                 if row.method in args.methods:
-                    row, chosen = plan.as_tuned(row, rows)
+                    row, chosen = claims_tuning.as_tuned(row, rows)
                     wanted[row] = chosen
     if args.dry_run:
         for row, chosen in lacking(args.json, [*wanted.items()]):

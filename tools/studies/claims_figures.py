@@ -72,7 +72,9 @@ def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str
     curves = [_above(row["curves"], name, floor) for row in rows]
     steps = np.array(rows[0]["curves"][name][0])
     epochs = steps * float(rows[0]["epochs"]) / float(rows[0]["steps"])
-    values = np.array([curve for curve in curves if len(curve) == len(epochs)])
+    if any(len(curve) != len(epochs) for curve in curves):
+        raise SystemExit(f"{name}: the curves of {rows[0]['command']} and its other seeds differ.")
+    values = np.array(curves)
     (line,) = axis.plot(epochs, values.mean(axis=0), style, color=color, linewidth=1.6)
     axis.fill_between(
         epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0
