@@ -9,6 +9,3 @@ model = dict(
     backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=128),
     data_preprocessor=dict(_base_._pixels, views='gentle_multicrop'))
-
-# As of SimCLR's: an image's own term would hide the others.
-er_head = dict(estimator='loo')

@@ -9,7 +9,3 @@ model = dict(
     backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=128),
     data_preprocessor=dict(_base_._pixels, views='gentle'))
-
-# At kappa = 10 an image's own term is nearly all of its density over 64 embeddings, and would hide
-# the others: it is left out.
-er_head = dict(estimator='loo')

@@ -13,3 +13,5 @@ model = dict(
     backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=128),
     data_preprocessor=dict(_base_._pixels, views='cifar'))
+
+er_head = dict(estimator='joe')  # `loo` is one of the things that are tuned

@@ -5,8 +5,10 @@ model = dict(
     head=dict(type='JointHead', loss=dict(type='BarlowTwinsLoss', lambd=5e-3)),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='barlowtwins'))
 
+# As SimCLR's.
 er_head = dict(
     _delete_=True,
     type='ERHead',
     kappa=10.0,
+    estimator='loo',
     target=dict(type='ViewTargets', stop_gradient=False))

@@ -6,8 +6,10 @@ model = dict(
     head=dict(type='JointHead', loss=dict(type='DCLLoss', temperature=0.1)),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='simclr'))
 
+# As SimCLR's.
 er_head = dict(
     _delete_=True,
     type='ERHead',
     kappa=10.0,
+    estimator='loo',
     target=dict(type='ViewTargets', stop_gradient=False))

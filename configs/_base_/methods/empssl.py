@@ -9,8 +9,10 @@ model = dict(
         views=dict(type='simclr', num_views=20),
         view_options=dict(crop_scale=(0.25, 0.25))))
 
+# As SimCLR's.
 er_head = dict(
     _delete_=True,
     type='ERHead',
     kappa=10.0,
+    estimator='loo',
     target=dict(type='ViewTargets', stop_gradient=False))

@@ -5,8 +5,10 @@ model = dict(
     head=dict(type='ViewsHead', loss=dict(type='FroSSLLoss', invariance=1.0)),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='byol'))
 
+# As SimCLR's.
 er_head = dict(
     _delete_=True,
     type='ERHead',
     kappa=10.0,
+    estimator='loo',
     target=dict(type='ViewTargets', stop_gradient=False))
