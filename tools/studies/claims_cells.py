@@ -30,10 +30,10 @@ class Cell:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
-    def last(self, curve: str) -> BySeed:
-        """Where a curve ends, of the seeds that have it."""
+    def at(self, curve: str, place: int) -> BySeed:
+        """A point of a curve, -1 its last, of the seeds that have it."""
         curves = {seed: row["curves"] for seed, row in self.rows.items()}
-        return {seed: float(x[curve][1][-1]) for seed, x in curves.items() if curve in x}
+        return {seed: float(x[curve][1][place]) for seed, x in curves.items() if curve in x}
 
     def text(self) -> str:
         """Mean and deviation of the accuracy over the seeds."""
@@ -43,9 +43,9 @@ class Cell:
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
         return f"{statistics.fmean(values):.3f}{spread} ({len(values)})"
 
-    def nats(self, curve: str) -> str:
-        """Mean over the seeds of where a curve ends."""
-        values = self.last(curve).values()
+    def nats(self, curve: str, place: int = -1) -> str:
+        """Mean over the seeds of a point of a curve."""
+        values = self.at(curve, place).values()
         return f"{statistics.fmean(values):.2f}" if values else "–"
 
 

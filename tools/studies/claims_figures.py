@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from claims_cells import Cell, Stored, cell  # beside this file
-from claims_plan import MAIN, NAMES, SMALL_BATCH, SMALL_MOMENTA
+from claims_plan import CLUSTERING, MAIN, NAMES, SMALL_BATCH, SMALL_MOMENTA
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -125,7 +125,7 @@ def plot_drops(path: Path, rows: Sequence[Stored]) -> None:
 
 def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
     """The terms of the bound while clustering methods train natively, over their batches."""
-    methods = [m for m in ("swav", "deepclusterv2") if cell(rows, m, "native")]
+    methods = [m for m in CLUSTERING if cell(rows, m, "native")]
     if not methods:
         return
     figure = Figure(figsize=(4.2 * len(methods), 3.0), layout="constrained")

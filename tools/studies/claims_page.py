@@ -12,6 +12,7 @@ import rows as store  # lies beside the benchmarks
 from claims_cells import Stored, cell, paired, with_interval
 from claims_plan import (
     ALL_MOMENTA,
+    CLUSTERING,
     COMPETING,
     DISCRETE,
     DISTILLATION,
@@ -94,7 +95,7 @@ def competitive(rows: Sequence[Stored]) -> str:
     lines = []
     for method in COMPETING:
         native, er = cell(rows, method, "native"), cell(rows, method, "er")
-        probes = [one.last("online_top1") for one in (native, er)]
+        probes = [one.at("online_top1", -1) for one in (native, er)]
         lines.append(
             [
                 NAMES[method],
@@ -162,13 +163,14 @@ def distillation(rows: Sequence[Stored]) -> str:
     lines = []
     for method in DISTILLATION:
         start = "heldout_assigned_" if method == "dino" else "heldout_"
-        for momentum in ALL_MOMENTA:
+        tuned = {row["momentum"] for row in cell(rows, method, "native").rows.values()}
+        for momentum in sorted({*ALL_MOMENTA, *tuned}):
             found = cell(rows, method, "native", momentum=momentum)
             names = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
             lines.append(
                 [
                     NAMES[method],
-                    f"{momentum:g}" + (" (frozen)" if momentum == FROZEN else ""),
+                    f"{momentum:g}{_told_momentum(momentum, tuned)}",
                     found.text(),
                     *(found.nats(f"{start}{name}") for name in (*names, "reconstruction")),
                     found.nats(f"{start}mi_bound"),
@@ -177,6 +179,22 @@ def distillation(rows: Sequence[Stored]) -> str:
             )
     head = ["floor", "H, target", "H, student", "cap", "reconstruction", "ER estimate", "InfoNCE"]
     return _table(["method", "EMA", "kNN", *head], lines)
+
+
+def _told_momentum(momentum: float, tuned: set[float]) -> str:
+    return " (frozen)" if momentum == FROZEN else " (tuned)" if momentum in tuned else ""
+
+
+def clustering(rows: Sequence[Stored]) -> str:
+    """The terms of the bound at the first batch and the last, natively."""
+    lines = []
+    for method in CLUSTERING:
+        found = cell(rows, method, "native")
+        for place, (told, reached) in {0: ("first", "–"), -1: ("last", found.text())}.items():
+            terms = ("entropy", "student_entropy", "information", "reconstruction", "mi_bound")
+            lines.append([NAMES[method], told, reached, *(found.nats(x, place) for x in terms)])
+    head = ["H(W)", "H of the student's mean", "H(W) - H(W given X)", "reconstruction"]
+    return _table(["method", "batch", "kNN", *head, "ER estimate"], lines)
 
 
 def centre(rows: Sequence[Stored]) -> str:
@@ -240,6 +258,7 @@ TABLES: dict[str, tuple[Callable[[Sequence[Stored]], str], str | None]] = {
     "batch": (batch, "cifar10"),
     "ema": (ema, "cifar10"),
     "distillation": (distillation, "cifar10"),
+    "clustering": (clustering, "cifar10"),
     "centre": (centre, "cifar10"),
     "discrete": (discrete, "cifar10"),
     "fashion": (competitive, "fashion"),

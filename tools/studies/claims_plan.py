@@ -26,6 +26,7 @@ NAMES = {
 }
 MAIN = ("simclr", "byol", "dino")
 """Methods of the arms that change batch and EMA coefficient."""
+CLUSTERING = ("swav", "deepclusterv2")
 DISTILLATION = ("byol", "dino")
 SMALL_MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
@@ -143,7 +144,7 @@ def arm_centre(data: str, seed: int) -> Iterator[Row]:
 
 def arm_clustering(data: str, seed: int) -> Iterator[Row]:
     """The terms of the bound while clustering methods train natively."""
-    for method in ("swav", "deepclusterv2"):
+    for method in CLUSTERING:
         yield Row(data, method, "native", seed=seed)
 
 
