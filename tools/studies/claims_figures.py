@@ -128,7 +128,7 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
     methods = [m for m in CLUSTERING if cell(rows, m, "native")]
     if not methods:
         return
-    figure = Figure(figsize=(4.2 * len(methods), 3.0), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(methods) + 2.0, 3.0), layout="constrained")
     for axis, method in zip(np.atleast_1d(figure.subplots(1, len(methods))), methods, strict=True):
         for name, label, color in (
             ("entropy", "H(W)", BLUE),
@@ -143,5 +143,7 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
         axis.set_xlabel("epoch", fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
-        axis.legend(frameon=False, fontsize=8)
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8
+    )
     figure.savefig(path, dpi=130)
