@@ -68,9 +68,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """All rows at once: an interruption leaves the file of before or after."""
+    """All rows at once, a line each: an interruption leaves the file of before or after."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes_atomically(path, json.dumps(rows, indent=1).encode())
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    write_bytes_atomically(path, f"[\n{lines}\n]\n".encode())
 
 
 def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
