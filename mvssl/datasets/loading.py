@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
@@ -64,6 +65,7 @@ class WatchedLoader(DataLoader[Any]):
             if "timed out" in str(error):
                 give_up()
             if late.is_set():
+                _await_end(getattr(batches or self._iterator, "_workers", []))
                 raise UserError(_hangs(self.timeout)) from error
             raise UserError(_told(error)) from error
 
@@ -112,6 +114,17 @@ def _kill(workers: list[BaseProcess]) -> None:
         with suppress(RuntimeError):  # torch notices that a worker dies
             worker.kill()
             worker.join(5)
+
+
+def _await_end(workers: list[BaseProcess]) -> None:
+    """Let torch notice here that workers died: their connections close before it is told, which
+    would be while another error is on its way.
+    """
+    for _ in range(2):  # its word ends the first wait
+        with suppress(RuntimeError):
+            for worker in workers:
+                worker.join(5)
+            time.sleep(0.01)  # a signal that another thread took comes to this one now
 
 
 def _hangs(timeout: float) -> str:
