@@ -44,7 +44,6 @@ class Head(nn.Module, ABC):
         needs_logits: whether the neck must end in prototypes.
         projections_only: whether the objective looks at projections alone, so that there is
             neither predictor nor teacher.
-        trains_targets: whether the loss has a gradient in targets, so that there is no teacher.
         measuring: whether scalars are wanted that cost more than the loss itself; the model sets
             it in steps in which a monitor asks for the record.
         needed_hooks: names in HOOKS of hooks without which the head does nothing useful, each with
@@ -58,9 +57,13 @@ class Head(nn.Module, ABC):
     min_batch: int | None = None
     needs_logits: bool = False
     projections_only: bool = False
-    trains_targets: bool = False
     measuring: bool = True
     needed_hooks: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def trains_targets(self) -> bool:
+        """Whether the loss has a gradient in targets, so that there is no teacher."""
+        return False
 
     def check_batch(self, batch_size: int) -> None:
         """Called before training with the batch over all processes.
@@ -121,7 +124,10 @@ class TargetedHead(Head):
         sizes = {"in_channels": in_channels, "num_samples": num_samples}
         self.target: TargetSource = build_part(TARGETS, target or {"type": "ViewTargets"}, **sizes)
         self.min_views = self.target.min_views
-        self.trains_targets = not self.target.stop_gradient
+
+    @property
+    def trains_targets(self) -> bool:
+        return not self.target.stop_gradient
 
     def resolve(self, record: Embeddings) -> Embeddings:
         return self.target(record)
