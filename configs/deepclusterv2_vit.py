@@ -12,8 +12,7 @@ model = dict(
     head=dict(num_clusters=[32, 32, 32], interval=10),  # an epoch is 22 steps
     data_preprocessor=dict(_base_._pixels, views='gentle'))
 
-# 64 images fill 64 prototypes only if all differ, so the entropy counts half.
 er_head = dict(
-    num_prototypes=[64, 64, 64], entropy_weight=0.5,
+    num_prototypes=[64, 64, 64],
     assigner=dict(type='Sharpening', teacher_temp=0.02))
 train_cfg = dict(max_epochs=40)

@@ -19,6 +19,5 @@ model = dict(
     head=dict(assigner=dict(_delete_=True, type='Sinkhorn', epsilon=0.03)),
     data_preprocessor=dict(_base_._pixels, views='gentle'))
 
-# 64 images fill 64 prototypes only if all differ, so the entropy counts half.
-er_head = dict(entropy_weight=0.5, assigner=dict(teacher_temp=0.02))
+er_head = dict(assigner=dict(teacher_temp=0.02))
 schedules = dict(teacher_momentum=None, teacher_temp=None)

@@ -15,8 +15,7 @@ model = dict(
     head=dict(assigner=dict(epsilon=0.03), num_prototypes=_num_prototypes, queue_size=512),
     data_preprocessor=dict(_base_._pixels, views='gentle'))
 
-# 64 images fill 64 prototypes only if all differ, so the entropy counts half.
 er_head = dict(
-    num_prototypes=_num_prototypes, entropy_weight=0.5,
+    num_prototypes=_num_prototypes,
     assigner=dict(type='Sharpening', teacher_temp=0.02))
 schedules = dict(use_queue=dict(epochs=10))

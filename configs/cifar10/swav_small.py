@@ -13,5 +13,5 @@ model = dict(
     head=dict(assigner=dict(epsilon=0.03), num_prototypes=_num_prototypes, queue_size=1024),
     data_preprocessor=dict(_base_._pixels, views='cifar'))
 
-er_head = dict(num_prototypes=_num_prototypes)
+er_head = dict(num_prototypes=_num_prototypes, assigner=dict(teacher_temp=0.04))
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))

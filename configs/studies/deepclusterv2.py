@@ -13,4 +13,5 @@ model = dict(
     data_preprocessor=dict(_base_._pixels, views='cifar'))
 
 er_head = dict(
+    entropy_weight=1.0,  # the bound's own
     num_prototypes=[256, 256, 256], assigner=dict(type='Sharpening', teacher_temp=0.02))

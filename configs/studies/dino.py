@@ -19,6 +19,6 @@ model = dict(
         num_prototypes=256),
     head=dict(assigner=_sharper),
     data_preprocessor=dict(_base_._pixels, views='cifar'))
-er_head = dict(assigner=_sharper)
+er_head = dict(entropy_weight=1.0, assigner=_sharper)  # the bound's own weight
 schedules = dict(
     teacher_momentum=None, teacher_temp=None, weight_decay=None, frozen=dict(epochs=0.2))

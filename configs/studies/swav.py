@@ -14,6 +14,7 @@ model = dict(
     data_preprocessor=dict(_base_._pixels, views='cifar'))
 
 er_head = dict(
+    entropy_weight=1.0,  # the bound's own
     num_prototypes=_num_prototypes, assigner=dict(type='Sharpening', teacher_temp=0.02))
 # Of six epochs: the queue is used from the third on, and prototypes stand still for 16 steps.
 schedules = dict(use_queue=dict(epochs=2), frozen=dict(epochs=0.2))

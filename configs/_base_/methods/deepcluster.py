@@ -13,4 +13,5 @@ er_head = dict(
     _delete_=True,
     type='DiscreteERHead',
     num_prototypes=3000,
+    entropy_weight=0.5,
     target=dict(type='BankTargets', momentum=0.5))

@@ -7,4 +7,8 @@ model = dict(
     data_preprocessor=dict(type='MultiViewPreprocessor', views='swav'))
 
 # Prototypes are trained here: SwAV + ER with several heads.
-er_head = dict(_delete_=True, type='DiscreteERHead', num_prototypes=[3000, 3000, 3000])
+er_head = dict(
+    _delete_=True,
+    type='DiscreteERHead',
+    num_prototypes=[3000, 3000, 3000],
+    entropy_weight=0.5)

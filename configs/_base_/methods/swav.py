@@ -24,5 +24,6 @@ er_head = dict(
     _delete_=True,
     type='DiscreteERHead',
     num_prototypes=3000,
+    entropy_weight=0.5,
     student_temp=0.1,
     assigner=dict(type='Sharpening', teacher_temp=0.05))
