@@ -39,7 +39,6 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         names = ("knn_top1", "online_top1", "entropy", "reconstruction", "student_entropy")
         held_out = ("heldout_entropy", "heldout_reconstruction", "heldout_student_entropy")
         return {
-            "asked": asdict(row),
             **module.plan.numbers_of(row, chosen),
             "knn_top1": reached,
             "seconds": 60.0,

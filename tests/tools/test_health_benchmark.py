@@ -23,7 +23,7 @@ def test_the_page_shows_what_is_said_of_each_run(
     monkeypatch.setattr(
         health.store,
         "run",
-        lambda options: {
+        lambda options, threads: {
             "knn_top1_init": 0.44,
             "knn_top1": 0.9,
             "health": {"sentence": "rank 41 of 64: healthy", "told": None, "figures": figures},

@@ -20,7 +20,7 @@ def methods(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     module = load_tool("benchmarks/methods")
     monkeypatch.setattr(module, "runs", [], raising=False)
 
-    def run(options: Any) -> dict[str, Any]:
+    def run(options: Any, threads: int) -> dict[str, Any]:
         module.runs.append(options)
         reached = 0.5 + options.seed / 10
         return {"knn_top1_init": 0.4, "knn_top1": reached, "entropy": -1.5, "infonce": None}
@@ -81,6 +81,25 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
         ["| byol model.head.kappa=5", " er", " 5"],
     ]
     assert "0.100" in lines[0]
+
+
+def test_a_row_that_another_process_adds_meanwhile_is_kept(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trains = methods.store.run
+
+    def run(options: Any, threads: int) -> dict[str, Any]:
+        methods.store.append(tmp_path / "rows.json", {"method": "theirs", "seed": options.seed})
+        return trains(options, threads)
+
+    monkeypatch.setattr(methods.store, "run", run)
+    monkeypatch.setattr(methods, "table", str)
+    one = ("--methods", "byol", "--objectives", "er", "--seeds", "0", "1", "--jobs", "2")
+    rows = call(methods, monkeypatch, tmp_path, *one)
+    assert sorted((row["method"], row["seed"]) for row in rows) == [
+        *(("byol", seed) for seed in range(2)),
+        *(("theirs", seed) for seed in range(2)),
+    ]
 
 
 def test_the_page_gets_means_over_seeds_and_a_dash_for_what_is_missing(

@@ -10,6 +10,7 @@ each objective by the median over seeds.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--momenta", nargs="+", type=float, default=[0.9, 0.99, 0.996])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     return parser.parse_args()
 
 
@@ -52,6 +54,12 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
             },
         )
         yield settings | {"epochs": args.epochs}, options
+
+
+def found(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rows, those that are missing run."""
+    run = functools.partial(store.run, threads=args.threads)
+    return store.complete(args.json, wanted(args), run, args.jobs)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -74,8 +82,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     args = parse()
-    torch.set_num_threads(args.threads)
-    print(table(store.complete(args.json, wanted(args))))
+    print(table(found(args)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any
 
 import methods
 import rows as store
-import torch
 
 from mvssl.files import write_bytes_atomically
 
@@ -53,9 +52,8 @@ def _of(figures: dict[str, float], name: str, most: str, form: str, relative: bo
 
 def main() -> None:
     args = methods.parse()
-    torch.set_num_threads(args.threads)
     parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
-    rows = store.complete(args.json, methods.wanted(args))
+    rows = methods.found(args)
     print(table(rows))
     if parts:
         before, after = parts

@@ -15,6 +15,7 @@ configs make other tables:
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--objectives", nargs="+", default=["native", "er"])
     parser.add_argument("--epochs", type=int, help="default: each config's own")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument(
         "--configs", default="configs/{method}_vit.py", help="pattern, from the repository's root"
     )
@@ -104,6 +106,12 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
         )
 
 
+def found(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rows, those that are missing run."""
+    run = functools.partial(store.run, threads=args.threads)
+    return store.complete(args.json, wanted(args), run, args.jobs)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """A line for each method, objective and number of epochs: means over n seeds, in nats.
 
@@ -129,9 +137,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     args = parse()
-    torch.set_num_threads(args.threads)
     parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
-    rows = store.complete(args.json, wanted(args))
+    rows = found(args)
     print(table(rows))
     if args.docs:
         before, after = parts or store.split_page(args.docs.read_text(), args.table)

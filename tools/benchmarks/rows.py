@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import fcntl
 import json
+import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from mvssl.apis import TrainOptions, train
 from mvssl.files import write_bytes_atomically
@@ -32,8 +38,19 @@ KEPT = (
 )
 
 
-def run(options: TrainOptions) -> dict[str, Any]:
-    """What a training run reached; its other outputs are thrown away, its console is stderr."""
+def run(options: TrainOptions, threads: int) -> dict[str, Any]:
+    """What a training run reached; its other outputs are thrown away, its console is stderr.
+
+    It has a process of its own, with ``threads`` threads: several may go side by side, and none
+    finds what another left.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, spawn) as pool:
+        return pool.submit(_trained, options, threads).result()
+
+
+def _trained(options: TrainOptions, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(sys.stderr),
@@ -43,28 +60,63 @@ def run(options: TrainOptions) -> dict[str, Any]:
     return {name: summary.get(name) for name in KEPT}
 
 
+Asked = TypeVar("Asked")
+
+
 def complete(
-    path: Path, wanted: Iterable[tuple[dict[str, Any], TrainOptions]]
+    path: Path,
+    wanted: Iterable[tuple[dict[str, Any], Asked]],
+    measure: Callable[[Asked], dict[str, Any]],
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
-    """The file's rows, and one for each wanted run that it lacks, written as soon as it is done.
+    """The file's rows, and one for each wanted run that it lacks, written as soon as it is over.
+
+    Of runs that wait none is begun after one that failed, or an interruption.
 
     Args:
-        wanted: what tells a run from all others, which becomes part of its row, and its options.
+        path: the file; others may add rows to it meanwhile.
+        wanted: what tells a run from all others, which becomes part of its row, and what
+            ``measure`` takes, which gives the rest of the row.
+        measure: called from a thread.
+        jobs: runs side by side.
     """
-    rows = read(path)
-    for settings, options in wanted:
-        # Overrides that a row does not tell are none.
-        done = [all(row.get(name, []) == v for name, v in settings.items()) for row in rows]
-        if not any(done):
-            rows.append(settings | run(options))
-            write(path, rows)
-    return rows
+    wanted, known = list(wanted), read(path)
+    missing = [(settings, asked) for settings, asked in wanted if not _has(known, settings)]
+    print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
+
+    def one(settings: dict[str, Any], asked: Asked) -> None:
+        append(path, settings | measure(asked))
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        try:
+            for future in concurrent.futures.as_completed(pool.submit(one, *x) for x in missing):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return read(path)
+
+
+def _has(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
+    """Overrides that a row does not tell are none."""
+    return any(all(row.get(name, []) == value for name, value in settings.items()) for row in rows)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows so far, none where there is no file."""
     rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
     return rows
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Also from two processes at once, such as one that tunes beside one that runs an arm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        write(path, [*read(path), row])
+    finally:
+        os.close(folder)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -14,8 +14,6 @@ seed that is not reported; every reported row is measured on the test images aft
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import fcntl
 import os
 import shlex
 import subprocess
@@ -93,7 +91,6 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
             if name in CURVES or name.startswith(("heldout_", "knn_top1", "online_"))
         }
     return {
-        "asked": asdict(row),
         **plan.numbers_of(row, chosen),
         **{name: summary.get(name) for name in store.KEPT},
         "steps": recorded.iterations,
@@ -111,58 +108,34 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
     return [[int(steps[i]) for i in kept], [float(f"{values[i]:.5g}") for i in kept]]
 
 
-def lacking(path: Path, wanted: Sequence[tuple[Row, Numbers]]) -> list[tuple[Row, Numbers]]:
-    """Those that the file does not have.
+def check(rows: Sequence[dict[str, Any]], wanted: Sequence[tuple[Row, Numbers]]) -> None:
+    """Refuse rows that were run with other numbers than those that are best now.
 
     Raises:
-        SystemExit: it has one that was run with other numbers than those that are best now.
+        SystemExit: there is one.
     """
-    known = store.read(path)
-    missing = []
     for row, chosen in wanted:
-        found = next((one for one in known if one["asked"] == asdict(row)), None)
-        if found is None:
-            missing.append((row, chosen))
-        elif any(found[name] != value for name, value in plan.numbers_of(row, chosen).items()):
-            raise SystemExit(
-                f"{path} has a row of {told(row)} that was run with other numbers than those that "
-                f"the tuning chooses now: take the test rows of {row.method} out of it, or give "
-                f"another --json."
-            )
-    return missing
+        numbers = plan.numbers_of(row, chosen).items()
+        for one in rows:
+            if one["asked"] == asdict(row) and any(one[name] != x for name, x in numbers):
+                raise SystemExit(
+                    f"A row of {told(row)} was run with other numbers than those that the tuning "
+                    f"chooses now: take the test rows of {row.method} out of the file, or give "
+                    f"another --json."
+                )
 
 
 def complete(path: Path, wanted: Sequence[tuple[Row, Numbers]], jobs: int) -> None:
-    """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over.
+    """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over."""
+    check(store.read(path), wanted)
 
-    Of runs that wait none is begun after one that failed, or an interruption.
-    """
-    missing = lacking(path, wanted)
-    print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
+    def measure(asked: tuple[Row, Numbers]) -> dict[str, Any]:
+        found = run(*asked)
+        reached = f"kNN {found['knn_top1']:.3f}  {found['seconds']:.0f} s"
+        print(f"{told(asked[0])}  {reached}", flush=True)
+        return found
 
-    def one(row: Row, chosen: Numbers) -> None:
-        found = run(row, chosen)
-        append(path, found)
-        print(f"{told(row)}  kNN {found['knn_top1']:.3f}  {found['seconds']:.0f} s", flush=True)
-
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        try:
-            for future in concurrent.futures.as_completed(pool.submit(one, *x) for x in missing):
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Also from two processes at once, such as one that tunes beside one that runs an arm."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        store.write(path, [*store.read(path), row])
-    finally:
-        os.close(folder)
+    store.complete(path, [({"asked": asdict(one[0])}, one) for one in wanted], measure, jobs)
 
 
 def told(row: Row) -> str:
@@ -204,7 +177,9 @@ def main() -> None:
                     row, chosen = claims_tuning.as_tuned(row, rows)
                     wanted[row] = chosen
     if args.dry_run:
-        for row, chosen in lacking(args.json, [*wanted.items()]):
+        check(rows, [*wanted.items()])
+        known = [row["asked"] for row in rows]
+        for row, chosen in ((row, one) for row, one in wanted.items() if asdict(row) not in known):
             print(shlex.join(["python", *plan.command(row, chosen)]))
     else:
         complete(args.json, [*wanted.items()], args.jobs)

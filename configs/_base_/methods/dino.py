@@ -27,8 +27,8 @@ schedules = dict(
     weight_decay=dict(
         type='ScheduleHook', path='optim_wrapper.optimizer.weight_decay', end=0.4))
 
-# Sharpening without a centre: the entropy term takes its place, at half its weight, which did better
-# than the whole (docs/claims.md).
+# Sharpening without a centre: the entropy term takes its place, at half its weight, which did
+# better than the whole (docs/claims.md).
 er_head = dict(
     _delete_=True,
     type='DiscreteERHead',
