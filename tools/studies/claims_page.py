@@ -12,6 +12,7 @@ import rows as store  # lies beside the benchmarks
 from claims_cells import Stored, cell, paired, with_interval
 from claims_plan import (
     ALL_MOMENTA,
+    BASE_BATCH,
     CLUSTERING,
     COMPETING,
     DISCRETE,
@@ -19,6 +20,7 @@ from claims_plan import (
     FROZEN,
     MAIN,
     NAMES,
+    OTHER_BATCHES,
     REMEDIES,
     SMALL_BATCH,
     SMALL_MOMENTA,
@@ -61,7 +63,7 @@ def _line(cells: Sequence[str]) -> str:
 def tuning(rows: Sequence[Stored]) -> str:
     """kNN on validation images for every cell of the grids, the chosen one in bold."""
     lines = []
-    for method, name in NAMES.items():
+    for method in NAMES:
         for objective in ("native", "er"):
             grid = [
                 row
@@ -75,7 +77,7 @@ def tuning(rows: Sequence[Stored]) -> str:
                 momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
                 lines.append(
                     [
-                        f"{name}{' + ER' if objective == 'er' else ''}",
+                        _named(method, objective),
                         _told_sharpness(asked["sharpness"]),
                         f"{asked['rate']:g}",
                         momentum,
@@ -83,6 +85,10 @@ def tuning(rows: Sequence[Stored]) -> str:
                     ]
                 )
     return _table(["", "sharpness", "learning rate", "EMA", "kNN, validation"], lines)
+
+
+def _named(method: str, objective: str) -> str:
+    return f"{NAMES[method]}{' + ER' if objective == 'er' else ''}"
 
 
 def _told_sharpness(overrides: str | None) -> str:
@@ -147,6 +153,20 @@ def batch(rows: Sequence[Stored]) -> str:
     for k, (base, small) in REMEDIES.items():
         lines.append(["SimCLR", "epochs", k, *_drops(rows, "simclr", small, base)])
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
+
+
+def batches(rows: Sequence[Stored]) -> str:
+    """Each batch at equal epochs."""
+    sizes = sorted((*OTHER_BATCHES, SMALL_BATCH, BASE_BATCH))
+    lines = [
+        [
+            _named(method, objective),
+            *(cell(rows, method, objective, batch=size).text() for size in sizes),
+        ]
+        for method in MAIN
+        for objective in ("native", "er")
+    ]
+    return _table(["kNN, batch of", *map(str, sizes)], lines)
 
 
 def ema(rows: Sequence[Stored]) -> str:
@@ -256,12 +276,14 @@ TABLES: dict[str, tuple[Callable[[Sequence[Stored]], str], str | None]] = {
     "tuning": (tuning, "cifar10"),
     "competitive": (competitive, "cifar10"),
     "batch": (batch, "cifar10"),
+    "batches": (batches, "cifar10"),
     "ema": (ema, "cifar10"),
     "distillation": (distillation, "cifar10"),
     "clustering": (clustering, "cifar10"),
     "centre": (centre, "cifar10"),
     "discrete": (discrete, "cifar10"),
     "fashion": (competitive, "fashion"),
+    "fashion tuning": (tuning, "fashion"),
     "runs": (runs, None),
 }
 """Each with the data set of which it shows the rows; None: all."""

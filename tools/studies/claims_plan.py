@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
 BASE_BATCH = 256
 SMALL_BATCH = 32
+OTHER_BATCHES = (16, 64, 1024)
 
 NAMES = {
     "simclr": "SimCLR",
@@ -128,6 +129,14 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
             yield replace(Row(data, "simclr", "er", seed=seed), **asked)
 
 
+def arm_batches(data: str, seed: int) -> Iterator[Row]:
+    """Other batches at equal epochs, the entropy over the whole batch."""
+    for method in MAIN:
+        for batch in OTHER_BATCHES:
+            for objective in ("native", "er"):
+                yield Row(data, method, objective, batch=batch, seed=seed)
+
+
 def arm_ema(data: str, seed: int) -> Iterator[Row]:
     """Small EMA coefficients."""
     for method in DISTILLATION:
@@ -165,6 +174,7 @@ def arm_discrete(data: str, seed: int) -> Iterator[Row]:
 ARMS = {
     "competitive": arm_competitive,
     "batch": arm_batch,
+    "batches": arm_batches,
     "ema": arm_ema,
     "centre": arm_centre,
     "clustering": arm_clustering,
