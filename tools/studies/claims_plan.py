@@ -22,19 +22,20 @@ NAMES = {
     "simsiam": "SimSiam",
     "dino": "DINO",
     "swav": "SwAV",
+    "deepcluster": "DeepCluster",
     "deepclusterv2": "DeepCluster v2",
     "vicreg": "VICReg",
 }
 MAIN = ("simclr", "byol", "dino")
 """Methods of the arms that change batch and EMA coefficient."""
-CLUSTERING = ("swav", "deepclusterv2")
+CLUSTERING = ("swav", "deepcluster", "deepclusterv2")
 DISTILLATION = ("byol", "dino")
 SMALL_MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
 ALL_MOMENTA = (0.0, 0.5, 0.8, 0.99, FROZEN)
 
-COMPETING = tuple(name for name in NAMES if name != "deepclusterv2")
-"""DeepCluster v2 is in the arm of clustering alone."""
+COMPETING = tuple(name for name in NAMES if not name.startswith("deepcluster"))
+"""DeepCluster and its v2 are in the arm of clustering alone."""
 
 Numbers = dict[str, Any]
 

@@ -38,12 +38,13 @@ SHARPNESS = {
     ("deepclusterv2", "native"): tuple(
         f"model.head.temperature={value}" for value in (0.1, 0.05, 0.2)
     ),
+    ("deepcluster", "er"): TARGETS,
     ("deepclusterv2", "er"): TARGETS,
     **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
 }
-"""What says how sharp an objective is, as overrides; BYOL, SimSiam and VICReg have none natively.
-With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out leaves it
-out."""
+"""What says how sharp an objective is, as overrides; BYOL, SimSiam, VICReg and DeepCluster have none
+natively. With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out
+leaves it out."""
 
 
 def trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[[], list[Row]]]:
@@ -105,7 +106,8 @@ def _sharpnesses(rows: Rows, data: str, method: str, objective: str) -> Iterator
 
 def _rates(rows: Rows, data: str, method: str, objective: str) -> Iterator[Numbers]:
     best = tuned(rows, data, method, objective, **_start(method))
-    more = () if (method, objective) in SHARPNESS else MORE_RATES
+    tried = SHARPNESS.get((method, objective)) or ()
+    more = MORE_RATES[: len(SHARPNESS[method, "er"]) - max(len(tried), 1)]
     for rate in (*RATES[1:], *more):
         yield {**best, "rate": rate}
 
