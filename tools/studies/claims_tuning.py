@@ -42,9 +42,9 @@ SHARPNESS = {
     ("deepclusterv2", "er"): TARGETS,
     **{(name, "er"): KAPPA for name in ("simclr", "mocov3", "byol", "simsiam", "vicreg")},
 }
-"""What says how sharp an objective is, as overrides; BYOL, SimSiam, VICReg and DeepCluster have none
-natively. With kappa = 10, a sample's own kernel outweighs those of all 255 others: leave-one-out
-leaves it out."""
+"""What says how sharp an objective is, as overrides; BYOL, SimSiam, VICReg and DeepCluster have
+none natively. With kappa = 10, a sample's own kernel outweighs those of all 255 others:
+leave-one-out leaves it out."""
 
 
 def trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[[], list[Row]]]:
