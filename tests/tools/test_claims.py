@@ -279,3 +279,35 @@ def test_the_page_that_is_shown_is_that_of_the_rows(claims: ModuleType, tmp_path
     assert copy.read_text() == page.read_text(), "run python tools/studies/claims.py --write"
     for made in figures.iterdir():
         assert (ROOT / "docs/figures" / made.name).is_file(), made.name
+
+
+def test_figures_show_means_over_seeds_by_epoch(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures = importlib.import_module("claims_figures")
+    rows = json.loads((ROOT / "docs/results/claims.json").read_text())
+    drawn = []
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    figures.plot_curves(tmp_path / "curves.png", rows, ("byol",))
+    figures.plot_drops(tmp_path / "drops.png", rows)
+    curves, drops = drawn
+    plain = {"data": "cifar10", "method": "byol", "batch": 256, "part": "test", "variant": ""}
+    plain |= {"group": None, "length": "epochs", "momentum": None}
+    for objective, color in figures.COLORS.items():
+        mine = [r for r in rows if (plain | {"objective": objective}).items() <= r["asked"].items()]
+        assert len(mine) >= 3
+        for axis, name, floor in zip(
+            curves.axes,
+            ("knn_top1", "heldout_entropy", "heldout_reconstruction"),
+            (None, "heldout_entropy_floor", None),
+            strict=True,
+        ):
+            values = np.array([row["curves"][name][1] for row in mine])
+            if floor:
+                values -= np.array([row["curves"][floor][1] for row in mine])
+            (line,) = (x for x in axis.lines if (x.get_color(), x.get_linestyle()) == (color, "-"))
+            np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
+            assert [line.get_xdata()[i] for i in (0, -1)] == [0, mine[0]["epochs"]]
+        axis = next(x for x in drops.axes if "BYOL" in x.get_title(loc="left"))
+        dots = next(x for x in axis.lines if (x.get_color(), x.get_marker()) == (color, "o"))
+        assert sorted(dots.get_ydata()) == sorted(row["knn_top1"] for row in mine)
