@@ -33,9 +33,6 @@ class AssignmentHead(PrototypeHead):
         gather: entropies of the mean over all processes; False: the mean of each process's own.
         target: a member of TARGETS; views by default.
         in_channels, num_logits, num_samples: filled in.
-
-    Attributes:
-        use_queue: whether the assigner is shown the queue; a schedule may start it later.
     """
 
     def _objective(

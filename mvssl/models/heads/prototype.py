@@ -33,8 +33,11 @@ class PrototypeHead(TargetedHead):
     """Predictions' logits over prototypes are compared with targets' assignments to them.
 
     Logits are the record's where the neck ends in prototypes, so that the teacher has its own;
-    else those of this head's prototypes, for predictions and targets alike. Arguments and
-    attributes are ``AssignmentHead``'s.
+    else those of this head's prototypes, for predictions and targets alike. Subclasses give the
+    objective (``_objective``), and tell the arguments that they pass on.
+
+    Attributes:
+        use_queue: whether the assigner is shown the queue; a schedule may start it later.
     """
 
     measures_information = True
