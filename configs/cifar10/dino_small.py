@@ -2,7 +2,7 @@
 # CPU core.
 #
 #     python tools/train.py configs/cifar10/dino_small.py                 # 3 min, kNN 0.20 to 0.27
-#     python tools/train.py configs/cifar10/dino_small.py --objective er  # 5 min, kNN 0.20 to 0.23
+#     python tools/train.py configs/cifar10/dino_small.py --objective er  # 5 min, kNN 0.20 to 0.25
 #
 _base_ = ['../_base_/methods/dino.py', '../_base_/settings/cifar10_small.py']
 

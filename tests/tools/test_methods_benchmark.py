@@ -59,13 +59,15 @@ def test_rows_are_run_once_with_the_epochs_of_their_config(
 def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
     methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # A row that tells no overrides is of a run without.
-    old = {"method": "byol", "objective": "er", "epochs": 5, "seed": 0, "knn_top1": 0.1}
-    file = tmp_path / "rows.json"
-    file.write_text(json.dumps([old | {"config": "configs/byol_vit.py"}]))
     one = ("--methods", "byol", "--epochs", "5", "--objectives", "er")
     rows = call(methods, monkeypatch, tmp_path, *one)
-    assert (len(rows), methods.runs) == (1, [])
+    # A row that tells no overrides is of a run without.
+    assert rows[0].pop("cfg_options") == []
+    rows[0]["knn_top1"] = 0.1
+    methods.runs.clear()
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert call(methods, monkeypatch, tmp_path, *one) == rows
+    assert methods.runs == []
     for _ in range(2):
         rows = call(methods, monkeypatch, tmp_path, *one, "--cfg-options", "model.head.kappa=5")
         assert (len(rows), len(methods.runs)) == (2, 1)
@@ -81,6 +83,24 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
         ["| byol model.head.kappa=5", " er", " 5"],
     ]
     assert "0.100" in lines[0]
+
+
+def test_a_row_of_what_a_config_was_before_is_run_anew_and_replaced(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base = ROOT / "configs"
+    changed = tmp_path / "byol_changed.py"
+    pattern = str(tmp_path / "{method}_changed.py")
+    one = ("--methods", "byol", "--objectives", "native", "--configs", pattern)
+    text = f"_base_ = ['{base}/byol_vit.py']\n"
+    changed.write_text(text)
+    (old,) = call(methods, monkeypatch, tmp_path, *one)
+    changed.write_text(f"# A remark changes nothing.\n{text}er_head = dict(kappa=5.0)\n")
+    assert call(methods, monkeypatch, tmp_path, *one) == [old]
+    changed.write_text(f"{text}model = dict(teacher=dict(momentum=0.5))\n")
+    (new,) = call(methods, monkeypatch, tmp_path, *one)
+    assert new["digest"] != old["digest"]
+    assert len(methods.runs) == 2
 
 
 def test_a_row_that_another_process_adds_meanwhile_is_kept(

@@ -53,7 +53,7 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
                 "train_cfg.max_epochs": args.epochs,
             },
         )
-        yield settings | {"epochs": args.epochs}, options
+        yield settings | {"epochs": args.epochs, "digest": store.digest(options)}, options
 
 
 def found(args: argparse.Namespace) -> list[dict[str, Any]]:

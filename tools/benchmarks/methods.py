@@ -95,15 +95,14 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
         path = str(ROOT / config)
         epochs = args.epochs or load_config(path, options=options).train_cfg.max_epochs
         settings = {"method": method, "objective": objective, "epochs": epochs, "seed": seed}
-        yield (
-            settings | {"config": config, "cfg_options": args.cfg_options},
-            TrainOptions(
-                config=path,
-                objective=objective,
-                seed=seed,
-                cfg_options={**options, "train_cfg.max_epochs": epochs},
-            ),
+        asked = TrainOptions(
+            config=path,
+            objective=objective,
+            seed=seed,
+            cfg_options={**options, "train_cfg.max_epochs": epochs},
         )
+        told = {"config": config, "cfg_options": args.cfg_options, "digest": store.digest(asked)}
+        yield settings | told, asked
 
 
 def found(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
+import hashlib
 import json
 import multiprocessing
 import os
@@ -60,6 +61,13 @@ def _trained(options: TrainOptions, threads: int) -> dict[str, Any]:
     return {name: summary.get(name) for name in KEPT}
 
 
+def digest(options: TrainOptions) -> str:
+    """Of the config as it is trained: tells a row of what it was before from one of now."""
+    config = {name: value for name, value in options.read().items() if name != "er_head"}
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 Asked = TypeVar("Asked")
 
 
@@ -71,7 +79,8 @@ def complete(
 ) -> list[dict[str, Any]]:
     """The file's rows, and one for each wanted run that it lacks, written as soon as it is over.
 
-    Of runs that wait none is begun after one that failed, or an interruption.
+    A row with another ``digest``, and otherwise the same settings, is run anew and replaced. Of
+    runs that wait none is begun after one that failed, or an interruption.
 
     Args:
         path: the file; others may add rows to it meanwhile.
@@ -85,7 +94,8 @@ def complete(
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
 
     def one(settings: dict[str, Any], asked: Asked) -> None:
-        append(path, settings | measure(asked))
+        same = {name: value for name, value in settings.items() if name != "digest"}
+        append(path, settings | measure(asked), instead_of=same)
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
@@ -98,8 +108,12 @@ def complete(
 
 
 def _has(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
+    return any(_is(row, settings) for row in rows)
+
+
+def _is(row: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Overrides that a row does not tell are none."""
-    return any(all(row.get(name, []) == value for name, value in settings.items()) for row in rows)
+    return all(row.get(name, []) == value for name, value in settings.items())
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -108,13 +122,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Also from two processes at once, such as one that tunes beside one that runs an arm."""
+def append(path: Path, row: dict[str, Any], instead_of: Mapping[str, Any] | None = None) -> None:
+    """Also from two processes at once, such as one that tunes beside one that runs an arm.
+
+    Args:
+        instead_of: settings of rows that it replaces.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        write(path, [*read(path), row])
+        kept = [one for one in read(path) if instead_of is None or not _is(one, instead_of)]
+        write(path, [*kept, row])
     finally:
         os.close(folder)
 
