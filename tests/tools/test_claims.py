@@ -111,6 +111,28 @@ def test_rows_of_an_earlier_tuning_are_refused(
         call(claims, monkeypatch, tmp_path, *arm)
 
 
+def test_rows_of_a_config_that_was_changed_are_refused(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0")
+    call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
+    rows = call(claims, monkeypatch, tmp_path, *arm)
+    row, chosen = claims.claims_tuning.as_tuned(claims.plan.Row(**rows[-1]["asked"]), rows)
+    rows[-1]["digest"] = claims.digest(row, chosen)
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert call(claims, monkeypatch, tmp_path, *arm) == rows
+    copy = tmp_path / "studies"
+    copy.mkdir()
+    base = f"_base_ = ['{ROOT}/configs/studies/byol.py']\n"
+    (copy / "byol.py").write_text(f"{base}er_head = dict(loss_weight=2.0)\n")
+    options = claims.TrainOptions
+    monkeypatch.setattr(
+        claims, "TrainOptions", lambda config, **more: options(str(copy / "byol.py"), **more)
+    )
+    with pytest.raises(SystemExit, match=r"byol er was run before configs/studies/byol\.py"):
+        call(claims, monkeypatch, tmp_path, *arm)
+
+
 def test_a_coefficient_that_is_the_tuned_one_is_not_run_again(
     claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

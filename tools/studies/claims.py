@@ -34,6 +34,8 @@ import numpy as np
 import rows as store  # lies beside the benchmarks
 from claims_plan import Numbers, Row
 
+from mvssl.apis import TrainOptions
+from mvssl.config.read import parse_options
 from mvssl.engine.environment import processor
 from mvssl.report.recorded import read_run
 
@@ -91,6 +93,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
             if name in CURVES or name.startswith(("heldout_", "knn_top1", "online_"))
         }
     return {
+        "digest": digest(row, chosen),
         **plan.numbers_of(row, chosen),
         **{name: summary.get(name) for name in store.KEPT},
         "steps": recorded.iterations,
@@ -98,6 +101,15 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
         "command": shlex.join(["python", *words]),
         "processor": processor(),
     }
+
+
+def digest(row: Row, chosen: Numbers) -> str:
+    """Of the config that the row's command trains."""
+    _, config, *words = plan.command(row, chosen)
+    options = parse_options(words[words.index("--cfg-options") + 1 :])
+    return store.digest(
+        TrainOptions(str(plan.ROOT / config), objective=row.objective, cfg_options=options)
+    )
 
 
 def _thinned(steps: Any, values: Any) -> list[list[float]]:
@@ -109,19 +121,23 @@ def _thinned(steps: Any, values: Any) -> list[list[float]]:
 
 
 def check(rows: Sequence[dict[str, Any]], wanted: Sequence[tuple[Row, Numbers]]) -> None:
-    """Refuse rows that were run with other numbers than those that are best now.
+    """Refuse rows of other numbers than are best now, and of a config that has changed since.
 
     Raises:
         SystemExit: there is one.
     """
+    remedy = "take the rows of {} out of the file, or give another --json."
     for row, chosen in wanted:
-        numbers = plan.numbers_of(row, chosen).items()
-        for one in rows:
-            if one["asked"] == asdict(row) and any(one[name] != x for name, x in numbers):
+        for one in (one for one in rows if one["asked"] == asdict(row)):
+            if any(one[name] != x for name, x in plan.numbers_of(row, chosen).items()):
                 raise SystemExit(
                     f"A row of {told(row)} was run with other numbers than those that the tuning "
-                    f"chooses now: take the test rows of {row.method} out of the file, or give "
-                    f"another --json."
+                    f"chooses now: {remedy.format(f'the test images of {row.method}')}"
+                )
+            if "digest" in one and one["digest"] != digest(row, chosen):
+                raise SystemExit(
+                    f"A row of {told(row)} was run before configs/studies/{row.method}.py or what "
+                    f"it is made of was changed: {remedy.format(row.method)}"
                 )
 
 
