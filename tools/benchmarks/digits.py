@@ -3,8 +3,8 @@
     python tools/benchmarks/digits.py --json docs/results/digits.json
 
 Every row is one run of ``configs/byol_vit.py``, natively or with ``--objective er``; rows that the
-file holds, of the config as it is now, are not run again: an interrupted benchmark goes on. The table names the best cell of
-each objective by the median over seeds.
+file holds, of the config as it is now, are not run again: an interrupted benchmark goes on. The
+table names the best cell of each objective by the median over seeds.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@ r"""What the doctor says of every method, natively and with ER: there should be 
 
     python tools/benchmarks/health.py --json docs/results/health.json --docs docs/health.md
 
-Each row is a run of ``configs/<method>_vit.py`` on the digits. Rows that the file holds, of the config
-as it is now, are not run again: an interrupted benchmark goes on. The arguments are those of ``methods.py``.
+Each row is a run of ``configs/<method>_vit.py`` on the digits. Rows that the file holds, of the
+config as it is now, are not run again: an interrupted benchmark goes on. The arguments are those of
+``methods.py``.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ r"""Every method, natively and with ER: what it learns, and what the bound says 
 
 Each row is a run of ``configs/<method>_vit.py`` on the digits, natively or with ``--objective er``.
 Rows that the file holds, of the config as it is now, are not run again: an interrupted benchmark
-goes on. The table holds means over the file's seeds, n of them, and of what is reached the standard deviation, too. Other
-configs make other tables:
+goes on. The table holds means over the file's seeds, n of them, and of what is reached the standard
+deviation, too. Other configs make other tables:
 
     python tools/benchmarks/methods.py --configs 'configs/cifar10/{method}_resnet18.py' \
         --methods simclr byol dino swav --json docs/results/methods_cifar10.json \
