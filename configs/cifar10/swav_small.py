@@ -1,6 +1,6 @@
 # SwAV on 10,000 images of CIFAR-10, a small ResNet; times on one CPU core.
 #
-#     python tools/train.py configs/cifar10/swav_small.py                 # 3 min, kNN 0.20 to 0.27
+#     python tools/train.py configs/cifar10/swav_small.py                 # 3 min, kNN 0.20 to 0.26
 #     python tools/train.py configs/cifar10/swav_small.py --objective er  # 3 min, kNN 0.20 to 0.25
 #
 _base_ = ['../_base_/methods/swav.py', '../_base_/settings/cifar10_small.py']
