@@ -101,7 +101,7 @@ def test_an_arm_that_is_not_tuned_says_so(
 def test_rows_of_an_earlier_tuning_are_refused(
     claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0")
+    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0", "--jobs", "1")
     call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
     rows = call(claims, monkeypatch, tmp_path, *arm)
     assert call(claims, monkeypatch, tmp_path, *arm) == rows
@@ -114,7 +114,7 @@ def test_rows_of_an_earlier_tuning_are_refused(
 def test_rows_of_a_config_that_was_changed_are_refused(
     claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0")
+    arm = ("--arms", "competitive", "--methods", "byol", "--seeds", "0", "--jobs", "1")
     call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
     rows = call(claims, monkeypatch, tmp_path, *arm)
     row, chosen = claims.claims_tuning.as_tuned(claims.plan.Row(**rows[-1]["asked"]), rows)

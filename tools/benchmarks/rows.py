@@ -12,7 +12,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,7 +90,7 @@ def complete(
         jobs: runs side by side.
     """
     wanted, known = list(wanted), read(path)
-    missing = [(settings, asked) for settings, asked in wanted if not _has(known, settings)]
+    missing = lacking(known, wanted)
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
 
     def one(settings: dict[str, Any], asked: Asked) -> None:
@@ -107,8 +107,11 @@ def complete(
     return read(path)
 
 
-def _has(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
-    return any(_is(row, settings) for row in rows)
+def lacking(
+    rows: Sequence[Mapping[str, Any]], wanted: Iterable[tuple[dict[str, Any], Asked]]
+) -> list[tuple[dict[str, Any], Asked]]:
+    """Those of ``wanted`` that no row is of."""
+    return [one for one in wanted if not any(_is(row, one[0]) for row in rows)]
 
 
 def _is(row: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

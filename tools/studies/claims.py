@@ -151,7 +151,14 @@ def complete(path: Path, wanted: Sequence[tuple[Row, Numbers]], jobs: int) -> No
         print(f"{told(asked[0])}  {reached}", flush=True)
         return found
 
-    store.complete(path, [({"asked": asdict(one[0])}, one) for one in wanted], measure, jobs)
+    store.complete(path, settled(wanted), measure, jobs)
+
+
+def settled(
+    wanted: Sequence[tuple[Row, Numbers]],
+) -> list[tuple[dict[str, Any], tuple[Row, Numbers]]]:
+    """Each with what tells its row from all others."""
+    return [({"asked": asdict(one[0])}, one) for one in wanted]
 
 
 def told(row: Row) -> str:
@@ -194,8 +201,7 @@ def main() -> None:
                     wanted[row] = chosen
     if args.dry_run:
         check(rows, [*wanted.items()])
-        known = [row["asked"] for row in rows]
-        for row, chosen in ((row, one) for row, one in wanted.items() if asdict(row) not in known):
+        for _, (row, chosen) in store.lacking(rows, settled([*wanted.items()])):
             print(shlex.join(["python", *plan.command(row, chosen)]))
     else:
         complete(args.json, [*wanted.items()], args.jobs)
