@@ -292,6 +292,27 @@ def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(
         assert (tmp_path / "figures" / name).stat().st_size > 10_000
 
 
+def test_means_of_a_line_differ_by_what_it_says_also_where_one_has_more_seeds(
+    claims: ModuleType,
+) -> None:
+    def row(seed: int, knn: float, momentum: float | None) -> dict[str, Any]:
+        asked = asdict(claims.plan.Row("cifar10", "byol", "native", seed=seed, momentum=momentum))
+        return {"asked": asked, "momentum": momentum or 0.9, "knn_top1": knn, "curves": {}}
+
+    rows = [row(seed, 0.5 - 0.1 * seed, None) for seed in range(5)]
+    rows += [row(seed, 0.3 - 0.05 * seed, 0.5) for seed in (1, 2)]
+    (line,) = [x for x in claims.claims_page.ema(rows).splitlines() if "| BYOL | 0.5 |" in x]
+    base, small = statistics.fmean([0.4, 0.3]), statistics.fmean([0.25, 0.2])
+    cells = [x.strip() for x in line.split("|")][3:6]
+    assert cells[0].startswith(f"{base:.3f} ±")
+    assert cells[0].endswith("(2)")
+    assert cells[1].startswith(f"{small:.3f} ±")
+    assert cells[1].endswith("(2)")
+    assert cells[2].startswith(f"{base - small:+.3f} [")
+    (line,) = [x for x in claims.claims_page.ema(rows).splitlines() if "| BYOL | 0.8 |" in x]
+    assert "| 0.300 ± 0.158 (5) | not run | – |" in line
+
+
 def test_the_page_that_is_shown_is_that_of_the_rows(claims: ModuleType, tmp_path: Path) -> None:
     page, figures = ROOT / "docs/claims.md", tmp_path / "figures"
     figures.mkdir()

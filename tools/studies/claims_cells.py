@@ -49,6 +49,19 @@ class Cell:
         return f"{statistics.fmean(values):.2f}" if values else "–"
 
 
+def shared(first: Cell, second: Cell) -> tuple[Cell, Cell]:
+    """Both with the seeds that both have, so that their means differ by what is said; as they are
+    where there are none.
+    """
+    seeds = first.rows.keys() & second.rows.keys()
+    if not seeds:
+        return first, second
+    first, second = (
+        Cell(row for seed, row in one.rows.items() if seed in seeds) for one in (first, second)
+    )
+    return first, second
+
+
 def paired(first: BySeed, second: BySeed) -> BySeed:
     """Differences, first less second, of the seeds that both have."""
     return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}

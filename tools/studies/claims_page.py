@@ -9,7 +9,7 @@ from typing import Any
 
 import claims_figures  # lies beside this file
 import rows as store  # lies beside the benchmarks
-from claims_cells import Stored, cell, paired, with_interval
+from claims_cells import Stored, cell, paired, shared, with_interval
 from claims_plan import (
     ALL_MOMENTA,
     BASE_BATCH,
@@ -100,7 +100,7 @@ def _told_sharpness(overrides: str | None) -> str:
 def competitive(rows: Sequence[Stored]) -> str:
     lines = []
     for method in COMPETING:
-        native, er = cell(rows, method, "native"), cell(rows, method, "er")
+        native, er = shared(cell(rows, method, "native"), cell(rows, method, "er"))
         probes = [one.at("online_top1", -1) for one in (native, er)]
         lines.append(
             [
@@ -125,8 +125,10 @@ def _drops(
     texts, drops = [], {}
     for objective in ("native", "er"):
         mine = objective == "er"
-        start = cell(rows, method, objective, **(base if mine else {}))
-        end = cell(rows, method, objective, **(small if mine else natively))
+        start, end = shared(
+            cell(rows, method, objective, **(base if mine else {})),
+            cell(rows, method, objective, **(small if mine else natively)),
+        )
         drops[objective] = paired(start.knn, end.knn)
         texts += [start.text(), end.text(), with_interval(drops[objective])]
     return [*texts, with_interval(paired(drops["native"], drops["er"]))]
