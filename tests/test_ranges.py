@@ -95,7 +95,7 @@ FINE: dict[str, dict[str, tuple[float, ...]]] = {
     "BarlowTwinsLoss": {"lambd": (0, 1e-30)},
     "EMPSSLLoss": {"invariance": (0, 1e-30)},
     "FroSSLLoss": {"invariance": (0, 1e-30)},
-    "VISRegLoss": {name: (0, 1e-30) for name in ("scale", "shape")},
+    "VISRegLoss": {name: (0, 1e-30) for name in ("centre", "scale", "shape")},
     "VICRegLoss": {name: (0, 1e-30) for name in ("sim", "var", "cov")},
     # Nothing is kept.
     "EMATeacher": {"momentum": (0, 1e-30)},

@@ -305,6 +305,13 @@ def test_the_mean_of_one_other_view_is_that_view() -> None:
         torch.testing.assert_close(found[v], torch.from_numpy(unit(views.target[g])))
 
 
+def test_means_are_not_rounded_where_targets_are_of_half_precision() -> None:
+    halves = [x.bfloat16() for x in draw(3, 1)]
+    (found, *_) = MeanTargets()(record_of(draw(3, 0), halves)).target
+    expected = np.mean([unit(x.double()) for x in halves[1:]], axis=0)
+    np.testing.assert_allclose(found.double().numpy(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("views", "targets", "shown"),
     [

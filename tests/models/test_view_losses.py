@@ -93,44 +93,52 @@ def test_frossl(shape: tuple[int, int], invariance: float) -> None:
     check_parity(OfOne(FroSSLLoss(invariance)), formula, draw(*shape), NOTHING)
 
 
-def visreg(view: Array, directions: Array, scale: float, shape: float) -> float:
-    k, channels = view.shape
-    sigma = np.sqrt(np.var(view, axis=0) + 1e-8)
-    standard = (view - view.mean(axis=0)) / sigma
-    quantiles = norm.ppf((np.arange(1, k + 1) - 0.5) / k)
-    distances = [np.mean((np.sort(standard @ a) - quantiles) ** 2) for a in directions.T]
-    return scale * sum((1 - s) ** 2 for s in sigma) / channels + shape * float(np.mean(distances))
+def visreg(view: Array, directions: Array, weights: Array, sigma: Array) -> float:
+    """As the authors have it; the shape's ``sigma`` is given, since no gradient goes through it."""
+    k, _ = view.shape
+    mu = view.mean(axis=0)
+    scale = np.mean((np.linalg.norm(view - mu, axis=0) / math.sqrt(k) - 1) ** 2)
+    quantiles = norm.ppf(np.linspace(1, k, k) / (k + 1))
+    projected = np.sort((view - mu) / sigma @ directions, axis=0)
+    terms = (np.mean(mu**2), scale, np.mean((projected - quantiles[:, None]) ** 2))
+    return float(weights @ np.array(terms))
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (6, 1)])
-@pytest.mark.parametrize(("scale", "form"), [(1.0, 1.0), (0.0, 2.0), (3.0, 0.0)])
-def test_visreg(shape: tuple[int, int], scale: float, form: float) -> None:
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (0, 0, 2.0), (0, 3.0, 0), (0.5, 0, 0)])
+def test_visreg(shape: tuple[int, int], weights: tuple[float, float, float]) -> None:
     generator = torch.Generator().manual_seed(7)
     drawn = torch.randn(shape[1], 5, generator=generator).double().numpy()
     directions = drawn / np.linalg.norm(drawn, axis=0)
-    check_parity(
-        OfOne(VISRegLoss(5, scale, form), 7),
-        lambda z, _: float(np.mean([visreg(view, directions, scale, form) for view in z])),
-        draw(*shape),
-        NOTHING,
-    )
+    views = draw(*shape)
+    sigmas = views.numpy().std(axis=1)
+
+    def formula(z: Array, _: Array) -> float:
+        pairs = zip(z, sigmas, strict=True)
+        return float(np.mean([visreg(x, directions, np.array(weights), s) for x, s in pairs]))
+
+    check_parity(OfOne(VISRegLoss(5, *weights), 7), formula, views, NOTHING)
 
 
 def test_the_shape_of_visreg_is_a_wasserstein_distance() -> None:
     """Its square bounds that of the first order, of the same quantiles, which SciPy has."""
     z = draw(200, 1, 1)[0]
     standard = ((z - z.mean(dim=0)) / z.std(dim=0, correction=0))[:, 0].numpy()
-    quantiles = norm.ppf((np.arange(200) + 0.5) / 200)
-    value = VISRegLoss(3, scale=0.0)(z, 0).item()
+    quantiles = norm.ppf(np.arange(1, 201) / 201)
+    value = VISRegLoss(3, centre=0.0, scale=0.0)(z, 0).item()
     assert value >= wasserstein_distance(standard, quantiles) ** 2
     assert value == pytest.approx(np.mean((np.sort(standard) - quantiles) ** 2), rel=1e-6)
 
 
-def test_visreg_sees_neither_place_nor_in_its_shape_scale() -> None:
+def test_each_term_of_visreg_sees_one_thing() -> None:
     z, factor = draw(20, 4), torch.tensor([0.5, 2.0, 7.0, 3.0], dtype=torch.float64)
-    form, scale = VISRegLoss(8, scale=0.0), VISRegLoss(8, shape=0.0)
+    centre = VISRegLoss(8, scale=0.0, shape=0.0)
+    scale = VISRegLoss(8, centre=0.0, shape=0.0)
+    form = VISRegLoss(8, centre=0.0, scale=0.0)
     torch.testing.assert_close(form(factor * z + 3, 0), form(z, 0), rtol=1e-6, atol=0)
     torch.testing.assert_close(scale(z + 3, 0), scale(z, 0))
+    centred = z - z.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(centre(factor * centred - 2, 0).item(), 4.0)
     normal = torch.randn(4096, 4, dtype=torch.float64)
     uniform = 12**0.5 * torch.rand(4096, 4, dtype=torch.float64)
     signs = normal.sign()
@@ -140,9 +148,9 @@ def test_visreg_sees_neither_place_nor_in_its_shape_scale() -> None:
 
 
 def test_visreg_leaves_collapse() -> None:
-    """Near it the pull on the scale is as strong as anywhere: 2 / k in each dimension."""
+    """Near it the pull on the scale is as strong as anywhere: 2 / (D sqrt k) in each dimension."""
     z = (1e-3 * torch.randn(64, 8, dtype=torch.float64)).requires_grad_()
-    (gradient,) = torch.autograd.grad(VISRegLoss(16, shape=0.0)(z, 0), z)
+    (gradient,) = torch.autograd.grad(VISRegLoss(16, centre=0.0, shape=0.0)(z, 0), z)
     expected = 2 / 8 / 64**0.5  # of a dimension's column
     torch.testing.assert_close(
         gradient.norm(dim=0), torch.full((8,), expected, dtype=torch.float64), rtol=0.02, atol=0
@@ -150,9 +158,12 @@ def test_visreg_leaves_collapse() -> None:
     optimizer = torch.optim.SGD([z], lr=64.0)
     for step in range(60):
         optimizer.zero_grad()
-        VISRegLoss(16)(z, step).backward()
+        VISRegLoss(16, shape=0.0)(z, step).backward()
         optimizer.step()
     torch.testing.assert_close(z.std(dim=0), torch.ones(8, dtype=torch.float64), rtol=0.05, atol=0)
+    constant = torch.ones(64, 8, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(VISRegLoss(16, centre=0.0)(constant, 0), constant)
+    assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)

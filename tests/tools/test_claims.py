@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 from mvssl.config.read import load_config
+from mvssl.errors import UserError
 from mvssl.registry import EVALUATORS, HEADS, LOOPS
 from tests.mini import ROOT
 
@@ -90,12 +91,63 @@ def test_both_objectives_are_tuned_by_as_many_runs_each_number_at_the_best_of_th
 def test_an_arm_that_is_not_tuned_says_so(
     claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(SystemExit, match=r"simclr .native. on cifar10 is not tuned"):
+    with pytest.raises(UserError, match=r"simclr .native. on cifar10 is not tuned"):
         call(claims, monkeypatch, tmp_path, "--arms", "competitive")
     rows = call(claims, monkeypatch, tmp_path, "--tune", "--methods", "simclr")
     (tmp_path / "rows.json").write_text(json.dumps(rows[:-1]))  # interrupted before its last run
-    with pytest.raises(SystemExit, match=r"simclr .* is not tuned to the end"):
+    with pytest.raises(UserError, match=r"simclr .* is not tuned to the end"):
         call(claims, monkeypatch, tmp_path, "--arms", "competitive", "--methods", "simclr")
+
+
+def test_a_dry_run_of_the_tuning_tells_its_next_stage_and_runs_nothing(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    dry = ("--tune", "--methods", "byol", "--dry-run")
+    assert call(claims, monkeypatch, tmp_path, *dry) == []
+    told = capsys.readouterr().out.splitlines()
+    kappas = len(claims.claims_tuning.KAPPA)
+    assert len(told) == 1 + kappas  # natively one, it has no sharpness
+    assert all(line.startswith("python tools/train.py configs/studies/byol.py") for line in told)
+    rows = call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol")
+    capsys.readouterr()
+    assert call(claims, monkeypatch, tmp_path, *dry) == rows
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--methods", "simclrr"], "simclrr"),
+        (["--seeds", "0", "100"], "100 is that of the tuning"),
+    ],
+)
+def test_a_misspelt_option_is_told_with_status_2(
+    claims: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: Any,
+    words: list[str],
+    told: str,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call(claims, monkeypatch, tmp_path, "--arms", "competitive", *words)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_page_is_not_emptied_for_want_of_rows(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "claims.md"
+    text = (ROOT / "docs/claims.md").read_text()
+    page.write_text(text)
+    with pytest.raises(UserError, match=r"no rows to write .*claims\.md from"):
+        call(claims, monkeypatch, tmp_path, "--write", str(page))
+    assert page.read_text() == text
+    page.write_text("# A page\n")
+    with pytest.raises(UserError, match="no '<!-- table: tuning -->'"):
+        call(claims, monkeypatch, tmp_path, "--tune", "--methods", "byol", "--write", str(page))
+    assert not (tmp_path / "rows.json").exists()  # told before any run
 
 
 def test_rows_of_an_earlier_tuning_are_refused(
@@ -107,7 +159,7 @@ def test_rows_of_an_earlier_tuning_are_refused(
     assert call(claims, monkeypatch, tmp_path, *arm) == rows
     rows[-1]["rate"] /= 2
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    with pytest.raises(SystemExit, match=r"byol er .* other numbers than those"):
+    with pytest.raises(UserError, match=r"byol er .* other numbers than those"):
         call(claims, monkeypatch, tmp_path, *arm)
 
 
@@ -129,7 +181,7 @@ def test_rows_of_a_config_that_was_changed_are_refused(
     monkeypatch.setattr(
         claims, "TrainOptions", lambda config, **more: options(str(copy / "byol.py"), **more)
     )
-    with pytest.raises(SystemExit, match=r"byol er was run before configs/studies/byol\.py"):
+    with pytest.raises(UserError, match=r"byol er was run before configs/studies/byol\.py"):
         call(claims, monkeypatch, tmp_path, *arm)
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from mvssl.errors import UserError
 from tests.mini import ROOT, load_tool
 
 PAGE = "# Methods\n\n<!-- table: digits -->\nold\n<!-- end -->\n\nAfter it.\n"
@@ -143,6 +146,72 @@ def test_a_page_without_the_table_is_told_before_any_run(
 ) -> None:
     page = tmp_path / "methods.md"
     page.write_text(PAGE)
-    with pytest.raises(SystemExit, match="table: cifar10"):
+    with pytest.raises(UserError, match="table: cifar10"):
         call(methods, monkeypatch, tmp_path, "--docs", str(page), "--table", "cifar10")
     assert methods.runs == []
+
+
+def test_what_is_edited_in_the_page_during_the_runs_is_kept(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page, trains = tmp_path / "methods.md", methods.store.run
+    page.write_text(PAGE)
+
+    def run(options: Any, threads: int) -> dict[str, Any]:
+        page.write_text(PAGE.replace("After it.", "Written meanwhile."))
+        found: dict[str, Any] = trains(options, threads)
+        return found
+
+    monkeypatch.setattr(methods.store, "run", run)
+    monkeypatch.setattr(methods, "table", lambda rows: f"{len(rows)} rows")
+    call(methods, monkeypatch, tmp_path, "--methods", "byol", "--docs", str(page))
+    assert page.read_text() == PAGE.replace("old", "\n2 rows\n").replace(
+        "After it.", "Written meanwhile."
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--jobs", "0"], r"jobs is an integer and at least 1, got 0"),
+        (["--configs", "configs/{methd}_vit.py"], r"configs/\{methd\}_vit\.py"),
+        (["--docs", "nowhere.md"], r"nowhere\.md cannot be read: No such file"),
+        (["--docs", "."], r"cannot be read: Is a directory"),
+        (["--json", "."], r"cannot be (read: Is a directory|written)"),
+        (["--json", "broken.json"], r"broken\.json is not JSON .*: give a file of rows"),
+        (["--json", "other.json"], r"other\.json is not a list of rows: give"),
+        (
+            ["--json", "/proc/rows.json"],
+            r"/proc/rows\.json cannot be written \(No such file.*\): give another",
+        ),
+    ],
+)
+def test_bad_input_is_told_before_any_run(
+    methods: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+    told: str,
+) -> None:
+    (tmp_path / "broken.json").write_text('[{"method": ')
+    (tmp_path / "other.json").write_text('{"method": "byol"}')
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=told):
+        call(methods, monkeypatch, tmp_path, "--methods", "byol", *words)
+    assert methods.runs == []
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_sentence_and_status_2_from_the_command_line(tmp_path: Path) -> None:
+    for words in (["--jobs", "0"], ["--methods", "byoll"], ["--docs", f"{tmp_path}/page.md"]):
+        script = ROOT / "tools/benchmarks/methods.py"
+        done = subprocess.run(
+            [sys.executable, script, "--json", tmp_path / "rows.json", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert words[1].split("/")[-1] in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ import rows as store
 import torch
 
 from mvssl.apis import TrainOptions
+from mvssl.process.telling import status_of
 
 CONFIG = Path(__file__).parents[2] / "configs" / "byol_vit.py"
 
@@ -28,7 +29,9 @@ CONFIG = Path(__file__).parents[2] / "configs" / "byol_vit.py"
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, required=True, help="rows, read and written")
-    parser.add_argument("--objectives", nargs="+", default=["er", "native"])
+    parser.add_argument(
+        "--objectives", nargs="+", default=["er", "native"], choices=["er", "native"]
+    )
     parser.add_argument("--lrs", nargs="+", type=float, default=[5e-4, 1e-3, 2e-3])
     parser.add_argument("--momenta", nargs="+", type=float, default=[0.9, 0.99, 0.996])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -86,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

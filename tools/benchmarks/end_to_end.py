@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import lightly_methods
+import rows as store
 from lightly.data import LightlyDataset
 from lightly.transforms import (
     BYOLTransform,
@@ -25,12 +26,11 @@ from lightly.transforms import (
     DINOTransform,
     SimCLRTransform,
 )
-from rows import split_page
 from step import LOCAL, NETWORKS, SMALL, WARM_UP, Steps, in_turn, measured, row, table
 from torch.utils.data import DataLoader
 from views import photographs
 
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 
 def lightlys(method: str, size: int) -> Any:
@@ -71,12 +71,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning")
-    parts = split_page(args.docs.read_text(), "end_to_end") if args.docs else None
+    store.check_page(args.docs, "end_to_end")
     rows = measured(args.json, args.methods, [SMALL], lambda m, n: compare(m, n, args.steps))
     print(table(rows))
-    if args.docs and parts:
-        write_bytes_atomically(args.docs, f"{parts[0]}\n{table(rows)}\n{parts[1]}".encode())
+    store.rewrite(args.docs, {"end_to_end": table(rows)})
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -38,9 +38,8 @@ from disturbed import (
     state,
     wait_for_training,
 )
-from rows import split_page
 
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 
 def run_row(name: str, setting: Setting, times: int, seed: int) -> dict[str, Any]:
@@ -102,6 +101,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    store.check_page(args.docs, "faults")
     # In the background it may be ignored, and so would be by all that is started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     found = store.read(args.json)
@@ -114,10 +114,8 @@ def main() -> None:
         found.append(wanted | run_row(name, setting, args.times, args.seed))
         store.write(args.json, found)
     print(table(found))
-    if args.docs:
-        before, after = split_page(args.docs.read_text(), "faults")
-        write_bytes_atomically(args.docs, f"{before}\n{table(found)}\n{after}".encode())
+    store.rewrite(args.docs, {"faults": table(found)})
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -14,7 +14,7 @@ from typing import Any
 import methods
 import rows as store
 
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -52,14 +52,8 @@ def _of(figures: dict[str, float], name: str, most: str, form: str, relative: bo
 
 
 def main() -> None:
-    args = methods.parse()
-    parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
-    rows = methods.found(args)
-    print(table(rows))
-    if parts:
-        before, after = parts
-        write_bytes_atomically(args.docs, f"{before}\n{table(rows)}\n{after}".encode())
+    methods.fill(methods.parse(), table)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -23,14 +23,13 @@ from typing import Any
 
 import rows as store
 from PIL import Image
-from rows import split_page
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.datasets import ImageFolder
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 CONFIG = Path(__file__).parents[2] / "configs" / "photos" / "byol_er_vit_96.py"
 BATCH = 32
@@ -200,6 +199,7 @@ def table(row: dict[str, Any]) -> str:
 
 def main() -> None:
     args = parse()
+    store.check_page(args.docs, "loader")
     row: dict[str, Any] = next(iter(store.read(args.json)), {})
     with tempfile.TemporaryDirectory() as photographs, tempfile.TemporaryDirectory() as small:
         if args.files is not None:
@@ -213,10 +213,8 @@ def main() -> None:
             row |= memory(Path(small), args.workers, args.samples)
     store.write(args.json, [row])
     print(table(row))
-    if args.docs:
-        before, after = split_page(args.docs.read_text(), "loader")
-        write_bytes_atomically(args.docs, f"{before}\n{table(row)}\n{after}".encode())
+    store.rewrite(args.docs, {"loader": table(row)})
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

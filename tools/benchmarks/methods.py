@@ -18,7 +18,7 @@ import argparse
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ import torch
 
 from mvssl.apis import TrainOptions
 from mvssl.config.read import load_config, parse_options
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 ROOT = Path(__file__).parents[2]
 METHODS = [
@@ -54,6 +54,7 @@ METHODS = [
     "empssl",
     "frossl",
 ]
+OBJECTIVES = ["native", "er"]
 # Column, value of a row, what is made of the values of all seeds, how it is written.
 COLUMNS = (
     ("kNN before", "knn_top1_init", store.mean, ".3f"),
@@ -72,8 +73,8 @@ COLUMNS = (
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, required=True, help="rows, read and written")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--objectives", nargs="+", default=["native", "er"])
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--objectives", nargs="+", default=OBJECTIVES, choices=OBJECTIVES)
     parser.add_argument("--epochs", type=int, help="default: each config's own")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a run")
@@ -91,7 +92,7 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
     """Settings and options of each run."""
     options = parse_options(args.cfg_options)
     for seed, method, objective in itertools.product(args.seeds, args.methods, args.objectives):
-        config = args.configs.format(method=method)
+        config = args.configs.replace("{method}", method)
         path = str(ROOT / config)
         epochs = args.epochs or load_config(path, options=options).train_cfg.max_epochs
         settings = {"method": method, "objective": objective, "epochs": epochs, "seed": seed}
@@ -122,10 +123,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells[told, row["objective"], row["epochs"], row["config"]].append(row)
     head = ["method", "objective", "epochs", "n", *(title for title, *_ in COLUMNS)]
     lines = [f"| {' | '.join(head)} |", "|---|---" + "|---:" * (len(head) - 2) + "|"]
-    order = {name: number for number, name in enumerate(METHODS)}
 
     def place(key: tuple[Any, ...]) -> tuple[Any, ...]:
-        return order.get(cells[key][0]["method"], len(order)), key[1] == "er", key
+        return METHODS.index(cells[key][0]["method"]), key[1] == "er", key
 
     for key in sorted(cells, key=place):
         runs = cells[key]
@@ -134,15 +134,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def fill(args: argparse.Namespace, table: Callable[[list[dict[str, Any]]], str]) -> None:
+    """Run what is missing, and write the table of all rows."""
+    store.check_page(args.docs, args.table)
+    made = table(found(args))
+    print(made)
+    store.rewrite(args.docs, {args.table: made})
+
+
 def main() -> None:
     args = parse()
-    parts = store.split_page(args.docs.read_text(), args.table) if args.docs else None
-    rows = found(args)
-    print(table(rows))
-    if args.docs:
-        before, after = parts or store.split_page(args.docs.read_text(), args.table)
-        write_bytes_atomically(args.docs, f"{before}\n{table(rows)}\n{after}".encode())
+    fill(args, table)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -20,7 +20,9 @@ from typing import Any, TypeVar
 import torch
 
 from mvssl.apis import TrainOptions, train
-from mvssl.files import write_bytes_atomically
+from mvssl.arguments import check_count
+from mvssl.errors import UserError
+from mvssl.files import make_folder, write_bytes_atomically
 
 KEPT = (
     "knn_top1_init",
@@ -88,7 +90,12 @@ def complete(
             ``measure`` takes, which gives the rest of the row.
         measure: called from a thread.
         jobs: runs side by side.
+
+    Raises:
+        UserError: the file holds something else, or cannot be written, before any run.
     """
+    check_count("a benchmark", jobs=jobs)
+    _check_writable(path)
     wanted, known = list(wanted), read(path)
     missing = lacking(known, wanted)
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
@@ -120,9 +127,41 @@ def _is(row: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows so far, none where there is no file."""
-    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    """The rows so far, none where there is no file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path} is not JSON ({error}): give a file of rows, or a new name."
+        ) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path} is not a list of rows: give a file of rows, or a new name.")
     return rows
+
+
+def _check_writable(path: Path) -> None:
+    """What cannot be written would be found out after the first run, which would be lost."""
+    make_folder(path.parent)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): give another.") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"{path} cannot be read: {told}.") from None
 
 
 def append(path: Path, row: dict[str, Any], instead_of: Mapping[str, Any] | None = None) -> None:
@@ -149,19 +188,19 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def median(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """Over the rows that have the value; None where none has."""
+    """Of the rows that have the value; None where none has."""
     values = _values(rows, name)
     return statistics.median(values) if values else None
 
 
 def mean(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """Likewise."""
+    """Of the rows that have the value; None where none has."""
     values = _values(rows, name)
     return statistics.fmean(values) if values else None
 
 
 def deviation(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """Standard deviation of a sample, likewise; None where fewer than two rows have the value."""
+    """Standard deviation of a sample; None where fewer than two rows have the value."""
     values = _values(rows, name)
     return statistics.stdev(values) if len(values) > 1 else None
 
@@ -175,11 +214,42 @@ def show(value: float | None, form: str) -> str:
     return "–" if value is None else f"{value:{form}}"
 
 
-def split_page(page: str, name: str) -> tuple[str, str]:
+def check_page(page: Path | None, *names: str) -> None:
+    """Whether a page has these tables; None has all.
+
+    Raises:
+        UserError: it has not, or cannot be read.
+    """
+    if page is not None:
+        text = _text(page)
+        for name in names:
+            _parts(page, text, name)
+
+
+def rewrite(page: Path | None, tables: Mapping[str, str]) -> None:
+    """Put tables into a page as it is now, which others may have changed since it was checked.
+
+    Args:
+        page: holds ``<!-- table: NAME -->`` ... ``<!-- end -->`` for each table; None: nothing is
+            written.
+        tables: by their names.
+
+    Raises:
+        UserError: as of :func:`check_page`; the page stays as it was.
+    """
+    if page is not None:
+        text = _text(page)
+        for name, table in tables.items():
+            before, after = _parts(page, text, name)
+            text = f"{before}\n{table}\n{after}"
+        write_bytes_atomically(page, text.encode())
+
+
+def _parts(page: Path, text: str, name: str) -> tuple[str, str]:
     """What stands before and after a table, its marks included."""
     start, end = f"<!-- table: {name} -->", "<!-- end -->"
-    before, found, rest = page.partition(start)
+    before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"The page has no '{start}' with an '{end}' behind it.")
+        raise UserError(f"{page} has no '{start}' with an '{end}' behind it: add them.")
     return before + start + "\n", "\n" + end + after

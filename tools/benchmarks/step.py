@@ -27,7 +27,6 @@ import pytorch_lightning as pl
 import rows as store
 import timm
 import torch
-from rows import split_page
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -35,7 +34,7 @@ from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
 from mvssl.engine import Runner
 from mvssl.engine.environment import processor
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 ROOT = Path(__file__).parents[2]
 WARM_UP = 3
@@ -286,11 +285,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning")
-    parts = split_page(args.docs.read_text(), "step") if args.docs else None
+    store.check_page(args.docs, "step")
     rows = measured(args.json, args.methods, args.networks, lambda m, n: compare(m, n, args.steps))
     print(table(rows))
-    if args.docs and parts:
-        write_bytes_atomically(args.docs, f"{parts[0]}\n{table(rows)}\n{parts[1]}".encode())
+    store.rewrite(args.docs, {"step": table(rows)})
 
 
 def measured(
@@ -310,4 +308,4 @@ def measured(
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

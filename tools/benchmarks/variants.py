@@ -16,11 +16,10 @@ from typing import Any
 
 import rows as store
 import torch
-from rows import split_page
 from step import NETWORKS, WARM_UP, Steps
 
 from mvssl.engine.environment import processor
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 
 PLAIN = "as it is"
 OPTIMIZER = "optim_wrapper.optimizer"
@@ -78,13 +77,12 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
+    store.check_page(args.docs, "variants")
     found = [row for one in args.networks for row in compare(one, args.steps)]
     store.write(args.json, found)
     print(table(found))
-    if args.docs:
-        before, after = split_page(args.docs.read_text(), "variants")
-        write_bytes_atomically(args.docs, f"{before}\n{table(found)}\n{after}".encode())
+    store.rewrite(args.docs, {"variants": table(found)})
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

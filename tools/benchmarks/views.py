@@ -30,14 +30,13 @@ from lightly.transforms import (
     DINOTransform,
 )
 from PIL import Image
-from rows import split_page
 from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from mvssl.datasets.images import decode_image
 from mvssl.engine.environment import processor
-from mvssl.files import write_bytes_atomically
+from mvssl.process.telling import status_of
 from mvssl.views import DeviceViews, HostViews, build_views
 
 BATCH = 256
@@ -233,6 +232,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    store.check_page(args.docs, "views")
     cv2.setNumThreads(1)
     found = []
     for width, height in ((500, 375), (4000, 3000)):
@@ -242,10 +242,8 @@ def main() -> None:
     found += compare(f"BYOL, 2 of {SMALL} px", source, in_batches(), args.rounds, BATCH)
     store.write(args.json, found)
     print(table(found))
-    if args.docs:
-        before, after = split_page(args.docs.read_text(), "views")
-        write_bytes_atomically(args.docs, f"{before}\n{table(found)}\n{after}".encode())
+    store.rewrite(args.docs, {"views": table(found)})
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvssl.datasets import ImageFolder, TorchvisionImages
 from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
+from mvssl.files import make_folder, write_atomically
+from mvssl.process.telling import status_of
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32
@@ -35,8 +39,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "studies")
     args = parser.parse_args()
     out: Path = args.out / args.name
-    out.mkdir(parents=True, exist_ok=True)
     images, labels = _arrays(_open(args.name, args.source, "train"))
+    test = _arrays(_open(args.name, args.source, "test"))
+    fewest = int(np.bincount(labels).min())
+    if fewest < TRAIN + VALIDATION:
+        raise UserError(
+            f"{args.source}: a class has {fewest:,} training images, the parts take "
+            f"{TRAIN + VALIDATION:,} of each: give the whole data set."
+        )
+    make_folder(out)
     order = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
     parts = {
         "train": _part(order, 0, TRAIN),
@@ -46,7 +57,7 @@ def main() -> None:
     }
     for name, chosen in parts.items():
         _write(out / name, images[chosen], labels[chosen])
-    _write(out / "test", *_arrays(_open(args.name, args.source, "test")))
+    _write(out / "test", *test)
 
 
 def _open(name: str, source: str, split: str) -> ImageDataset:
@@ -61,7 +72,7 @@ def _arrays(dataset: ImageDataset) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     for index in range(len(dataset)):
         image = dataset.read(index)
         if image is None:
-            raise SystemExit(f"{dataset.path(index)} {dataset.fault(index)}.")
+            raise UserError(f"{dataset.path(index)} {dataset.fault(index)}: mend or replace it.")
         images.append(image)
     return np.stack(images), dataset.labels
 
@@ -72,10 +83,14 @@ def _part(order: list[NDArray[np.int64]], start: int, stop: int) -> NDArray[np.i
 
 
 def _write(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    np.save(path.with_suffix(".npy"), images)
-    np.save(path.parent / f"{path.name}_labels.npy", labels)
+    _save(path.parent / f"{path.name}_labels.npy", labels)
+    _save(path.parent / f"{path.name}.npy", images)
     print(f"{path}.npy  {' x '.join(map(str, images.shape))}")
 
 
+def _save(path: Path, values: NDArray[Any]) -> None:
+    write_atomically(path, lambda file: np.save(file, values))
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

@@ -19,7 +19,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from claims_plan import Numbers, Row
 from mvssl.apis import TrainOptions
 from mvssl.config.read import parse_options
 from mvssl.engine.environment import processor
+from mvssl.errors import RunError, UserError
+from mvssl.process.telling import status_of
 from mvssl.report.recorded import read_run
 
 CURVES = (
@@ -57,21 +59,25 @@ CURVES = (
 POINTS = 40
 
 
-def tuning(data: str, methods: Sequence[str], path: Path, jobs: int) -> None:
+def stages(data: str, methods: Sequence[str], path: Path) -> Iterator[list[tuple[Row, Numbers]]]:
     """One number after the other, each at the best of those before: sharpness, rate, EMA.
 
-    Natively and with ER alike: as many values, and as many runs.
+    Natively and with ER alike: as many values, and as many runs. A stage is told by the rows that
+    the file has once it is asked for.
     """
     pairs = [(method, objective) for method in methods for objective in ("native", "er")]
-    for stage in range(3):
+    for stage in range(claims_tuning.STAGES):
         rows = store.read(path)
         grid = [row for pair in pairs for row in claims_tuning.trials(rows, data, *pair)[stage]()]
-        complete(path, [(row, claims_tuning.as_asked(row)) for row in grid], jobs)
+        yield [(row, claims_tuning.as_asked(row)) for row in grid]
 
 
 def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
     """A row with what its run reached; the run's outputs are thrown away."""
     words = plan.command(row, chosen)
+    arrays = plan.ROOT / "data" / "studies" / row.data
+    if not (arrays / "train.npy").is_file():
+        raise UserError(f"{arrays} has no train.npy: make it by tools/studies/arrays.py.")
     with tempfile.TemporaryDirectory() as folder:
         place = ["--work-dir", f"{folder}/run"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -84,7 +90,7 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{shlex.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise RunError(f"{shlex.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         recorded = read_run(Path(folder) / "run")
         summary = recorded.summary
         curves = {
@@ -124,18 +130,18 @@ def check(rows: Sequence[dict[str, Any]], wanted: Sequence[tuple[Row, Numbers]])
     """Refuse rows of other numbers than are best now, and of a config that has changed since.
 
     Raises:
-        SystemExit: there is one.
+        UserError: there is one.
     """
     remedy = "take the rows of {} out of the file, or give another --json."
     for row, chosen in wanted:
         for one in (one for one in rows if one["asked"] == asdict(row)):
             if any(one[name] != x for name, x in plan.numbers_of(row, chosen).items()):
-                raise SystemExit(
+                raise UserError(
                     f"A row of {told(row)} was run with other numbers than those that the tuning "
                     f"chooses now: {remedy.format(f'the test images of {row.method}')}"
                 )
             if "digest" in one and one["digest"] != digest(row, chosen):
-                raise SystemExit(
+                raise UserError(
                     f"A row of {told(row)} was run before configs/studies/{row.method}.py or what "
                     f"it is made of was changed: {remedy.format(row.method)}"
                 )
@@ -161,6 +167,16 @@ def settled(
     return [({"asked": asdict(one[0])}, one) for one in wanted]
 
 
+def show(path: Path, wanted: Sequence[tuple[Row, Numbers]]) -> bool:
+    """Print the commands of what the file lacks; whether there is any."""
+    rows = store.read(path)
+    check(rows, wanted)
+    missing = store.lacking(rows, settled(wanted))
+    for _, (row, chosen) in missing:
+        print(shlex.join(["python", *plan.command(row, chosen)]))
+    return bool(missing)
+
+
 def told(row: Row) -> str:
     """What is changed, in words."""
     said = {name: value for name, value in asdict(row).items() if value != getattr(PLAIN, name)}
@@ -177,20 +193,27 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, default=plan.ROOT / "docs/results/claims.json")
     parser.add_argument("--data", default="cifar10", help="folder under data/studies")
-    parser.add_argument("--methods", nargs="+", default=list(plan.NAMES))
+    parser.add_argument("--methods", nargs="+", default=list(plan.NAMES), choices=list(plan.NAMES))
     parser.add_argument("--arms", nargs="+", default=[], choices=list(plan.ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a thread each")
     parser.add_argument("--tune", action="store_true", help="the grid, on validation images")
     parser.add_argument("--dry-run", action="store_true", help="print commands of what is missing")
     parser.add_argument("--write", type=Path, nargs="?", const=plan.ROOT / "docs/claims.md")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if claims_tuning.TUNING_SEED in args.seeds:
+        parser.error(f"--seeds: {claims_tuning.TUNING_SEED} is that of the tuning, choose others.")
+    return args
 
 
 def main() -> None:
     args = parse()
-    if args.tune:
-        tuning(args.data, args.methods, args.json, args.jobs)
+    store.check_page(args.write, *claims_page.TABLES)
+    for stage in stages(args.data, args.methods, args.json) if args.tune else ():
+        if not args.dry_run:
+            complete(args.json, stage, args.jobs)
+        elif show(args.json, stage):
+            return  # what later stages try, these runs tell
     rows = store.read(args.json)
     wanted: dict[Row, dict[str, Any]] = {}
     for seed in args.seeds:
@@ -200,9 +223,7 @@ def main() -> None:
                     row, chosen = claims_tuning.as_tuned(row, rows)
                     wanted[row] = chosen
     if args.dry_run:
-        check(rows, [*wanted.items()])
-        for _, (row, chosen) in store.lacking(rows, settled([*wanted.items()])):
-            print(shlex.join(["python", *plan.command(row, chosen)]))
+        show(args.json, [*wanted.items()])
     else:
         complete(args.json, [*wanted.items()], args.jobs)
     if args.write:
@@ -210,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(status_of(main))

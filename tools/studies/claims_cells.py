@@ -49,17 +49,13 @@ class Cell:
         return f"{statistics.fmean(values):.2f}" if values else "–"
 
 
-def shared(first: Cell, second: Cell) -> tuple[Cell, Cell]:
-    """Both with the seeds that both have, so that their means differ by what is said; as they are
-    where there are none.
+def shared(*cells: Cell) -> list[Cell]:
+    """These with the seeds alone that all have which were run, so that means differ by what is
+    said of them.
     """
-    seeds = first.rows.keys() & second.rows.keys()
-    if not seeds:
-        return first, second
-    first, second = (
-        Cell(row for seed, row in one.rows.items() if seed in seeds) for one in (first, second)
-    )
-    return first, second
+    ran = [cell.rows.keys() for cell in cells if cell]
+    seeds = set[int]().union(*ran).intersection(*ran)
+    return [Cell(row for seed, row in one.rows.items() if seed in seeds) for one in cells]
 
 
 def paired(first: BySeed, second: BySeed) -> BySeed:

@@ -14,6 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mvssl.errors import UserError
+from mvssl.files import write_atomically
+
 BLUE, ORANGE = "#2f6fbf", "#d9822b"
 COLORS = {"native": BLUE, "er": ORANGE}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -61,7 +64,7 @@ def plot_curves(path: Path, rows: Sequence[Stored], of: Sequence[str]) -> None:
         frameon=False,
         fontsize=8,
     )
-    figure.savefig(path, dpi=130)
+    _save(path, figure)
 
 
 def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str) -> Any:
@@ -73,13 +76,17 @@ def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str
     steps = np.array(rows[0]["curves"][name][0])
     epochs = steps * float(rows[0]["epochs"]) / float(rows[0]["steps"])
     if any(len(curve) != len(epochs) for curve in curves):
-        raise SystemExit(f"{name}: the curves of {rows[0]['command']} and its other seeds differ.")
+        raise UserError(f"{name}: the curves of {rows[0]['command']} and its other seeds differ.")
     values = np.array(curves)
     (line,) = axis.plot(epochs, values.mean(axis=0), style, color=color, linewidth=1.6)
     axis.fill_between(
         epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0
     )
     return line
+
+
+def _save(path: Path, figure: Figure) -> None:
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=130))
 
 
 def _above(curves: dict[str, Any], name: str, floor: str) -> NDArray[np.float64]:
@@ -120,7 +127,7 @@ def plot_drops(path: Path, rows: Sequence[Stored]) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.supylabel("kNN, test images; a dot for each seed", fontsize=8)
-    figure.savefig(path, dpi=130)
+    _save(path, figure)
 
 
 def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
@@ -128,7 +135,8 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
     methods = [m for m in CLUSTERING if cell(rows, m, "native")]
     if not methods:
         return
-    figure = Figure(figsize=(4.2 * len(methods) + 2.0, 3.0), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(methods) + 2.0, 3.0), layout="constrained")
+    handles: dict[str, Any] = {}
     for axis, method in zip(np.atleast_1d(figure.subplots(1, len(methods))), methods, strict=True):
         for name, label, color in (
             ("entropy", "H(W)", BLUE),
@@ -138,12 +146,12 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
         ):
             line = _draw(axis, cell(rows, method, "native"), name, "", color, "-")
             if line is not None:
-                line.set_label(label)
+                handles.setdefault(label, line)
         axis.set_title(f"{NAMES[method]}, nats", fontsize=9, loc="left")
         axis.set_xlabel("epoch", fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.legend(
-        *axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8
+        handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
     )
-    figure.savefig(path, dpi=130)
+    _save(path, figure)

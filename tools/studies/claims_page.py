@@ -26,7 +26,8 @@ from claims_plan import (
     SMALL_MOMENTA,
 )
 
-from mvssl.files import write_bytes_atomically
+from mvssl.errors import UserError
+from mvssl.files import make_folder
 
 
 def write(page: Path, rows: Sequence[Stored]) -> None:
@@ -35,19 +36,26 @@ def write(page: Path, rows: Sequence[Stored]) -> None:
     Args:
         page: holds ``<!-- table: NAME -->`` ... ``<!-- end -->`` for each table.
         rows: all that were stored.
+
+    Raises:
+        UserError: there are none, or the page lacks a table.
     """
-    text = page.read_text()
+    if not rows:
+        raise UserError(
+            f"There are no rows to write {page} from: run some, or give another --json."
+        )
+    tables = {}
     for name, (table, data) in TABLES.items():
         shown = [row for row in rows if data in (None, row["asked"]["data"])]
-        before, after = store.split_page(text, name)
-        text = f"{before}\n{table(shown) if shown else 'Not run yet.'}\n{after}"
+        tables[name] = table(shown) if shown else "Not run yet."
     cifar = [row for row in rows if row["asked"]["data"] == "cifar10"]
     figures = page.parent / "figures"
+    make_folder(figures)
     claims_figures.plot_curves(figures / "claims_curves.png", cifar, MAIN)
     claims_figures.plot_curves(figures / "claims_byol.png", cifar, ("byol",))
     claims_figures.plot_drops(figures / "claims_drops.png", cifar)
     claims_figures.plot_clustering(figures / "claims_clustering.png", cifar)
-    write_bytes_atomically(page, text.encode())
+    store.rewrite(page, tables)
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -118,17 +126,26 @@ def competitive(rows: Sequence[Stored]) -> str:
 def _drops(
     rows: Sequence[Stored], method: str, small: dict[str, Any], base: dict[str, Any]
 ) -> list[str]:
-    """Cells of a line: natively, with ER, and how much more falls natively. A variant is one of ER
-    for small batches.
+    """Cells of a line: natively, with ER, and how much more falls natively.
+
+    Args:
+        rows: all.
+        method: of which.
+        small: what is asked of the small setting. A variant is one of ER alone; where the batch
+            stays large nothing native is beside it.
+        base: what is asked of ER's base beside the plain settings.
     """
-    natively = {**small, "variant": "", "batch": SMALL_BATCH} if "variant" in small else small
     texts, drops = [], {}
     for objective in ("native", "er"):
-        mine = objective == "er"
+        asked = small if objective == "er" else small | {"variant": ""}
         start, end = shared(
-            cell(rows, method, objective, **(base if mine else {})),
-            cell(rows, method, objective, **(small if mine else natively)),
+            cell(rows, method, objective, **(base if objective == "er" else {})),
+            cell(rows, method, objective, **asked),
         )
+        if asked == {"variant": ""}:
+            drops[objective] = {}
+            texts += [start.text(), "–", "–"]
+            continue
         drops[objective] = paired(start.knn, end.knn)
         texts += [start.text(), end.text(), with_interval(drops[objective])]
     return [*texts, with_interval(paired(drops["native"], drops["er"]))]
@@ -245,16 +262,15 @@ def discrete(rows: Sequence[Stored]) -> str:
     """Which entropy DINO and SwAV with ER are best trained with."""
     lines = []
     for method, variants in DISCRETE.items():
-        plain = cell(rows, method, "er")
-        for variant in variants:
-            found = cell(rows, method, "er", variant=variant)
+        ran = shared(*(cell(rows, method, "er", variant=variant) for variant in variants))
+        for variant, found in zip(variants, ran, strict=True):
             terms = ("entropy", "conditional_entropy", "reconstruction")
             lines.append(
                 [
                     f"{NAMES[method]} + ER",
                     DISCRETE_NAMES[variant],
                     found.text(),
-                    with_interval(paired(found.knn, plain.knn)) if variant else "–",
+                    with_interval(paired(found.knn, ran[0].knn)) if variant else "–",
                     *(found.nats(f"heldout_assigned_{x}") for x in terms),
                 ]
             )

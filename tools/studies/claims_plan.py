@@ -27,9 +27,10 @@ NAMES = {
     "vicreg": "VICReg",
 }
 MAIN = ("simclr", "byol", "dino")
-"""Methods of the arms that change batch and EMA coefficient."""
+"""Methods of the arms that change the batch."""
 CLUSTERING = ("swav", "deepcluster", "deepclusterv2")
 DISTILLATION = ("byol", "dino")
+"""Methods of the arms that change the EMA coefficient."""
 SMALL_MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
 ALL_MOMENTA = (0.0, 0.5, 0.8, 0.99, FROZEN)

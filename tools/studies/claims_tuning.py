@@ -9,6 +9,8 @@ from typing import Any
 
 from claims_plan import Numbers, Row  # beside this file
 
+from mvssl.errors import UserError
+
 Rows = list[dict[str, Any]]
 
 TUNING_SEED = 100
@@ -57,6 +59,8 @@ def trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[
     return [partial(of, numbers) for numbers in (_sharpnesses, _rates, _momenta)]
 
 
+STAGES = 3
+
 TUNED = ("rate", "momentum", "sharpness")
 """By the names of ``Row``."""
 DENSITY = 10.0
@@ -74,7 +78,7 @@ def as_tuned(row: Row, rows: Rows) -> tuple[Row, Numbers]:
     Where its EMA coefficient is the tuned one, it is the plain row.
 
     Raises:
-        SystemExit: a run of the tuning is missing.
+        UserError: a run of the tuning is missing.
     """
     known = [one["asked"] for one in rows]
     for stage in trials(rows, row.data, row.method, row.objective):
@@ -129,5 +133,5 @@ def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> N
     return {name: best["asked"][name] for name in TUNED}
 
 
-def _not_tuned(data: str, method: str, objective: str) -> SystemExit:
-    return SystemExit(f"{method} ({objective}) on {data} is not tuned to the end: run --tune.")
+def _not_tuned(data: str, method: str, objective: str) -> UserError:
+    return UserError(f"{method} ({objective}) on {data} is not tuned to the end: run --tune.")

@@ -1,9 +1,10 @@
-# VISReg (Wu et al. 2026): views near their mean, embeddings of unit scale and a Gaussian's shape.
+# VISReg (Wu et al. 2026): views near their mean, embeddings of a normal distribution's place, scale
+# and shape.
 model = dict(
     type='MultiView',
-    neck=dict(type='MLP', num_layers=3, hidden_channels=2048, out_channels=128),
+    neck=dict(type='MLP', num_layers=3, hidden_channels=2048, out_channels=256),
     head=dict(
-        type='RegularizedHead', loss=dict(type='VISRegLoss', num_slices=1024), weight=0.5),
+        type='RegularizedHead', loss=dict(type='VISRegLoss', num_slices=4096), weight=0.9),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='lejepa'))
 
 # As SimCLR's.

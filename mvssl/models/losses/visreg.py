@@ -1,4 +1,4 @@
-"""VISReg: how far embeddings are from a standard normal distribution, in scale and in shape.
+"""VISReg: how far embeddings are from a standard normal distribution, in place, scale and shape.
 
 Shape suffixes: k images of all processes, D embedding size, s slices.
 """
@@ -16,35 +16,45 @@ from mvssl.registry import LOSSES
 
 __all__ = ["VISRegLoss"]
 
-VISREG_EPS = 1e-8
-"""Added to a variance, so that a constant dimension has a gradient of 0 and not NaN."""
+LEAST_SIGMA = 1e-6
+"""By which a dimension is divided at least: a constant one stays 0."""
 
 
 @LOSSES.register_module()
 class VISRegLoss(Regularizer):
-    """``scale * mean_j (1 - sigma_j)^2 + shape * mean_s mean_i (u_(i)s - q_i)^2`` (Wu et al. 2026,
-    arXiv 2606.02572): variance and sketching regularisation.
+    """``centre * mean_j mu_j^2 + scale * mean_j (1 - sigma_j)^2 +
+    shape * mean_s mean_i (u_(i)s - q_i)^2`` (Wu et al. 2026, arXiv 2606.02572, in the form of the
+    authors' code): variance and sketching regularisation.
 
-    sigma_j is the standard deviation of dimension j over the images. u are projections onto random
-    unit directions of the embeddings less their mean, each dimension over its sigma_j; u_(i)s is
-    the i-th smallest along direction s and q_i = Phi^-1((i - 1/2) / k) the normal distribution's
-    quantile: the squared sliced 2-Wasserstein distance. Neither term sees the mean, and the second
-    not the scale. sigma_j is the root of the biased variance plus 1e-8, so that a constant
-    dimension has a gradient, 0, and not NaN; near collapse the first term's is of constant length.
+    mu_j and sigma_j are mean and standard deviation, of the biased variance, of dimension j over
+    the images. u are projections onto random unit directions of the embeddings less mu, each
+    dimension over its sigma_j, through which no gradient goes; u_(i)s is the i-th smallest along
+    direction s and q_i = Phi^-1(i / (k + 1)) the normal distribution's quantile: the squared sliced
+    2-Wasserstein distance. So each term is of one thing, and near collapse the second one's
+    gradient is as long as anywhere.
 
     Args:
         num_slices: random directions, those of :func:`slice_directions`.
-        scale: weight of the first term.
-        shape: weight of the second term.
+        centre: weight of the first term.
+        scale: weight of the second term.
+        shape: weight of the third term.
     """
 
+    centre = Number(check_not_negative)
     scale = Number(check_not_negative)
     shape = Number(check_not_negative)
 
-    def __init__(self, num_slices: int = 1024, scale: float = 1.0, shape: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_slices: int = 4096,
+        centre: float = 1.0,
+        scale: float = 1.0,
+        shape: float = 1.0,
+    ) -> None:
         super().__init__()
         check_count("VISRegLoss", num_slices=num_slices)
         self.num_slices = num_slices
+        self.centre = centre
         self.scale = scale
         self.shape = shape
 
@@ -57,15 +67,18 @@ class VISRegLoss(Regularizer):
         """
         check_images("VISRegLoss", z)
         z = at_least_float32(z)
-        centred = z - z.mean(dim=-2, keepdim=True)
-        sigma = (centred.square().mean(dim=-2, keepdim=True) + VISREG_EPS).sqrt()
-        projected = (centred / sigma) @ slice_directions(z, self.num_slices, step)
+        mu = z.mean(dim=-2, keepdim=True)
+        # A norm, unlike a root, has a gradient at 0: that of a constant dimension is 0, not NaN.
+        sigma = (z - mu).norm(dim=-2, keepdim=True) / z.shape[-2] ** 0.5
+        standard = (z - mu) / sigma.detach().clamp_min(LEAST_SIGMA)
+        projected = standard @ slice_directions(z, self.num_slices, step)
         distance = (projected.sort(dim=-2).values - _normal_quantiles(z)).square().mean()
-        return self.scale * (1 - sigma).square().mean() + self.shape * distance
+        off_centre, off_scale = mu.square().mean(), (1 - sigma).square().mean()
+        return self.centre * off_centre + self.scale * off_scale + self.shape * distance
 
 
 def _normal_quantiles(z: Tensor) -> Tensor:
-    """(k, 1), of a sample of k in the middle of its steps."""
+    """(k, 1), expected of a sample of k."""
     k = z.shape[-2]
-    middle = (torch.arange(k, dtype=z.dtype, device=z.device) + 0.5) / k
-    return torch.special.ndtri(middle).unsqueeze(1)
+    places = torch.arange(1, k + 1, dtype=z.dtype, device=z.device) / (k + 1)
+    return torch.special.ndtri(places).unsqueeze(1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
+from mvssl.models.precision import at_least_float32
 from mvssl.models.record import Embeddings
 from mvssl.models.targets.base import TargetSource
 from mvssl.registry import TARGETS
@@ -27,7 +28,7 @@ class MeanTargets(TargetSource):
         super().__init__()  # nn.Module's own constructor would take any argument
 
     def forward(self, record: Embeddings) -> Embeddings:
-        unit = [F.normalize(x.detach(), dim=1) for x in record.target]
+        unit = [F.normalize(at_least_float32(x.detach()), dim=1) for x in record.target]
         views = record.target_views
         # Which targets make a mean, once each: those that a view is no part of.
         groups = dict.fromkeys(
