@@ -1,5 +1,5 @@
 # BYOL in the study of the claims (docs/claims.md), minutes on one CPU core; with the numbers that
-# tuning chose kNN goes from 0.20 to 0.31, with ER to 0.44. Its EMA coefficient is constant.
+# tuning chose kNN goes from 0.20 to 0.31, with ER to 0.43. Its EMA coefficient is constant.
 #
 #     python tools/studies/arrays.py cifar10 data/cifar10   # once: the images as arrays
 #     python tools/train.py configs/studies/byol.py --amp \

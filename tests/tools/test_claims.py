@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
+from sklearn.datasets import load_digits
 
 from mvssl.config.read import load_config
 from mvssl.errors import UserError
@@ -22,10 +24,16 @@ from tests.mini import ROOT
 
 
 @pytest.fixture
-def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The study, with runs that train nothing and whose kNN is told by what they are asked."""
+def trains(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A run that trains."""
     for folder in ("studies", "benchmarks"):
         monkeypatch.syspath_prepend(ROOT / "tools" / folder)
+    return importlib.import_module("claims").run
+
+
+@pytest.fixture
+def claims(trains: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The study, with runs that train nothing and whose kNN is told by what they are asked."""
     module = importlib.import_module("claims")
 
     def run(row: Any, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +105,68 @@ def test_an_arm_that_is_not_tuned_says_so(
     (tmp_path / "rows.json").write_text(json.dumps(rows[:-1]))  # interrupted before its last run
     with pytest.raises(UserError, match=r"simclr .* is not tuned to the end"):
         call(claims, monkeypatch, tmp_path, "--arms", "competitive", "--methods", "simclr")
+
+
+@pytest.fixture
+def digits(claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A root with the project and ``data/studies/cifar10`` of a few digits, made by arrays.py."""
+    root, source = tmp_path / "root", tmp_path / "digits"
+    found = load_digits()
+    for label in range(4):
+        for number, image in enumerate(found.images[found.target == label][:90]):
+            folder = source / ("train" if number < 80 else "test") / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = Image.fromarray((image * 255 / 16).astype(np.uint8)).convert("RGB")
+            pixels.resize((32, 32)).save(folder / f"{number:02}.png")
+    (root / "data").mkdir(parents=True)
+    for name in ("mvssl", "configs", "tools"):
+        (root / name).symlink_to(ROOT / name)
+    arrays = importlib.import_module("arrays")
+    for name, images in {"TRAIN": 70, "SHORT": 50, "BANK": 20, "VALIDATION": 10}.items():
+        monkeypatch.setattr(arrays, name, images)
+    words = ["arrays.py", "cifar10", str(source), "--out", str(root / "data/studies")]
+    monkeypatch.setattr("sys.argv", words)
+    arrays.main()
+    return root
+
+
+def test_parts_of_the_data_are_of_all_classes_and_tuning_sees_images_of_its_own(
+    digits: Path,
+) -> None:
+    folder = digits / "data/studies/cifar10"
+    parts = {}
+    for name, count in {"train": 70, "short": 50, "bank": 20, "validation": 10, "test": 10}.items():
+        images = np.load(folder / f"{name}.npy")
+        labels = np.load(folder / f"{name}_labels.npy")
+        assert np.bincount(labels).tolist() == [count] * 4
+        assert images.shape == (4 * count, 32, 32, 3)
+        parts[name] = {image.tobytes() for image in images}
+    assert parts["bank"] <= parts["short"] <= parts["train"]
+    for name in ("train", "test"):
+        assert parts["validation"].isdisjoint(parts[name])
+
+
+def test_a_row_is_what_its_command_reaches(
+    claims: ModuleType, trains: Any, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims.plan, "ROOT", digits)
+    row = claims.plan.Row("cifar10", "byol", "er", batch=64, seed=3)
+    chosen = {"rate": 1e-3, "momentum": 0.5, "sharpness": "model.head.kappa=5", "kappa": 5.0}
+    found = trains(row, chosen)
+    assert found["digest"] == claims.digest(row, chosen)
+    assert found["command"].startswith("python tools/train.py configs/studies/byol.py --amp")
+    assert (found["steps"], found["epochs"]) == (24, 6)
+    assert 0.2 < found["knn_top1"] <= 1  # of four classes
+    curves = found["curves"]
+    steps, values = curves["knn_top1"]
+    assert steps[-1] == 24
+    assert values[-1] == pytest.approx(found["knn_top1"], rel=1e-4)
+    for name in ("entropy", "student_entropy", "reconstruction", "infonce", "heldout_entropy"):
+        steps, values = curves[name]
+        assert len(steps) == len(values) <= claims.POINTS
+        assert np.isfinite(values).all()
+    with pytest.raises(UserError, match=r"fashion has no train\.npy: make it by tools/studies"):
+        trains(claims.plan.Row("fashion", "byol", "er"), chosen)
 
 
 def test_a_dry_run_of_the_tuning_tells_its_next_stage_and_runs_nothing(

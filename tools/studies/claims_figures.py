@@ -137,7 +137,9 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
         return
     figure = Figure(figsize=(3.2 * len(methods) + 2.0, 3.0), layout="constrained")
     handles: dict[str, Any] = {}
-    for axis, method in zip(np.atleast_1d(figure.subplots(1, len(methods))), methods, strict=True):
+    for axis, method in zip(
+        np.atleast_1d(figure.subplots(1, len(methods), sharey=True)), methods, strict=True
+    ):
         for name, label, color in (
             ("entropy", "H(W)", BLUE),
             ("student_entropy", "H of the student's mean", "#4aa3a2"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import claims_figures  # lies beside this file
 import rows as store  # lies beside the benchmarks
-from claims_cells import Stored, cell, paired, shared, with_interval
+from claims_cells import BySeed, Stored, cell, paired, shared, with_interval
 from claims_plan import (
     ALL_MOMENTA,
     BASE_BATCH,
@@ -135,7 +135,7 @@ def _drops(
             stays large nothing native is beside it.
         base: what is asked of ER's base beside the plain settings.
     """
-    texts, drops = [], {}
+    texts, drops = list[str](), dict[str, BySeed]()
     for objective in ("native", "er"):
         asked = small if objective == "er" else small | {"variant": ""}
         start, end = shared(
@@ -229,11 +229,13 @@ def clustering(rows: Sequence[Stored]) -> str:
     lines = []
     for method in CLUSTERING:
         found = cell(rows, method, "native")
-        for place, (told, reached) in {0: ("first", "–"), -1: ("last", found.text())}.items():
+        for place, reached in {0: "–", -1: found.text()}.items():
             terms = ("entropy", "student_entropy", "information", "reconstruction", "mi_bound")
+            steps = {row["curves"]["entropy"][0][place] for row in found.rows.values()}
+            told = ", ".join(map(str, sorted(steps))) or "–"
             lines.append([NAMES[method], told, reached, *(found.nats(x, place) for x in terms)])
     head = ["H(W)", "H of the student's mean", "H(W) - H(W given X)", "reconstruction"]
-    return _table(["method", "batch", "kNN", *head, "ER estimate"], lines)
+    return _table(["method", "step", "kNN", *head, "ER estimate"], lines)
 
 
 def centre(rows: Sequence[Stored]) -> str:
