@@ -79,7 +79,7 @@ def tuning(rows: Sequence[Stored]) -> str:
                 if row["asked"]["part"] == "validation"
                 and (row["asked"]["method"], row["asked"]["objective"]) == (method, objective)
             ]
-            best = max((row["knn_top1"] for row in grid), default=None)
+            best = max(grid, key=lambda row: float(row["knn_top1"]), default=None)
             for row in grid:
                 asked, reached = row["asked"], f"{row['knn_top1']:.3f}"
                 momentum = "–" if asked["momentum"] is None else f"{asked['momentum']:g}"
@@ -89,7 +89,7 @@ def tuning(rows: Sequence[Stored]) -> str:
                         _told_sharpness(asked["sharpness"]),
                         f"{asked['rate']:g}",
                         momentum,
-                        f"**{reached}**" if row["knn_top1"] == best else reached,
+                        f"**{reached}**" if row is best else reached,
                     ]
                 )
     return _table(["", "sharpness", "learning rate", "EMA", "kNN, validation"], lines)
