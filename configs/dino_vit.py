@@ -1,7 +1,7 @@
 # DINO with DINOv2's Sinkhorn centring on the digits, a small ViT; times on one CPU core.
 #
-#     python tools/train.py configs/dino_vit.py                 # 3 min, kNN 0.44 to 0.87
-#     python tools/train.py configs/dino_vit.py --objective er  # 3 min, kNN 0.44 to 0.83
+#     python tools/train.py configs/dino_vit.py                 # 3 min, kNN 0.45 to 0.86
+#     python tools/train.py configs/dino_vit.py --objective er  # 3 min, kNN 0.45 to 0.82
 #
 # Of the paper's centre little is learned in so few steps (0.56; 0.67 with prototypes that stay as
 # they were drawn): few prototypes are used, or all rows stay uniform. For so few steps the EMA

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
+import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -215,3 +218,29 @@ def test_a_sentence_and_status_2_from_the_command_line(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         assert words[1].split("/")[-1] in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+COMMAND = re.compile(
+    r"^#     python tools/train\.py (\S+\.py)( --objective er)? +# \d+ min, kNN (\S+) to (\S+)$",
+    re.M,
+)
+
+
+@pytest.mark.parametrize("name", ["methods", "methods_cifar10"])
+def test_a_config_says_what_its_rows_reached(name: str) -> None:
+    runs = defaultdict(list)
+    for row in json.loads((ROOT / f"docs/results/{name}.json").read_text()):
+        if not row.get("cfg_options"):
+            runs[row["config"], row["objective"]].append(row)
+    reached = {
+        key: tuple(
+            f"{statistics.fmean(row[value] for row in rows):.2f}"
+            for value in ("knn_top1_init", "knn_top1")
+        )
+        for key, rows in runs.items()
+    }
+    said = {}
+    for config in {config for config, _ in runs}:
+        for path, er, *numbers in COMMAND.findall((ROOT / config).read_text()):
+            said[path, "er" if er else "native"] = tuple(numbers)
+    assert said == reached
