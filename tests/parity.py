@@ -23,7 +23,7 @@ def numeric_gradient(value: Callable[[Array], float], x: Array) -> Array:
     return gradient
 
 
-def check_parity(
+def assert_parity(
     loss: nn.Module, formula: Callable[[Array, Array], float], first: Tensor, second: Tensor
 ) -> None:
     """Value and both gradients of the loss against those of the formula."""

@@ -35,7 +35,7 @@ from mvssl.models.losses import (
     VISRegLoss,
 )
 from mvssl.registry import LOSSES
-from tests.parity import Array, check_parity
+from tests.parity import Array, assert_parity
 
 SHAPES = [(2, 3), (7, 4), (5, 10)]
 
@@ -99,8 +99,8 @@ def vicreg(first: Array, second: Array, sim: float, var: float, cov: float) -> f
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
 def test_info_nce(shape: tuple[int, int], temperature: float) -> None:
-    check_parity(InfoNCELoss(temperature), lambda p, t: info_nce(p, t, temperature), *draw(*shape))
-    check_parity(
+    assert_parity(InfoNCELoss(temperature), lambda p, t: info_nce(p, t, temperature), *draw(*shape))
+    assert_parity(
         InfoNCELoss(temperature, anchor="target"),
         lambda p, t: info_nce(t, p, temperature),
         *draw(*shape),
@@ -110,7 +110,7 @@ def test_info_nce(shape: tuple[int, int], temperature: float) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
 def test_nt_xent(shape: tuple[int, int], temperature: float) -> None:
-    check_parity(NTXentLoss(temperature), lambda p, t: nt_xent(p, t, temperature), *draw(*shape))
+    assert_parity(NTXentLoss(temperature), lambda p, t: nt_xent(p, t, temperature), *draw(*shape))
 
 
 def dcl(first: Array, second: Array, temperature: float, sigma: float | None) -> float:
@@ -135,7 +135,7 @@ def dcl(first: Array, second: Array, temperature: float, sigma: float | None) ->
 @pytest.mark.parametrize("sigma", [None, 0.5, 3.0])
 def test_dcl(shape: tuple[int, int], temperature: float, sigma: float | None) -> None:
     loss = DCLLoss(temperature, sigma)
-    check_parity(loss, lambda p, t: dcl(p, t, temperature, sigma), *draw(*shape))
+    assert_parity(loss, lambda p, t: dcl(p, t, temperature, sigma), *draw(*shape))
 
 
 def test_weights_of_dcl_are_one_on_average_and_greater_for_pairs_apart() -> None:
@@ -151,13 +151,13 @@ def test_weights_of_dcl_are_one_on_average_and_greater_for_pairs_apart() -> None
 @pytest.mark.parametrize("shape", [*SHAPES, (4, 1)])
 @pytest.mark.parametrize("lambd", [5e-3, 0.0, 0.7])
 def test_barlow_twins(shape: tuple[int, int], lambd: float) -> None:
-    check_parity(BarlowTwinsLoss(lambd), lambda p, t: barlow_twins(p, t, lambd), *draw(*shape))
+    assert_parity(BarlowTwinsLoss(lambd), lambda p, t: barlow_twins(p, t, lambd), *draw(*shape))
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (4, 1)])
 @pytest.mark.parametrize("weights", [(25.0, 25.0, 1.0), (1.0, 0.0, 0.0), (0.0, 2.0, 3.0)])
 def test_vicreg(shape: tuple[int, int], weights: tuple[float, float, float]) -> None:
-    check_parity(VICRegLoss(*weights), lambda p, t: vicreg(p, t, *weights), *draw(*shape))
+    assert_parity(VICRegLoss(*weights), lambda p, t: vicreg(p, t, *weights), *draw(*shape))
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
@@ -168,7 +168,7 @@ def test_soft_cross_entropy(temperature: float) -> None:
     def formula(x: Array, t: Array) -> float:
         return float(-np.mean(np.sum(t * log_softmax(x / temperature, axis=1), axis=1)))
 
-    check_parity(SoftCrossEntropyLoss(temperature), formula, logits, target)
+    assert_parity(SoftCrossEntropyLoss(temperature), formula, logits, target)
 
 
 def test_soft_cross_entropy_is_least_at_the_target() -> None:

@@ -12,7 +12,7 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 
 from mvssl.models.losses import SIGRegLoss
-from tests.parity import Array, check_parity
+from tests.parity import Array, assert_parity
 
 
 def off_centre(k: int, channels: int) -> Tensor:
@@ -75,7 +75,7 @@ def test_sigreg_is_the_trapezoidal_rule_on_its_slices(k: int, channels: int) -> 
         def forward(self, x: Tensor, unused: Tensor) -> Tensor:
             return SIGRegLoss(num_slices=12)(x, 7) + 0 * unused.sum()
 
-    check_parity(AtStepSeven(), formula, z, torch.zeros(1, 1, dtype=torch.float64))
+    assert_parity(AtStepSeven(), formula, z, torch.zeros(1, 1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("k", [4, 64])

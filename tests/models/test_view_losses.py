@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mvssl.errors import UserError
 from mvssl.models.losses import EMPSSLLoss, FroSSLLoss, MMCRLoss, ViewsLoss, VISRegLoss
-from tests.parity import Array, check_parity
+from tests.parity import Array, assert_parity
 
 SHAPES = [(2, 3), (7, 4), (4, 9)]
 LOSSES: list[ViewsLoss] = [MMCRLoss(), EMPSSLLoss(), FroSSLLoss()]
@@ -34,7 +34,7 @@ def unit(z: Array) -> Array:
 
 
 class OfOne(nn.Module):
-    """A function of (V, k, D), for :func:`check_parity`, which gives two tensors."""
+    """A function of (V, k, D), for :func:`assert_parity`, which gives two tensors."""
 
     def __init__(self, loss: nn.Module, *more: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def test_mmcr(shape: tuple[int, int], views: int) -> None:
         centroids = sum(unit(view) for view in z) / views
         return -float(np.linalg.svd(centroids, compute_uv=False).sum())
 
-    check_parity(OfOne(MMCRLoss()), formula, draw(*shape, views), NOTHING)
+    assert_parity(OfOne(MMCRLoss()), formula, draw(*shape, views), NOTHING)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -72,7 +72,7 @@ def test_emp_ssl(shape: tuple[int, int], distortion: float, invariance: float) -
             cosines += [float(a @ b) for a, b in zip(unit(view), unit(mean), strict=True)]
         return -float(np.mean(rates)) - invariance * float(np.mean(cosines))
 
-    check_parity(OfOne(EMPSSLLoss(distortion, invariance)), formula, draw(*shape), NOTHING)
+    assert_parity(OfOne(EMPSSLLoss(distortion, invariance)), formula, draw(*shape), NOTHING)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -90,7 +90,7 @@ def test_frossl(shape: tuple[int, int], invariance: float) -> None:
             total += invariance * float(np.mean((view - scaled.mean(axis=0)) ** 2))
         return total
 
-    check_parity(OfOne(FroSSLLoss(invariance)), formula, draw(*shape), NOTHING)
+    assert_parity(OfOne(FroSSLLoss(invariance)), formula, draw(*shape), NOTHING)
 
 
 def visreg(view: Array, directions: Array, weights: Array, sigma: Array) -> float:
@@ -117,7 +117,7 @@ def test_visreg(shape: tuple[int, int], weights: tuple[float, float, float]) -> 
         pairs = zip(z, sigmas, strict=True)
         return float(np.mean([visreg(x, directions, np.array(weights), s) for x, s in pairs]))
 
-    check_parity(OfOne(VISRegLoss(5, *weights), 7), formula, views, NOTHING)
+    assert_parity(OfOne(VISRegLoss(5, *weights), 7), formula, views, NOTHING)
 
 
 def test_the_shape_of_visreg_is_a_wasserstein_distance() -> None:

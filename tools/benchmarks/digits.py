@@ -10,7 +10,6 @@ table names the best cell of each objective by the median over seeds.
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -59,12 +58,6 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
         yield settings | {"epochs": args.epochs, "digest": store.digest(options)}, options
 
 
-def found(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rows, those that are missing run."""
-    run = functools.partial(store.run, threads=args.threads)
-    return store.complete(args.json, wanted(args), run, args.jobs)
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Medians over seeds, the best cell of each objective first."""
     cells = defaultdict(list)
@@ -85,7 +78,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     args = parse()
-    print(table(found(args)))
+    print(table(store.trained(args.json, wanted(args), args.threads, args.jobs)))
 
 
 if __name__ == "__main__":

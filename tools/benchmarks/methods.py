@@ -15,7 +15,6 @@ deviation, too. Other configs make other tables:
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -106,12 +105,6 @@ def wanted(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], TrainOpti
         yield settings | told, asked
 
 
-def found(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rows, those that are missing run."""
-    run = functools.partial(store.run, threads=args.threads)
-    return store.complete(args.json, wanted(args), run, args.jobs)
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """A line for each method, objective and number of epochs: means over n seeds, in nats.
 
@@ -137,7 +130,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def fill(args: argparse.Namespace, table: Callable[[list[dict[str, Any]]], str]) -> None:
     """Run what is missing, and write the table of all rows."""
     store.check_page(args.docs, args.table)
-    made = table(found(args))
+    made = table(store.trained(args.json, wanted(args), args.threads, args.jobs))
     print(made)
     store.rewrite(args.docs, {args.table: made})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -112,6 +113,16 @@ def complete(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return read(path)
+
+
+def trained(
+    path: Path,
+    wanted: Iterable[tuple[dict[str, Any], TrainOptions]],
+    threads: int,
+    jobs: int = 1,
+) -> list[dict[str, Any]]:
+    """:func:`complete` with training runs of ``threads`` threads each."""
+    return complete(path, wanted, functools.partial(run, threads=threads), jobs)
 
 
 def lacking(

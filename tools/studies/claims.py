@@ -66,7 +66,7 @@ def stages(data: str, methods: Sequence[str], path: Path) -> Iterator[list[tuple
     the file has once it is asked for.
     """
     pairs = [(method, objective) for method in methods for objective in ("native", "er")]
-    for stage in range(claims_tuning.STAGES):
+    for stage in range(len(claims_tuning.STAGES)):
         rows = store.read(path)
         grid = [row for pair in pairs for row in claims_tuning.trials(rows, data, *pair)[stage]()]
         yield [(row, claims_tuning.as_asked(row)) for row in grid]

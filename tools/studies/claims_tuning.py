@@ -56,10 +56,8 @@ def trials(rows: Rows, data: str, method: str, objective: str) -> list[Callable[
     def of(numbers: Callable[..., Iterator[Numbers]]) -> list[Row]:
         return [replace(plain, **one) for one in numbers(rows, data, method, objective)]
 
-    return [partial(of, numbers) for numbers in (_sharpnesses, _rates, _momenta)]
+    return [partial(of, numbers) for numbers in STAGES]
 
-
-STAGES = 3
 
 TUNED = ("rate", "momentum", "sharpness")
 """By the names of ``Row``."""
@@ -121,6 +119,10 @@ def _momenta(rows: Rows, data: str, method: str, objective: str) -> Iterator[Num
         best = tuned(rows, data, method, objective, momentum=MOMENTA[0])
         for momentum in MOMENTA[1:]:
             yield {**best, "momentum": momentum}
+
+
+STAGES = (_sharpnesses, _rates, _momenta)
+"""What is tuned, in this order."""
 
 
 def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> Numbers:
