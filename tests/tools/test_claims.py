@@ -442,8 +442,16 @@ def test_the_page_that_is_shown_is_that_of_the_rows(claims: ModuleType, tmp_path
     copy.write_text(page.read_text())
     claims.claims_page.write(copy, json.loads((ROOT / "docs/results/claims.json").read_text()))
     assert copy.read_text() == page.read_text(), "run python tools/studies/claims.py --write"
-    for made in figures.iterdir():
-        assert (ROOT / "docs/figures" / made.name).is_file(), made.name
+    made = sorted(figures.iterdir())
+    assert len(made) == 4
+    for picture in made:
+        shown = ROOT / "docs/figures" / picture.name
+        assert _source(picture) == _source(shown), f"{shown.name} is not of these rows"
+
+
+def _source(picture: Path) -> str:
+    with Image.open(picture) as image:
+        return str(image.info["Source"])
 
 
 def test_figures_show_means_over_seeds_by_epoch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from claims_cells import Cell, Stored, cell  # beside this file
 from claims_plan import CLUSTERING, MAIN, NAMES, SMALL_BATCH, SMALL_MOMENTA
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from mvssl.errors import UserError
@@ -86,7 +89,24 @@ def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str
 
 
 def _save(path: Path, figure: Figure) -> None:
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=130))
+    """As a picture that tells what it shows, whatever version of matplotlib has drawn it."""
+    metadata = {"Source": _digest(figure)}
+    write_atomically(
+        path, lambda file: figure.savefig(file, format="png", dpi=130, metadata=metadata)
+    )
+
+
+def _digest(figure: Figure) -> str:
+    """Of the panels' titles and of their lines, to four digits."""
+    shown = [
+        (axis.get_title(loc="left"), [[f"{x:.4g}" for x in _points(line)] for line in axis.lines])
+        for axis in figure.axes
+    ]
+    return hashlib.blake2b(json.dumps(shown).encode(), digest_size=8).hexdigest()
+
+
+def _points(line: Line2D) -> list[float]:
+    return np.asarray(line.get_xydata(), dtype=np.float64).ravel().tolist()
 
 
 def _above(curves: dict[str, Any], name: str, floor: str) -> NDArray[np.float64]:

@@ -123,32 +123,23 @@ def competitive(rows: Sequence[Stored]) -> str:
     return _table(head, lines)
 
 
-def _drops(
-    rows: Sequence[Stored], method: str, small: dict[str, Any], base: dict[str, Any]
-) -> list[str]:
-    """Cells of a line: natively, with ER, and how much more falls natively.
+Change = tuple[dict[str, Any], dict[str, Any] | None]
+"""What is asked of the base and of the small setting; None: there is none."""
 
-    Args:
-        rows: all.
-        method: of which.
-        small: what is asked of the small setting. A variant is one of ER alone; where the batch
-            stays large nothing native is beside it.
-        base: what is asked of ER's base beside the plain settings.
-    """
-    texts, drops = list[str](), dict[str, BySeed]()
-    for objective in ("native", "er"):
-        asked = small if objective == "er" else small | {"variant": ""}
-        start, end = shared(
-            cell(rows, method, objective, **(base if objective == "er" else {})),
-            cell(rows, method, objective, **asked),
-        )
-        if asked == {"variant": ""}:
-            drops[objective] = {}
+
+def _drops(rows: Sequence[Stored], method: str, native: Change, er: Change) -> list[str]:
+    """Cells of a line: natively, with ER, and how much more falls natively."""
+    texts, drops = list[str](), list[BySeed]()
+    for objective, (base, small) in (("native", native), ("er", er)):
+        start = cell(rows, method, objective, **base)
+        if small is None:
+            drops.append({})
             texts += [start.text(), "–", "–"]
             continue
-        drops[objective] = paired(start.knn, end.knn)
-        texts += [start.text(), end.text(), with_interval(drops[objective])]
-    return [*texts, with_interval(paired(drops["native"], drops["er"]))]
+        start, end = shared(start, cell(rows, method, objective, **small))
+        drops.append(paired(start.knn, end.knn))
+        texts += [start.text(), end.text(), with_interval(drops[-1])]
+    return [*texts, with_interval(paired(*drops))]
 
 
 DROP_HEAD = [
@@ -168,9 +159,13 @@ def batch(rows: Sequence[Stored]) -> str:
         for length in ("epochs", "steps"):
             small = {"batch": SMALL_BATCH, "length": length}
             for k, base in (("batch", {}), (str(SMALL_BATCH), {"group": SMALL_BATCH})):
-                lines.append([NAMES[method], length, k, *_drops(rows, method, small, base)])
+                falls = _drops(rows, method, ({}, small), (base, small))
+                lines.append([NAMES[method], length, k, *falls])
     for k, (base, small) in REMEDIES.items():
-        lines.append(["SimCLR", "epochs", k, *_drops(rows, "simclr", small, base)])
+        # A remedy is one of ER; with micro-batches the batch is the base's.
+        native = {"batch": small["batch"]} if "batch" in small else None
+        falls = _drops(rows, "simclr", ({}, native), (base, small))
+        lines.append(["SimCLR", "epochs", k, *falls])
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
 
 
@@ -189,10 +184,11 @@ def batches(rows: Sequence[Stored]) -> str:
 
 
 def ema(rows: Sequence[Stored]) -> str:
+    changes: dict[float, Change] = {x: ({}, {"momentum": x}) for x in SMALL_MOMENTA}
     lines = [
-        [NAMES[method], f"{momentum:g}", *_drops(rows, method, {"momentum": momentum}, {})]
+        [NAMES[method], f"{momentum:g}", *_drops(rows, method, change, change)]
         for method in DISTILLATION
-        for momentum in SMALL_MOMENTA
+        for momentum, change in changes.items()
     ]
     return _table(["method", "EMA", *DROP_HEAD], lines)
 
