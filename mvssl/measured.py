@@ -21,7 +21,7 @@ class Measured:
         drawn: whether it has a curve at all.
         held_out: whether it is one of a record alone, so that held-out images have it too.
         summary: whether its mean over the last epoch is in the summary.
-        card: whether a model card tells it.
+        card: what a model card calls it; empty: it does not tell it.
         title: where it stands alone.
         compared: its place among the curves of several runs; None: it is not there.
         column: title of its column where runs are compared.
@@ -35,7 +35,7 @@ class Measured:
     drawn: bool = True
     held_out: bool = False
     summary: bool = False
-    card: bool = False
+    card: str = ""
     title: str = ""
     compared: int | None = None
     column: str = ""
@@ -67,7 +67,7 @@ class Scalars:
 
 _record = partial(Measured, held_out=True)
 _limit = partial(Measured, held_out=True, limit=True)
-_told = partial(Measured, held_out=True, summary=True, card=True)
+_told = partial(Measured, held_out=True, summary=True)
 _information = partial(Scalars, unit="nats", section="Information", group="information")
 _geometry = partial(Scalars, section="Geometry", group="geometry")
 _optimisation = partial(Scalars, section="Optimisation", group="optim")
@@ -77,7 +77,14 @@ PANELS: Final[tuple[Scalars, ...]] = (
         "Entropy",
         picture=1,
         members=(
-            _told("entropy", "target", title="Entropy", compared=2, chart="entropy"),
+            _told(
+                "entropy",
+                "target",
+                card="entropy",
+                title="Entropy",
+                compared=2,
+                chart="entropy",
+            ),
             Measured("entropy_trained", "trained", 1, summary=True),
             _record("student_entropy", "student", 2),
             _limit("entropy_cap", "cap", summary=True, chart="entropy"),
@@ -87,7 +94,15 @@ PANELS: Final[tuple[Scalars, ...]] = (
     _information(
         "Reconstruction",
         picture=2,
-        members=(_told("reconstruction", tone=2, title="Reconstruction", compared=3),),
+        members=(
+            _told(
+                "reconstruction",
+                tone=2,
+                card="reconstruction",
+                title="Reconstruction",
+                compared=3,
+            ),
+        ),
     ),
     _information(
         "Mutual information between views",
@@ -97,6 +112,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
             _told(
                 "mi_bound",
                 "ER estimate",
+                card="MI estimate",
                 title="Mutual information: ER estimate",
                 compared=0,
                 column="MI, nats",
@@ -106,6 +122,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
                 "mi_ceiling",
                 "ER ceiling",
                 limit=True,
+                card="at most",
                 column="at most",
                 chart="mutual information",
             ),
@@ -113,6 +130,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
                 "infonce",
                 "InfoNCE",
                 1,
+                card="InfoNCE",
                 title="Mutual information: InfoNCE",
                 compared=1,
                 column="InfoNCE",

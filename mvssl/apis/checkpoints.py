@@ -28,9 +28,9 @@ from mvssl.evaluation.correlation import FEWEST, Correlation, correlations, is_l
 from mvssl.files import make_folder, write_bytes_atomically
 from mvssl.measured import MEASURED
 from mvssl.process.places import given_path, new_folder
-from mvssl.registry import EVALUATORS
 from mvssl.report.evaluated import plot_correlations, print_checkpoints
 from mvssl.report.recorded import read_run
+from mvssl.report.results import known_evaluators
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED, numbered
 from mvssl.words import count
@@ -130,7 +130,7 @@ def _recorded(folder: Path, options: EvaluateOptions) -> Course:
             "with --evaluators, --options or --test, or leave these out."
         )
     run = on_all_ranks(lambda: read_run(folder))
-    labelled = _known()
+    labelled = known_evaluators()
     history, kinds = run.history, [one for one in labelled if one.needs_labels]
     accuracies = [name for one in kinds for name in one.results if name in history.names()]
     steps = sorted({int(step) for name in accuracies for step in history.series(name)[0] if step})
@@ -148,18 +148,6 @@ def _recorded(folder: Path, options: EvaluateOptions) -> Course:
         name: values for name, values in columns.items() if any(x is not None for x in values)
     }
     return _course(folder, [step / run.steps_per_epoch for step in steps], columns, labelled)
-
-
-def _known() -> list[Evaluator]:
-    """Evaluators that need no arguments."""
-    EVALUATORS.import_from_location()  # mvssl's own
-    known = []
-    for kind in EVALUATORS.module_dict.values():
-        try:
-            known.append(kind())
-        except Exception:  # anyone's class
-            continue
-    return known
 
 
 def _at(

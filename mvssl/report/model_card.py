@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.engine.environment import versions
+from mvssl.engine.history import History
 from mvssl.errors import UserError
+from mvssl.evaluation import Shown
 from mvssl.measured import MEASURED
 from mvssl.models.backbones import Which
 from mvssl.models.backbones.opening import opened_file
 from mvssl.process.places import given_path
+from mvssl.report.results import known_results, results_shown
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
 from mvssl.words import in_words, printable
 
@@ -217,9 +220,13 @@ def _metrics(card: Card) -> Iterator[str]:
     if card.run is None:
         return
     summary = card.run.summary
+    shown = known_results() | results_shown(summary, History())
     names = [name for name in summary if f"{name}_init" in summary]
     rows = [
-        (name, *(_number(summary.get(f"{name}{end}")) for end in ("_init", "", "_pixels")))
+        (
+            _label(name, shown),
+            *(_number(summary.get(f"{name}{end}")) for end in ("_init", "", "_pixels")),
+        )
         for name in names
         if _number(summary.get(name)) != "–"
     ]
@@ -229,15 +236,19 @@ def _metrics(card: Card) -> Iterator[str]:
             title += "\n\nOf the student beside this teacher:"
         yield _table(title, ("", "before", "after", "raw pixels"), rows)
     estimates = [
-        (name, f"{_number(summary.get(name))} nats")
+        (one.card, f"{_number(summary.get(name))} nats")
         for name, one in MEASURED.items()
         if one.card and _number(summary.get(name)) != "–"
     ]
     if estimates:
         yield _table("## Information of two views, in training", ("", ""), estimates)
-    found = [(name, _number(value)) for name, value in card.run.results.items()]
+    found = [(_label(name, shown), _number(value)) for name, value in card.run.results.items()]
     if found:
         yield _table(f"## Evaluated on {printable(card.run.data)}", ("", ""), found)
+
+
+def _label(name: str, shown: Mapping[str, Shown]) -> str:
+    return shown[name].label if name in shown else name.replace("_", " ")
 
 
 def _number(value: Any) -> str:

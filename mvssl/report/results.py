@@ -10,7 +10,7 @@ from mvssl.engine.history import History
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.registry import EVALUATORS
 
-__all__ = ["protocol_of", "results_shown", "told_results"]
+__all__ = ["known_evaluators", "known_results", "protocol_of", "results_shown", "told_results"]
 
 MOST_DECIMALS = 12
 
@@ -33,7 +33,7 @@ def results_shown(summary: Mapping[str, Any], history: History) -> dict[str, Sho
     told = summary.get("results")
     if isinstance(told, Mapping):
         return {str(name): _shown(one) or _plain(str(name)) for name, one in told.items()}
-    known = _known_results()
+    known = known_results()
     names = [name.removesuffix("_init") for name in summary if name.endswith("_init")]
     names += [name for name in history.names() if name in known]
     return {name: known.get(name) or _plain(name) for name in dict.fromkeys(names)}
@@ -71,13 +71,18 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _known_results() -> dict[str, Shown]:
-    """Of the evaluators that are there and need no arguments."""
+def known_results() -> dict[str, Shown]:
+    """How results of the registered evaluators are shown, of those that need no arguments."""
+    return {name: how for one in known_evaluators() for name, how in one.curves.items()}
+
+
+def known_evaluators() -> list[Evaluator]:
+    """Of every registered kind that needs no arguments."""
     EVALUATORS.import_from_location()  # mvssl's own
-    known: dict[str, Shown] = {}
+    known = []
     for kind in EVALUATORS.module_dict.values():
         try:
-            known |= dict(kind().curves)
+            known.append(kind())
         except Exception:  # anyone's class: its results get plain names then
             continue
     return known

@@ -493,11 +493,11 @@ def test_a_card_says_what_is_known_of_the_run(run: Path, tmp_path: Path) -> None
     assert "| objective | ERHead |" in card
     assert "2 epochs, 1,437 images, batches of 256, seed 0" in card
     before, after = summary["knn_top1_init"], summary["knn_top1"]
-    assert f"| knn_top1 | {before:.4g} | {after:.4g} |" in card
-    assert f"| mi_bound | {summary['mi_bound']:.4g} nats |" in card
+    assert f"| kNN top-1 | {before:.4g} | {after:.4g} |" in card
+    assert f"| MI estimate | {summary['mi_bound']:.4g} nats |" in card
     found = evaluated["backbones"][0]["results"]["knn_top1"]
     assert "## Evaluated on flowers" in card
-    assert f"| knn_top1 | {found:.4g} |" in card.partition("## Evaluated")[2]
+    assert f"| kNN top-1 | {found:.4g} |" in card.partition("## Evaluated")[2]
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     assert "private" not in card
     assert card_of(run / "backbone.safetensors", tmp_path / "same") == card
@@ -509,7 +509,7 @@ def test_a_card_gives_no_backbone_the_numbers_of_another(run: Path, tmp_path: Pa
     assert "Of the student beside this teacher" in teacher
     assert "## Evaluated" not in teacher
     earlier = card_of(run / "epoch_1.pth", tmp_path / "earlier")
-    assert "knn_top1" not in earlier
+    assert "kNN" not in earlier
     assert "epochs" not in earlier
 
 
