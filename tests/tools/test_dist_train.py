@@ -65,6 +65,7 @@ def test_a_signal_to_the_launcher_saves_and_is_its_status(tmp_path: Path) -> Non
     config, folder = waiting_config(tmp_path), tmp_path / "run"
     run = dist_train(tmp_path, config, 2, "--work-dir", folder)
     run.wait_for("waiting")
+    run.wait_for("waiting")  # both processes listen to signals now
     run.send_to_all(signal.SIGUSR1)
     run.wait_for("SIGUSR1: finishing", "err")
     (tmp_path / "go").touch()

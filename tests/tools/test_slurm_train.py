@@ -51,6 +51,7 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     config = write_config(tmp_path, more=more + with_waiting_hook(tmp_path))
     job = start(tmp_path, config)
     job.wait_for("waiting")
+    job.wait_for("waiting")  # both tasks listen to signals now
     job.send(signal.SIGUSR1)
     job.wait_for("SIGUSR1: finishing", "err")
     (tmp_path / "go").touch()
