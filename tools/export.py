@@ -25,7 +25,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Write a trained backbone for another library, and compare it there.",
         allow_abbrev=False,
-        epilog="Example: python tools/export.py work_dirs/byol_small/RUN --format timm "
+        epilog="Example: python tools/export.py work_dirs/photos/byol_er_vit_96/RUN --format timm "
         "--out exports/byol_timm",
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCES)

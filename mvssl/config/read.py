@@ -257,6 +257,8 @@ def _refusal(
         return None
     if key in node:
         return f"'{inner}' is None, which has no '{after}': give it whole, as {{'type': ...}}."
+    if known is not None and key in known:
+        return f"'{inner}' is not given, and has no '{after}': give it whole."
     return f"there is no '{inner}'{meant(cfg, key, {*node, *(known or ())}, where)}"
 
 

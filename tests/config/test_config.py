@@ -396,6 +396,8 @@ def test_what_the_command_line_has_and_what_nothing_has_are_told_apart() -> None
 def test_what_is_switched_off_is_told_to_be_so() -> None:
     """It is there, and not another name for itself."""
     dino = DIGITS.parent / "dino_vit.py"
+    with pytest.raises(UserError, match=r"'custom_hooks' is not given, .*: give it whole\."):
+        load_config(dino, options={"custom_hooks.0.interval": 5})
     with pytest.raises(UserError, match=r"'schedules.teacher_temp' is None, .*: give it whole"):
         load_config(dino, options={"schedules.teacher_temp.end": 0.05})
     whole = {"type": "ScheduleHook", "path": "model.head.assigner.epsilon", "end": 0.05}

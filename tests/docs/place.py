@@ -26,7 +26,7 @@ from mvssl.models.backbones import save_backbone
 from mvssl.registry import BACKBONES
 from tests.mini import ROOT, write_config
 
-RUNS = ("RUN", "OTHER_RUN", "work_dirs/byol_small/RUN")
+RUNS = ("RUN", "OTHER_RUN", "work_dirs/photos/byol_er_vit_96/RUN")
 LABELS = "labels of the console"
 
 

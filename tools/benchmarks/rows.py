@@ -8,6 +8,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from scipy import stats
 
 from mvssl.apis import TrainOptions, train
 from mvssl.arguments import check_count
@@ -72,6 +74,8 @@ def digest(options: TrainOptions) -> str:
 
 
 Asked = TypeVar("Asked")
+BySeed = dict[int, float]
+"""A value of the run with each seed."""
 
 
 def complete(
@@ -218,6 +222,24 @@ def deviation(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
 
 def _values(rows: Iterable[Mapping[str, Any]], name: str) -> list[float]:
     return [row[name] for row in rows if row.get(name) is not None]
+
+
+def paired(first: BySeed, second: BySeed) -> BySeed:
+    """Differences, first less second, of the seeds that both have."""
+    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+
+
+def with_interval(differences: BySeed) -> str:
+    """Mean of paired differences with its 95% interval (Student's t)."""
+    if not differences:
+        return "–"
+    values = [*differences.values()]
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:+.3f}"
+    half = float(stats.t.ppf(0.975, len(values) - 1))
+    half *= statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
 
 
 def show(value: float | None, form: str) -> str:

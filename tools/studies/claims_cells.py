@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from claims_plan import BASE_BATCH  # beside this file
-from scipy import stats
+from rows import BySeed  # lies beside the benchmarks
 
 Stored = dict[str, Any]
 """A row as it lies in the file."""
-BySeed = dict[int, float]
 
 
 class Cell:
@@ -56,24 +54,6 @@ def shared(*cells: Cell) -> list[Cell]:
     ran = [cell.rows.keys() for cell in cells if cell]
     seeds = set[int]().union(*ran).intersection(*ran)
     return [Cell(row for seed, row in one.rows.items() if seed in seeds) for one in cells]
-
-
-def paired(first: BySeed, second: BySeed) -> BySeed:
-    """Differences, first less second, of the seeds that both have."""
-    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
-
-
-def with_interval(differences: BySeed) -> str:
-    """Mean of paired differences with its 95% interval (Student's t)."""
-    if not differences:
-        return "–"
-    values = [*differences.values()]
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:+.3f}"
-    half = float(stats.t.ppf(0.975, len(values) - 1))
-    half *= statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
 
 
 def cell(rows: Sequence[Stored], method: str, objective: str, **asked: Any) -> Cell:

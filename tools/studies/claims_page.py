@@ -9,7 +9,7 @@ from typing import Any
 
 import claims_figures  # lies beside this file
 import rows as store  # lies beside the benchmarks
-from claims_cells import BySeed, Stored, cell, paired, shared, with_interval
+from claims_cells import Stored, cell, shared
 from claims_plan import (
     ALL_MOMENTA,
     BASE_BATCH,
@@ -25,6 +25,7 @@ from claims_plan import (
     SMALL_BATCH,
     SMALL_MOMENTA,
 )
+from rows import BySeed, paired, with_interval
 
 from mvssl.errors import UserError
 from mvssl.files import make_folder
@@ -199,8 +200,9 @@ def distillation(rows: Sequence[Stored]) -> str:
     for method in DISTILLATION:
         start = "heldout_assigned_" if method == "dino" else "heldout_"
         tuned = {row["momentum"] for row in cell(rows, method, "native").rows.values()}
-        for momentum in sorted({*ALL_MOMENTA, *tuned}):
-            found = cell(rows, method, "native", momentum=momentum)
+        momenta = sorted({*ALL_MOMENTA, *tuned})
+        ran = shared(*(cell(rows, method, "native", momentum=x) for x in momenta))
+        for momentum, found in zip(momenta, ran, strict=True):
             names = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
             lines.append(
                 [
@@ -236,13 +238,14 @@ def clustering(rows: Sequence[Stored]) -> str:
 
 def centre(rows: Sequence[Stored]) -> str:
     lines = []
-    for name, objective, variant in (
-        ("DINO", "native", ""),
-        ("DINO without its centre", "native", "no centre"),
-        ("DINO with Sinkhorn in its place", "native", "Sinkhorn"),
-        ("DINO + ER (no centre)", "er", ""),
-    ):
-        found = cell(rows, "dino", objective, variant=variant)
+    asked = {
+        "DINO": ("native", ""),
+        "DINO without its centre": ("native", "no centre"),
+        "DINO with Sinkhorn in its place": ("native", "Sinkhorn"),
+        "DINO + ER (no centre)": ("er", ""),
+    }
+    ran = shared(*(cell(rows, "dino", x, variant=variant) for x, variant in asked.values()))
+    for name, found in zip(asked, ran, strict=True):
         terms = ("entropy", "conditional_entropy", "reconstruction")
         lines.append([name, found.text(), *(found.nats(f"heldout_assigned_{x}") for x in terms)])
     return _table(["", "kNN", "H(W), nats", "H(W given X), nats", "reconstruction, nats"], lines)

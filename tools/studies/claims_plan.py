@@ -33,7 +33,7 @@ DISTILLATION = ("byol", "dino")
 """Methods of the arms that change the EMA coefficient."""
 SMALL_MOMENTA = (0.8, 0.5, 0.0)
 FROZEN = 1.0
-ALL_MOMENTA = (0.0, 0.5, 0.8, 0.99, FROZEN)
+ALL_MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.99, FROZEN)
 
 COMPETING = tuple(name for name in NAMES if not name.startswith("deepcluster"))
 """DeepCluster and its v2 are in the arm of clustering alone."""
