@@ -27,8 +27,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Evaluate what backbones make of labelled images, and compare them.",
         allow_abbrev=False,
-        epilog="Example: python tools/evaluate.py work_dirs/photos/byol_er_vit_96/RUN timm:resnet18 pixels "
-        "--data ~/flowers --evaluators knn linear",
+        epilog="Example: python tools/evaluate.py work_dirs/photos/byol_er_vit_96/RUN "
+        "timm:resnet18 pixels --data ~/flowers --evaluators knn linear",
     )
     parser.add_argument(
         "sources",

@@ -25,8 +25,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         description="Write what a backbone makes of every image of a folder.",
         allow_abbrev=False,
-        epilog="Example: python tools/extract.py work_dirs/photos/byol_er_vit_96/RUN --data ~/Pictures "
-        "--out features.npz",
+        epilog="Example: python tools/extract.py work_dirs/photos/byol_er_vit_96/RUN "
+        "--data ~/Pictures --out features.npz",
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCES)
     add_backbone_options(parser)

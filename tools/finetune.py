@@ -38,8 +38,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Train a whole network to tell classes apart, beginning with a backbone.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,  # defaults are those of FinetuneOptions
-        epilog="Example: python tools/finetune.py work_dirs/photos/byol_er_vit_96/RUN --data ~/flowers --out "
-        "finetuned --label-fraction 0.1 --baseline",
+        epilog="Example: python tools/finetune.py work_dirs/photos/byol_er_vit_96/RUN "
+        "--data ~/flowers --out finetuned --label-fraction 0.1 --baseline",
     )
     parser.add_argument("source", metavar="SOURCE", help=SOURCES)
     add_backbone_options(parser, batch_size=64)

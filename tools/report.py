@@ -26,7 +26,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Write one HTML file that says how a run went: verdict, numbers, curves, "
         "views, nearest neighbours and a map of images.",
         allow_abbrev=False,
-        epilog="Example: python tools/report.py work_dirs/photos/byol_er_vit_96/RUN --data ~/flowers",
+        epilog="Example: python tools/report.py work_dirs/photos/byol_er_vit_96/RUN "
+        "--data ~/flowers",
     )
     parser.add_argument("run", metavar="RUN", help="folder of a run, finished or not")
     parser.add_argument("--out", metavar="FILE", help="the page [report.html in RUN]")
