@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from mvssl.errors import UserError
 from tests.mini import ROOT, load_tool
@@ -89,6 +90,36 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
         ["| byol model.head.kappa=5", " er", " 5"],
     ]
     assert "0.100" in lines[0]
+
+
+def test_er_is_compared_with_the_same_runs_seeds_of_the_native_objective(
+    methods: ModuleType,
+) -> None:
+    def row(objective: str, seed: int, reached: float, *overrides: str) -> dict[str, Any]:
+        told = {"method": "byol", "objective": objective, "epochs": 5, "config": "c.py"}
+        return told | {"seed": seed, "knn_top1": reached, "cfg_options": [*overrides]}
+
+    native, er = [0.5, 0.7, 0.55, 0.9], [0.62, 0.71, 0.8]
+    rows = [row("native", seed, x) for seed, x in enumerate(native)]
+    rows += [row("er", seed, x) for seed, x in enumerate(er)]
+    rows.append(row("er", 0, 0.3, "model.head.kappa=5"))
+    lines = methods.table(rows).split("\n")
+    cells = [line.removesuffix(" |").rpartition("| ")[2].strip() for line in lines]
+    low, high = stats.ttest_rel(er, native[:3]).confidence_interval(0.95)
+    mean = statistics.fmean(er) - statistics.fmean(native[:3])
+    assert cells[0] == "ER - native, kNN"
+    assert cells[2:] == ["", f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]", "–"]
+
+
+def test_options_of_er_are_of_its_own_head(
+    methods: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    option = ("--cfg-options", "model.head.estimator=loo")
+    one = ("--methods", "byol", *option)
+    (row,) = call(methods, monkeypatch, tmp_path, *one, "--objectives", "er")
+    assert row["epochs"] == 30
+    with pytest.raises(UserError, match=r"model\.head has no 'estimator'"):
+        call(methods, monkeypatch, tmp_path, *one, "--objectives", "native")
 
 
 def test_a_row_of_what_a_config_was_before_is_run_anew_and_replaced(
