@@ -1,11 +1,11 @@
-# BYOL on the digits, a small ViT; times on one CPU core, medians of three seeds.
+# BYOL on the digits, a small ViT; times on one CPU core.
 #
 #     python tools/train.py configs/byol_vit.py                 # 4 min, kNN 0.44 to 0.77
 #     python tools/train.py configs/byol_vit.py --objective er  # 4 min, kNN 0.44 to 0.92
 #
 _base_ = ['./_base_/methods/byol.py', './_base_/settings/digits_vit.py']
 
-# Learning rate and EMA are the best for BYOL of a grid (README); ER takes the same.
+# Learning rate and EMA are the best for BYOL of a grid (docs/methods.md); ER takes the same.
 model = dict(
     backbone=_base_._backbone,
     neck=dict(hidden_channels=512, out_channels=128),

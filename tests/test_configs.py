@@ -179,6 +179,15 @@ def test_every_method_carries_a_complete_er_head(method: str) -> None:
     assert resolved(f"{method}_vit.py", "er")["model"]["head"]["type"] == head["type"]
 
 
+@pytest.mark.parametrize("method", sorted(METHODS - {"lejepa"}))  # whose base says why
+def test_an_own_kernel_is_left_out_where_the_entropy_alone_keeps_images_apart(method: str) -> None:
+    config = load_config(FOLDER / "_base_" / "methods" / f"{method}.py")
+    head, model = config.er_head, config.model
+    if head.type == "ERHead":
+        alone = not model.get("predictor") and not model.get("teacher")
+        assert head.get("estimator", "joe") == ("loo" if alone else "joe")
+
+
 @pytest.mark.parametrize("name", sorted(LEAVES))
 def test_every_slot_holds_a_member_of_its_registry(name: str) -> None:
     cfg = resolved(name, "native")

@@ -8,4 +8,8 @@ model = dict(
 
 # The target is the bank's entry of the image.
 er_head = dict(
-    _delete_=True, type='ERHead', kappa=10.0, target=dict(type='BankTargets', momentum=0.5))
+    _delete_=True,
+    type='ERHead',
+    kappa=10.0,
+    estimator='loo',
+    target=dict(type='BankTargets', momentum=0.5))
