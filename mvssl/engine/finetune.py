@@ -209,7 +209,8 @@ def _loss(model: Classifier, x: Tensor, y: Tensor, mix: Mixup | None, recipe: Re
     smoothing = recipe.smoothing if mix is None else 0.0  # mixed labels are smooth already
     if mix is not None:
         even = len(x) - len(x) % 2
-        alone = F.one_hot(y[even:], model.head.out_features)
+        classes = model.head.out_features
+        alone = F.one_hot(y[even:], classes) * (1 - recipe.smoothing) + recipe.smoothing / classes
         mixed, soft = mix(x[:even].clone(), y[:even])
         x, y = torch.cat([mixed, x[even:]]), torch.cat([soft, alone.to(soft.dtype)])
     with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.amp):

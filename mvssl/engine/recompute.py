@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mvssl.errors import UserError
@@ -56,4 +58,25 @@ def recompute(model: MultiView, names: Iterable[str]) -> None:
         own = partial(type(part).forward, part)
         # The kind without reentrance, since DDP refuses the other one where a part runs once for
         # each view.
-        part.forward = partial(checkpoint, own, use_reentrant=False)
+        contexts = partial(_contexts, part)
+        part.forward = partial(checkpoint, own, use_reentrant=False, context_fn=contexts)
+
+
+def _contexts(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(part)
+
+
+@contextmanager
+def _statistics_kept(part: nn.Module) -> Iterator[None]:
+    """BatchNorm's running statistics saw this batch on the way there, and don't see it again."""
+    layers = [module for module in part.modules() if isinstance(module, _BatchNorm)]
+    kept = [(one, one.momentum, one.num_batches_tracked) for one in layers]
+    for one in layers:
+        one.momentum = 0.0
+        if one.num_batches_tracked is not None:
+            one.num_batches_tracked = one.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for one, momentum, seen in kept:
+            one.momentum, one.num_batches_tracked = momentum, seen

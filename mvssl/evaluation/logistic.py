@@ -16,6 +16,7 @@ Shape suffixes: n images, c channels, k classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -273,7 +274,14 @@ class _Coordinates:
         least = max(l2, 1e-5 * h * moments_cc.diagonal().mean().item())
         hessian = h * moments_cc
         hessian.diagonal().add_(least)
-        return cls(torch.linalg.cholesky(hessian), h**0.5)
+        lower_cc, failed = torch.linalg.cholesky_ex(hessian)
+        while failed and math.isfinite(
+            least
+        ):  # rounding outweighs it where few directions have all
+            hessian.diagonal().add_(9 * least)
+            least *= 10
+            lower_cc, failed = torch.linalg.cholesky_ex(hessian)
+        return cls(lower_cc, h**0.5)
 
     def outward(self, weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
         return self._joined(weight @ self.lower_cc, bias * self.root)

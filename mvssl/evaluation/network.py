@@ -109,10 +109,11 @@ def _channels(backbone: nn.Module, known: Mapping[str, Any]) -> int:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; the former mode comes back afterwards."""
-    was_training = model.training
+    """Evaluation mode; the former mode of every part comes back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training

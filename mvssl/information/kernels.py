@@ -150,10 +150,18 @@ class VonMisesFisher(Kernel):
     bounded = True
 
     def __init__(self, kappa: float | Tensor) -> None:
-        self.kappa = _parameter(kappa, "kappa")
+        self.kappa = kappa
 
     def __repr__(self) -> str:
         return f"VonMisesFisher(kappa={self.kappa})"
+
+    @property
+    def kappa(self) -> float | Tensor:
+        return self._kappa
+
+    @kappa.setter
+    def kappa(self, value: float | Tensor) -> None:
+        self._kappa = _parameter(value, "kappa")
 
     @property
     def scale(self) -> float | Tensor:
@@ -199,10 +207,18 @@ class Gaussian(Kernel):
     bounded = False
 
     def __init__(self, sigma: float | Tensor) -> None:
-        self.sigma = _parameter(sigma, "sigma")
+        self.sigma = sigma
 
     def __repr__(self) -> str:
         return f"Gaussian(sigma={self.sigma})"
+
+    @property
+    def sigma(self) -> float | Tensor:
+        return self._sigma
+
+    @sigma.setter
+    def sigma(self, value: float | Tensor) -> None:
+        self._sigma = _parameter(value, "sigma")
 
     @property
     def scale(self) -> float | Tensor:
@@ -215,9 +231,10 @@ class Gaussian(Kernel):
         return -(d / 2) * (math.log(2 * math.pi) + 2 * math.log(self.sigma))
 
     def similarity(self, a_nd: Tensor, b_md: Tensor) -> Tensor:
-        a_nd, b_md = _centred(a_nd, b_md)
-        squares = a_nd.square().sum(dim=1)[:, None] + b_md.square().sum(dim=1)
-        return (inner_products(a_nd, b_md) - 0.5 * squares).clamp(max=0)
+        # In float32 expanded squares are not 0 of a sample with itself: a small sigma magnifies it.
+        a, b = _centred(a_nd.double(), b_md.double())
+        squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)
+        return (inner_products(a, b) - 0.5 * squares).clamp(max=0).to(a_nd.dtype)
 
     def similarity_pairs(self, a_nd: Tensor, b_nd: Tensor) -> Tensor:
         return -0.5 * (a_nd - b_nd).square().sum(dim=1)
@@ -228,7 +245,7 @@ class Gaussian(Kernel):
 
 
 def _centred(a_nd: Tensor, b_md: Tensor) -> tuple[Tensor, Tensor]:
-    """Moves the origin amid the data: expanded squares are accurate there, differences the same."""
+    """Moves the origin amid the data, where sums are accurate; differences stay the same."""
     origin_d = b_md.detach().mean(dim=0)
     return a_nd - origin_d, b_md - origin_d
 

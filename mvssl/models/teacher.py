@@ -60,11 +60,11 @@ class EMATeacher(nn.Module):
             self.parts[name].load_state_dict(part.state_dict())
 
     def train(self, mode: bool = True) -> EMATeacher:
-        """Training mode is for BatchNorm layers alone."""
+        """Training mode is for layers with statistics of the batch alone."""
         super().train(False)
         for module in self.modules():
-            if isinstance(module, _BatchNorm):
-                module.train(mode)
+            if isinstance(module, _BatchNorm) or getattr(module, "running_var", None) is not None:
+                module.training = mode
         return self
 
     @torch.no_grad()

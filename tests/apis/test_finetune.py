@@ -6,18 +6,20 @@ import io
 import json
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
 import mvssl
 from mvssl.apis.finetune import FinetuneOptions, finetune
-from mvssl.engine.finetune import Recipe
+from mvssl.engine.finetune import Recipe, _loss, _mix
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
 from tests.gloo_pool import GlooPool, RankError
@@ -216,3 +218,14 @@ def test_the_last_line_says_what_pretraining_is_worth(
     first, second = (round(found[name].top1, 3) for name in ("pretrained", "random"))
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"pretrained {first:.3f}, random {second:.3f} ({first - second:+.3f})"
+
+
+def test_an_image_without_a_partner_has_labels_as_smooth_as_the_others() -> None:
+    classes, smoothing = 5, 0.1
+    recipe = Recipe(smoothing=smoothing, mixup=0.2, amp=False)
+    model: Any = nn.Linear(4, classes)
+    model.head = SimpleNamespace(out_features=classes)
+    x, y = torch.randn(1, 4), torch.tensor([2])
+    alone = _loss(model, x, y, _mix(classes, recipe), recipe)
+    expected = F.cross_entropy(model(x), y, label_smoothing=smoothing)
+    assert float(alone.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from mmengine.optim import CosineAnnealingLR, OptimWrapper
 from torch import nn
 
 from mvssl.engine import AutocastOptimWrapper, DecayGroups, WarmupCosineLR
-from mvssl.engine.optim import build_schedulers
+from mvssl.engine.hooks import TeacherHook
+from mvssl.engine.optim import build_optim_wrapper, build_schedulers
 from mvssl.errors import UserError
 from mvssl.models import EMATeacher
 from mvssl.models.backbones import TimmBackbone
@@ -281,3 +283,31 @@ def test_a_schedule_of_nonsense_is_refused(cfg: dict[str, Any], told: str) -> No
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     with pytest.raises(UserError, match=f"param_scheduler: .*{told}"):
         build_schedulers([cfg], optimizer, 10, 5)
+
+
+@pytest.mark.parametrize("options", [{}, {"foreach": True}])
+def test_the_teacher_waits_where_an_overflow_skips_the_step(options: dict[str, Any]) -> None:
+    """A fused optimiser, which is the usual one, skips it inside of its step."""
+    student = nn.Linear(4, 4)
+    teacher = EMATeacher(momentum=0.5)
+    teacher.copy_from({"backbone": student})
+    with torch.no_grad():
+        student.weight += 1.0
+    adamw = {"type": "AdamW", "lr": 1e-2, **options}
+    wrapper = build_optim_wrapper({"constructor": "DecayGroups", "optimizer": adamw}, student)
+    assert bool(wrapper.optimizer.defaults.get("fused")) is not bool(options)
+    model = SimpleNamespace(teacher=teacher, taught_parts={"backbone": student})
+    scalars = SimpleNamespace(add=lambda _: None)
+    run: Any = SimpleNamespace(optim_wrapper=wrapper, hooks=[], model=model, scalars=scalars)
+    hook, scaler = TeacherHook(), torch.amp.GradScaler("cpu")
+    hook.before_train(run)
+    moved = []
+    for factor in (torch.inf, 1.0):
+        before = teacher.parts["backbone"].weight.clone()  # type: ignore[operator]
+        wrapper.optimizer.zero_grad()
+        scaler.scale(student(torch.ones(2, 4)).sum() * factor).backward()
+        scaler.step(wrapper.optimizer)
+        scaler.update()
+        hook.after_train_iter(run)
+        moved.append(not torch.equal(before, teacher.parts["backbone"].weight))  # type: ignore[arg-type]
+    assert moved == [False, True]

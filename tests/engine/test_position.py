@@ -180,3 +180,25 @@ def test_another_number_of_processes_goes_on_too(run_distributed: GlooPool, tmp_
 
 def _go_on(folder: Path, file: Path, more: dict[str, Any]) -> None:
     run(folder, "byol_vit", checkpoint=file, **more)
+
+
+class OldGradient(Hook):
+    """What is left of a gradient when an epoch begins, after clusters are made anew."""
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.left: list[bool] = []
+
+    def before_train_epoch(self, runner: Any) -> None:
+        self.left.append(runner.model.head.classifier.weight.grad is not None)
+
+
+# The rate moves at each step, an update comes with every second one.
+@pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step")
+def test_a_new_classifier_has_no_gradient_of_the_clusters_before(tmp_path: Path) -> None:
+    """Of five steps an epoch, two of which make an update, the last one waits for another."""
+    hook = OldGradient()
+    more: dict[str, Any] = {"model.head.interval": 1, "optim_wrapper.accumulative_counts": 2}
+    run(tmp_path, "deepcluster_vit", hooks=[hook], **more)
+    assert hook.left == [False, False]

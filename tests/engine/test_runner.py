@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from torch import nn
 
 from mvssl.checkpoint import latest_checkpoint, load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import CheckpointHook
+from mvssl.engine.recompute import recompute
 from mvssl.errors import UserError
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
 from tests.hostile import write_hostile
-from tests.runs import SMALL_VIT, small_job
+from tests.runs import SMALL_VIT, small_job, small_model
 
 MODEL: dict[str, Any] = {
     "type": "MultiView",
@@ -234,3 +236,17 @@ def test_activation_checkpointing_changes_no_number(tmp_path: Path) -> None:
     assert len(inner_calls) == 2 * len(calls)  # each forward is done again in backward
     losses = [runner.history.series("loss")[1] for runner in (plain, saving)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+
+
+def test_recomputed_parts_show_batch_norm_each_batch_once() -> None:
+    found = []
+    for names in ([], ["neck"]):
+        torch.manual_seed(0)
+        model = small_model({"type": "ERHead"}).train()
+        recompute(model, names)
+        record = model.embed([torch.randn(8, 3, 16, 16) for _ in range(2)], torch.arange(8))
+        torch.as_tensor(model.loss(record)["loss"]).backward()
+        (norm, *_) = [one for one in model.neck.modules() if isinstance(one, nn.BatchNorm1d)]
+        found.append((norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum))
+    for once, again in zip(*found, strict=True):
+        torch.testing.assert_close(again, once, rtol=0, atol=0)

@@ -16,6 +16,7 @@ from mvssl.checkpoint import load_run
 from mvssl.engine import Runner
 from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import UserError
+from mvssl.information import VonMisesFisher
 from mvssl.models import EMATeacher, MultiView
 from mvssl.models.prototypes import Prototypes
 from tests.runs import SMALL_VIT, StubRun, loader_of, small_job
@@ -34,6 +35,7 @@ class Net(nn.Module):
         self.teacher = EMATeacher(0.8)
         self.empty: EMATeacher | None = None
         self.temperature = 2
+        self.kernel = VonMisesFisher(10.0)
         self.limit: float | None = None
         self.kind = "a text"
 
@@ -141,6 +143,8 @@ def test_an_option_moves_in_the_groups_where_it_is_not_zero() -> None:
         ({"path": "model.neck.prototypes.frozen"}, "it takes True and False, got False to 1.0"),
         ({"path": "model.neck.prototypes.frozen", "end": True}, "give shape='step'"),
         ({"path": "model.teacher.momentum", "end": 1.5}, r"lies in [0, 1]; got 1.5"),
+        ({"path": "model.teacher.shuffle_groups", "end": 4}, "a whole number: give shape='step'"),
+        ({"path": "model.kernel.kappa", "end": -5.0}, "kappa must be finite and > 0, found -5.0"),
         ({"path": "optim_wrapper.optimizer.weight_dekay"}, "did you mean 'weight_decay'"),
         ({"path": "optim_wrapper.optimizer.betas"}, "it is (0.9, 0.999), and a schedule"),
         ({"path": "optim_wrapper.optimizer.amsgrad"}, "takes True and False, got False to 1.0"),

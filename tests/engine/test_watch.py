@@ -23,10 +23,10 @@ LEJEPA: dict[str, Any] = {
 }
 
 
-def job() -> Job:
+def job(model: dict[str, Any] = LEJEPA) -> Job:
     """Six iterations an epoch, looked at once."""
     optim = {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 1e-3}}
-    built = small_job(LEJEPA, 1, 60, optim | {"constructor": "DecayGroups"})
+    built = small_job(model, 1, 60, optim | {"constructor": "DecayGroups"})
     built.default_hooks |= {"checkpoint": None, "scalars": ScalarsHook(interval=10)}
     return built
 
@@ -113,3 +113,13 @@ def test_views_are_told_from_what_is_made_of_them(tmp_path: Path) -> None:
     text = told(tmp_path, built)
     assert "in iteration 1, is the views" in text
     assert "Look at model.data_preprocessor" in text
+
+
+@pytest.mark.parametrize("loss", ["FroSSLLoss", "MMCRLoss", "EMPSSLLoss"])
+def test_what_is_decomposed_is_named_as_well(tmp_path: Path, loss: str) -> None:
+    built = job({**LEJEPA, "head": {"type": "ViewsHead", "loss": {"type": loss}}})
+    model: Any = built.model
+    spoilt: Any = Spoilt(model.neck)
+    spoilt.out_channels = model.neck.out_channels
+    model.neck = spoilt
+    assert "in iteration 3, is the neck's projections" in told(tmp_path, built)

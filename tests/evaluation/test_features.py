@@ -10,6 +10,7 @@ from mvssl.datasets.base import ImageDataset
 from mvssl.evaluation import extract_features, pixel_features
 from mvssl.models import MultiView
 from mvssl.registry import MODELS
+from tests.evaluation.small import CountedDigits, small_model
 from tests.gloo_pool import GlooPool
 
 VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
@@ -92,3 +93,12 @@ def test_every_process_gets_all_features_in_the_order_of_one(
         torch.testing.assert_close(found[0], x)
         assert torch.equal(found[1], labels)
         assert torch.equal(found[2], pixels)
+
+
+def test_every_part_gets_its_own_mode_back() -> None:
+    model = small_model().train()
+    model.neck.eval()
+    extract_features(model, CountedDigits("test"))
+    assert model.training
+    assert model.backbone.training
+    assert not any(part.training for part in model.neck.modules())

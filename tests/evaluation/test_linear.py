@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -252,3 +253,15 @@ def test_two_processes_give_what_one_gives(run_distributed: GlooPool) -> None:
     assert {"linear_top1", "lowshot_2"} <= set(alone)
     for found in run_distributed(_on_this_rank, 2):
         assert found == pytest.approx(alone, abs=0.02)  # an image on the edge may fall either way
+
+
+def test_a_probe_of_few_images_that_are_nearly_alike() -> None:
+    """One direction has nearly all of the spread, and rounding of it outweighs the ridge."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(300) % 3
+    first = torch.randn(300, 1, generator=generator) + y[:, None]
+    x = first * torch.rand(2048, generator=generator)
+    (x,) = standardize(x + 0.5 * torch.randn(300, 2048, generator=generator))
+    found = fit_logistic(x, y, l2=1e-6)
+    assert float((found.predict(x) == y).float().mean()) > 0.95
+    assert math.isfinite(found.cross_entropy(x, y))

@@ -106,3 +106,16 @@ def test_half_precision_and_non_finite_values() -> None:
         assert float(value) == pytest.approx(float(function(z)), rel=0.02)
         with pytest.raises(ValueError, match="non-finite"):
             function(z * math.nan)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_lidar_of_long_float32_features_is_that_of_float64(scale: float) -> None:
+    """More channels than images: the scatter within images has no full rank but for delta."""
+    generator = torch.Generator().manual_seed(0)
+    spectrum = torch.arange(1, 257, dtype=torch.float64) ** -0.5
+    image = torch.randn(50, 1, 256, generator=generator, dtype=torch.float64)
+    view = torch.randn(50, 2, 256, generator=generator, dtype=torch.float64)
+    z = (scale * spectrum * (image + view)).float()
+    found = lidar(z)
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(lidar(z.double())), rel=1e-5)

@@ -140,3 +140,21 @@ def test_a_learnt_parameter_is_a_scalar_and_the_sphere_has_two_dimensions() -> N
         VonMisesFisher(torch.ones(1))
     with pytest.raises(ValueError, match="found d = 1"):
         VonMisesFisher(1.0).log_normalizer(1)
+
+
+@pytest.mark.parametrize(("sigma", "spread"), [(1e-2, 1.0), (1e-3, 1.0), (1e-2, 10.0)])
+def test_a_narrow_gaussian_in_float32_stays_below_its_ceiling(sigma: float, spread: float) -> None:
+    z = spread * torch.randn(256, 512, generator=torch.Generator().manual_seed(0))
+    found = er_bound(z, z, Gaussian(sigma))
+    exact = er_bound(z.double(), z.double(), Gaussian(sigma))
+    assert float(found.value) == pytest.approx(float(exact.value), abs=1e-3)
+    assert float(exact.value) == pytest.approx(math.log(256))
+
+
+@pytest.mark.parametrize("kernel", [VonMisesFisher(2.0), Gaussian(2.0)])
+def test_a_number_that_is_set_later_is_checked_too(kernel: VonMisesFisher | Gaussian) -> None:
+    name = "kappa" if isinstance(kernel, VonMisesFisher) else "sigma"
+    setattr(kernel, name, 3.0)
+    assert repr(kernel).endswith(f"({name}=3.0)")
+    with pytest.raises(ValueError, match=f"{name} must be finite and > 0"):
+        setattr(kernel, name, -1.0)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from timm.layers.evo_norm import EvoNorm2dB0
 from torch import nn
 
 from mvssl.errors import UserError
@@ -122,3 +123,17 @@ def test_a_shuffled_batch_is_normalised_in_groups() -> None:
 def test_groups_are_counted() -> None:
     with pytest.raises(UserError, match="EMATeacher: shuffle_groups"):
         EMATeacher(shuffle_groups=0)
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True), EvoNorm2dB0(4)]
+)
+def test_statistics_of_any_layer_are_the_teachers_own(norm: nn.Module) -> None:
+    teacher = EMATeacher()
+    teacher.copy_from({"backbone": nn.Sequential(nn.Conv2d(3, 4, 1), norm)})
+    before = teacher.parts["backbone"][1].running_var.clone()  # type: ignore[index]
+    teacher.train()(10 * torch.randn(16, 3, 4, 4))
+    after = teacher.parts["backbone"][1].running_var.clone()  # type: ignore[index]
+    assert not torch.equal(before, after)
+    teacher.eval()(10 * torch.randn(16, 3, 4, 4))
+    assert torch.equal(after, teacher.parts["backbone"][1].running_var)  # type: ignore[index]

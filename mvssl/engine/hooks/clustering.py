@@ -69,6 +69,7 @@ class ClusteringHook(Hook):
             runner.scalars.add(head.cluster(runner.epoch, share))
             for parameter in head.renewed:
                 runner.optim_wrapper.optimizer.state.pop(parameter, None)
+                parameter.grad = None  # of accumulated steps, by the clusters before
         if head.balanced and isinstance(loader.sampler, EpochSampler):
             loader.sampler.balance(head.assignments[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -191,6 +192,11 @@ class ScheduleHook(Hook):
             raise self._fault(
                 "there is nothing between True and False: give shape='step', and epochs or iters."
             )
+        whole = self.shape == "step" and all(isinstance(value, int) for value in values)
+        if self.target is not None and _is_of_whole_numbers(*self.target) and not whole:
+            raise self._fault(
+                "it is a whole number: give shape='step', epochs or iters, and a whole end."
+            )
         try:
             # An attribute that minds its range says so here, before training.
             for value in (bound.start, self.end, bound.value):
@@ -199,7 +205,7 @@ class ScheduleHook(Hook):
                 bound.set(value)
         except AttributeError:
             raise self._fault("it can be read and not be set.") from None
-        except UserError as error:
+        except (UserError, ValueError) as error:
             raise self._fault(str(error)) from None
 
     def before_run(self, runner: Run) -> None:
@@ -273,6 +279,12 @@ def _attributes(owner: Any) -> list[str]:
     if isinstance(owner, nn.Module):
         names |= {name for name, _ in owner.named_children()}
     return sorted(name for name in names if not name.startswith("_"))
+
+
+def _is_of_whole_numbers(owner: Any, name: str) -> bool:
+    """Whether the constructor says so: a value alone may be a number that happens to be whole."""
+    parameter = inspect.signature(type(owner)).parameters.get(name)
+    return parameter is not None and parameter.annotation in (int, "int", "int | None")
 
 
 def _near(name: str, known: Sequence[str]) -> str:

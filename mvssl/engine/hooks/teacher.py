@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
+from torch.optim import Optimizer
 
 from mvssl.engine.hooks.schedule import ScheduleHook
 from mvssl.engine.run import Run
@@ -37,8 +38,10 @@ class TeacherHook(Hook):
         schedules = [hook for hook in runner.hooks if isinstance(hook, ScheduleHook)]
         self._reports = all(schedule.path != MOMENTUM for schedule in schedules)
 
-    def _mark(self, *_: Any) -> None:
-        self._stepped = True
+    def _mark(self, optimizer: Optimizer, *_: Any) -> None:
+        # A fused optimiser is told of an overflow, and skips the step itself.
+        overflow = getattr(optimizer, "found_inf", None)
+        self._stepped = overflow is None or not bool(overflow)
 
     def after_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         stepped, self._stepped = self._stepped, False

@@ -96,6 +96,10 @@ class RelationHead(_QueueHead):
         super().__init__(queue_size, in_channels)
         self.teacher_temp = teacher_temp
         self.loss = SoftCrossEntropyLoss(student_temp)
+        self._check_sharpness()
+
+    def _check_sharpness(self) -> None:
+        teacher_temp, student_temp = self.teacher_temp, self.loss.student_temp
         if not teacher_temp < student_temp:
             raise UserError(
                 f"RelationHead: teacher_temp ({teacher_temp}) must be smaller than student_temp "
@@ -105,6 +109,7 @@ class RelationHead(_QueueHead):
     def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         if len(past_qd) == 0:
             return p_bd.sum() * 0.0
+        self._check_sharpness()  # a schedule may have raised it
         relations_bq = F.softmax(target_bd @ past_qd.T / self.teacher_temp, dim=1)
         loss: Tensor = self.loss(p_bd @ past_qd.T, relations_bq)
         return loss

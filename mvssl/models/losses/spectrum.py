@@ -5,6 +5,8 @@ Shape suffixes: V views, k images of all processes, D embedding size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,7 +41,7 @@ class MMCRLoss(ViewsLoss):
         """
         check_images("MMCRLoss", z)
         centroids_kd = _unit(z).mean(dim=0)
-        return -torch.linalg.matrix_norm(centroids_kd, ord="nuc")
+        return -_decomposed(lambda: torch.linalg.matrix_norm(centroids_kd, ord="nuc"), z)
 
 
 @LOSSES.register_module()
@@ -72,7 +74,8 @@ class EMPSSLLoss(ViewsLoss):
         check_images("EMPSSLLoss", z)
         unit = _unit(z)
         cosine = F.cosine_similarity(unit, unit.mean(dim=0, keepdim=True), dim=-1).mean()
-        return -_coding_rate(unit, self.distortion).mean() - self.invariance * cosine
+        rate = _decomposed(lambda: _coding_rate(unit, self.distortion).mean(), z)
+        return -rate - self.invariance * cosine
 
 
 @LOSSES.register_module()
@@ -109,6 +112,14 @@ class FroSSLLoss(ViewsLoss):
         energy_v = gram.square().sum(dim=(1, 2)).clamp_min(1e-12)
         distance_v = (unit - unit.mean(dim=0)).square().sum(dim=2).mean(dim=1)
         return (energy_v.log() + self.invariance * distance_v).sum()
+
+
+def _decomposed(made: Callable[[], Tensor], z: Tensor) -> Tensor:
+    """NaN where what is not finite has no decomposition: the run then says where it comes from."""
+    try:
+        return made()
+    except torch.linalg.LinAlgError:
+        return z.sum() * torch.nan
 
 
 def _unit(z_vkd: Tensor) -> Tensor:
