@@ -1,6 +1,6 @@
 # SimCLR on the digits, a small ViT; times on one CPU core.
 #
-#     python tools/train.py configs/simclr_vit.py                 # 3 min, kNN 0.45 to 0.93
+#     python tools/train.py configs/simclr_vit.py                 # 2 min, kNN 0.45 to 0.93
 #     python tools/train.py configs/simclr_vit.py --objective er  # 2 min, kNN 0.45 to 0.91
 #
 _base_ = ['./_base_/methods/simclr.py', './_base_/settings/digits_vit.py']
