@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/dcl_vit.py                 # 2 min, kNN 0.45 to 0.91
 #     python tools/train.py configs/dcl_vit.py --objective er  # 2 min, kNN 0.45 to 0.92
-#     python tools/train.py configs/dcl_vit.py --objective er
 #
 _base_ = ['./_base_/methods/dcl.py', './_base_/settings/digits_vit.py']
 

@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/empssl_vit.py                 # 1 min, kNN 0.45 to 0.78
 #     python tools/train.py configs/empssl_vit.py --objective er  # 1 min, kNN 0.45 to 0.73
-#     python tools/train.py configs/empssl_vit.py --objective er
 #
 # Four views, twice those of other methods, hence half the epochs; crops are of a quarter of the
 # area, as in the paper.

@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/fastsiam_vit.py                 # 3 min, kNN 0.45 to 0.86
 #     python tools/train.py configs/fastsiam_vit.py --objective er  # 3 min, kNN 0.45 to 0.91
-#     python tools/train.py configs/fastsiam_vit.py --objective er
 #
 # Four views: twice the time of SimSiam at as many epochs. Nothing else differs from SimSiam's.
 _base_ = ['./_base_/methods/fastsiam.py', './_base_/settings/digits_vit.py']

@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/frossl_vit.py                 # 2 min, kNN 0.45 to 0.84
 #     python tools/train.py configs/frossl_vit.py --objective er  # 2 min, kNN 0.45 to 0.91
-#     python tools/train.py configs/frossl_vit.py --objective er
 #
 # 128 dimensions, which a batch of 64 images does not fill: the spectrum is that of the images.
 _base_ = ['./_base_/methods/frossl.py', './_base_/settings/digits_vit.py']

@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/mmcr_vit.py                 # 1 min, kNN 0.45 to 0.91
 #     python tools/train.py configs/mmcr_vit.py --objective er  # 1 min, kNN 0.45 to 0.91
-#     python tools/train.py configs/mmcr_vit.py --objective er
 #
 # 128 dimensions, so that the 64 images of a batch, and not the dimensions, bound the rank.
 _base_ = ['./_base_/methods/mmcr.py', './_base_/settings/digits_vit.py']

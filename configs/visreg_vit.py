@@ -2,7 +2,6 @@
 #
 #     python tools/train.py configs/visreg_vit.py                 # 1 min, kNN 0.45 to 0.88
 #     python tools/train.py configs/visreg_vit.py --objective er  # 1 min, kNN 0.45 to 0.79
-#     python tools/train.py configs/visreg_vit.py --objective er
 #
 # Six views, hence half the epochs; the regulariser has half of the weight, the authors' 0.9 reaches
 # 0.75 in these steps.
