@@ -21,7 +21,7 @@ class Measured:
         drawn: whether it has a curve at all.
         held_out: whether it is one of a record alone, so that held-out images have it too.
         summary: whether its mean over the last epoch is in the summary.
-        card: what a model card calls it; empty: it does not tell it.
+        card: its name in a model card; empty: it is left out.
         title: where it stands alone.
         compared: its place among the curves of several runs; None: it is not there.
         column: title of its column where runs are compared.
@@ -67,7 +67,7 @@ class Scalars:
 
 _record = partial(Measured, held_out=True)
 _limit = partial(Measured, held_out=True, limit=True)
-_told = partial(Measured, held_out=True, summary=True)
+_summarised = partial(Measured, held_out=True, summary=True)
 _information = partial(Scalars, unit="nats", section="Information", group="information")
 _geometry = partial(Scalars, section="Geometry", group="geometry")
 _optimisation = partial(Scalars, section="Optimisation", group="optim")
@@ -77,7 +77,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
         "Entropy",
         picture=1,
         members=(
-            _told(
+            _summarised(
                 "entropy",
                 "target",
                 card="entropy",
@@ -95,7 +95,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
         "Reconstruction",
         picture=2,
         members=(
-            _told(
+            _summarised(
                 "reconstruction",
                 tone=2,
                 card="reconstruction",
@@ -109,7 +109,7 @@ PANELS: Final[tuple[Scalars, ...]] = (
         zero=True,
         picture=3,
         members=(
-            _told(
+            _summarised(
                 "mi_bound",
                 "ER estimate",
                 card="MI estimate",
@@ -118,15 +118,15 @@ PANELS: Final[tuple[Scalars, ...]] = (
                 column="MI, nats",
                 chart="mutual information",
             ),
-            _told(
+            _summarised(
                 "mi_ceiling",
                 "ER ceiling",
                 limit=True,
-                card="at most",
+                card="MI ceiling",
                 column="at most",
                 chart="mutual information",
             ),
-            _told(
+            _summarised(
                 "infonce",
                 "InfoNCE",
                 1,

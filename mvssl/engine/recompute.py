@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mvssl.errors import UserError
@@ -68,15 +67,16 @@ def _contexts(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractCo
 
 @contextmanager
 def _statistics_kept(part: nn.Module) -> Iterator[None]:
-    """BatchNorm's running statistics saw this batch on the way there, and don't see it again."""
-    layers = [module for module in part.modules() if isinstance(module, _BatchNorm)]
-    kept = [(one, one.momentum, one.num_batches_tracked) for one in layers]
-    for one in layers:
-        one.momentum = 0.0
-        if one.num_batches_tracked is not None:
-            one.num_batches_tracked = one.num_batches_tracked.clone()
+    """While a part is recomputed its buffers are copies: running statistics count a batch once."""
+    kept = [
+        (module, name, buffer)
+        for module in part.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    for module, name, buffer in kept:
+        setattr(module, name, buffer.clone())
     try:
         yield
     finally:
-        for one, momentum, seen in kept:
-            one.momentum, one.num_batches_tracked = momentum, seen
+        for module, name, buffer in kept:
+            setattr(module, name, buffer)

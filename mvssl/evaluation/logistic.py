@@ -16,7 +16,6 @@ Shape suffixes: n images, c channels, k classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -274,14 +273,15 @@ class _Coordinates:
         least = max(l2, 1e-5 * h * moments_cc.diagonal().mean().item())
         hessian = h * moments_cc
         hessian.diagonal().add_(least)
-        lower_cc, failed = torch.linalg.cholesky_ex(hessian)
-        while failed and math.isfinite(
-            least
-        ):  # rounding outweighs it where few directions have all
+        # Where few directions have nearly all of the spread, rounding outweighs it. At the mean of
+        # the eigenvalues, five steps on, there is a factor of all that is finite.
+        for _ in range(5):
+            lower_cc, failed = torch.linalg.cholesky_ex(hessian)
+            if not failed:
+                return cls(lower_cc, h**0.5)
             hessian.diagonal().add_(9 * least)
             least *= 10
-            lower_cc, failed = torch.linalg.cholesky_ex(hessian)
-        return cls(lower_cc, h**0.5)
+        return cls(torch.linalg.cholesky(hessian), h**0.5)
 
     def outward(self, weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
         return self._joined(weight @ self.lower_cc, bias * self.root)

@@ -60,7 +60,7 @@ class EMATeacher(nn.Module):
             self.parts[name].load_state_dict(part.state_dict())
 
     def train(self, mode: bool = True) -> EMATeacher:
-        """Training mode is for layers with statistics of the batch alone."""
+        """Training mode reaches only layers that keep running statistics, as BatchNorm does."""
         super().train(False)
         for module in self.modules():
             if isinstance(module, _BatchNorm) or getattr(module, "running_var", None) is not None:

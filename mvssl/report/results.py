@@ -77,12 +77,12 @@ def known_results() -> dict[str, Shown]:
 
 
 def known_evaluators() -> list[Evaluator]:
-    """Of every registered kind that needs no arguments."""
+    """One of every registered class that needs no arguments."""
     EVALUATORS.import_from_location()  # mvssl's own
     known = []
     for kind in EVALUATORS.module_dict.values():
         try:
             known.append(kind())
-        except Exception:  # anyone's class: its results get plain names then
+        except Exception:  # anyone's class
             continue
     return known

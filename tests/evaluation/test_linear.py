@@ -265,3 +265,10 @@ def test_a_probe_of_few_images_that_are_nearly_alike() -> None:
     found = fit_logistic(x, y, l2=1e-6)
     assert float((found.predict(x) == y).float().mean()) > 0.95
     assert math.isfinite(found.cross_entropy(x, y))
+
+
+def test_a_probe_of_what_is_not_finite_ends_at_once() -> None:
+    x = torch.randn(30, 6)
+    x[3, 2] = torch.nan
+    with pytest.raises(torch.linalg.LinAlgError):
+        fit_logistic(x, torch.arange(30) % 3, l2=1e-3)

@@ -92,7 +92,7 @@ def test_runs_with_other_overrides_or_another_config_are_runs_of_their_own(
     assert "0.100" in lines[0]
 
 
-def test_er_is_compared_with_the_same_runs_seeds_of_the_native_objective(
+def test_er_is_compared_with_the_native_objective_seed_by_seed(
     methods: ModuleType,
 ) -> None:
     def row(objective: str, seed: int, reached: float, *overrides: str) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str
 
 
 def _save(path: Path, figure: Figure) -> None:
-    """As a picture that tells what it shows, whatever version of matplotlib has drawn it."""
+    """As a PNG with a digest of what it shows, by which a test knows it: pixels differ between
+    versions of matplotlib.
+    """
     metadata = {"Source": _digest(figure)}
     write_atomically(
         path, lambda file: figure.savefig(file, format="png", dpi=130, metadata=metadata)

@@ -11,5 +11,5 @@ model = dict(
         loss_weight=2.0),  # the paper sums the two directions
     data_preprocessor=dict(type='MultiViewPreprocessor', views='cmc', color_space='lab'))
 
-# Nothing but the entropy keeps images apart: without an image's own kernel.
+# Nothing but the entropy keeps images apart, so an image's own kernel is left out.
 er_head = dict(_delete_=True, type='ERHead', kappa=10.0, estimator='loo', target=_both_ways)

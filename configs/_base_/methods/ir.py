@@ -6,7 +6,8 @@ model = dict(
     head=dict(type='InstanceHead', temperature=0.07, momentum=0.5, num_negatives=4096),
     data_preprocessor=dict(type='MultiViewPreprocessor', views='instance'))
 
-# The target is the bank's entry of the image.
+# The target is the bank's entry of the image. Nothing but the entropy keeps images apart, so an
+# image's own kernel is left out.
 er_head = dict(
     _delete_=True,
     type='ERHead',

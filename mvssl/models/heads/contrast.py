@@ -109,7 +109,7 @@ class RelationHead(_QueueHead):
     def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         if len(past_qd) == 0:
             return p_bd.sum() * 0.0
-        self._check_sharpness()  # a schedule may have raised it
+        self._check_sharpness()  # a schedule may have brought the two past each other
         relations_bq = F.softmax(target_bd @ past_qd.T / self.teacher_temp, dim=1)
         loss: Tensor = self.loss(p_bd @ past_qd.T, relations_bq)
         return loss
