@@ -77,16 +77,16 @@ def lidar(z: Tensor, delta: float = 1e-4, eps: float = 1e-7, *, validate: bool =
     )
     with checks.full_precision(z_nqd):
         # delta is lost in float32 where features are long.
-        z_nqd = z_nqd.double()
-        mean_nd = z_nqd.mean(dim=1)
+        exact_nqd = z_nqd.double()
+        mean_nd = exact_nqd.mean(dim=1)
         between_nd = mean_nd - mean_nd.mean(dim=0)
-        within_xd = (z_nqd - mean_nd[:, None]).reshape(n * q, d)
-        eye = torch.eye(d, dtype=z_nqd.dtype, device=z_nqd.device)
+        within_xd = (exact_nqd - mean_nd[:, None]).reshape(n * q, d)
+        eye = torch.eye(d, dtype=exact_nqd.dtype, device=z_nqd.device)
         within_dd = within_xd.T @ within_xd / (n * q) + delta * eye
         # With S_w = L L^T, the eigenvalues are the squared singular values of L^-1 B / sqrt(n).
         factor_dd = torch.linalg.cholesky(within_dd)
         whitened_dn = torch.linalg.solve_triangular(factor_dd, between_nd.T, upper=False)
-        return _effective_rank(torch.linalg.svdvals(whitened_dn).square(), eps).to(z.dtype)
+        return _effective_rank(torch.linalg.svdvals(whitened_dn).square(), eps).to(z_nqd.dtype)
 
 
 def embedding_std(z: Tensor, *, validate: bool = True) -> Tensor:

@@ -138,6 +138,20 @@ class Kernel(ABC):
         return a.to(dtype), b.to(dtype)
 
 
+class _Parameter:
+    """A number > 0, or a 0-d tensor that is learnt: checked whenever it is set."""
+
+    def __set_name__(self, owner: type[Kernel], name: str) -> None:
+        self.name = name
+
+    def __get__(self, kernel: Kernel, owner: type[Kernel] | None = None) -> float | Tensor:
+        found: float | Tensor = vars(kernel)[self.name]
+        return found
+
+    def __set__(self, kernel: Kernel, value: float | Tensor) -> None:
+        vars(kernel)[self.name] = _parameter(value, self.name)
+
+
 class VonMisesFisher(Kernel):
     """von Mises-Fisher on the unit sphere: log q(z | c) = log C_d(kappa) + kappa c.z.
 
@@ -148,20 +162,13 @@ class VonMisesFisher(Kernel):
 
     on_sphere = True
     bounded = True
+    kappa = _Parameter()
 
     def __init__(self, kappa: float | Tensor) -> None:
         self.kappa = kappa
 
     def __repr__(self) -> str:
         return f"VonMisesFisher(kappa={self.kappa})"
-
-    @property
-    def kappa(self) -> float | Tensor:
-        return self._kappa
-
-    @kappa.setter
-    def kappa(self, value: float | Tensor) -> None:
-        self._kappa = _parameter(value, "kappa")
 
     @property
     def scale(self) -> float | Tensor:
@@ -205,20 +212,13 @@ class Gaussian(Kernel):
 
     on_sphere = False
     bounded = False
+    sigma = _Parameter()
 
     def __init__(self, sigma: float | Tensor) -> None:
         self.sigma = sigma
 
     def __repr__(self) -> str:
         return f"Gaussian(sigma={self.sigma})"
-
-    @property
-    def sigma(self) -> float | Tensor:
-        return self._sigma
-
-    @sigma.setter
-    def sigma(self, value: float | Tensor) -> None:
-        self._sigma = _parameter(value, "sigma")
 
     @property
     def scale(self) -> float | Tensor:

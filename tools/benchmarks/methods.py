@@ -123,8 +123,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         runs = cells[key]
         values = [store.show(of(runs, name), form) for _, name, of, form in COLUMNS]
         told, objective, *other = key
-        more = store.paired(_knn(runs), _knn(cells.get((told, "native", *other), [])))
-        values.append(store.with_interval(more) if objective == "er" else "")
+        native = cells.get((told, "native", *other), [])
+        more = store.with_interval(store.paired(_knn(runs), _knn(native)))
+        values.append(more if objective == "er" else "")
         lines.append(f"| {' | '.join([*map(str, key[:3]), str(len(runs)), *values])} |")
     return "\n".join(lines)
 

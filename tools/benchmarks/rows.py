@@ -69,7 +69,12 @@ def _trained(options: TrainOptions, threads: int) -> dict[str, Any]:
 def digest(options: TrainOptions) -> str:
     """Of the config as it is trained: tells a row of what it was before from one of now."""
     config = {name: value for name, value in options.read().items() if name != "er_head"}
-    text = json.dumps(config, sort_keys=True, default=str)
+    return hashed(config)
+
+
+def hashed(value: Any) -> str:
+    """A short digest of what JSON can say, and of texts of the rest."""
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

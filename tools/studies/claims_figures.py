@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+from rows import hashed  # lies beside the benchmarks
 
 from mvssl.errors import UserError
 from mvssl.files import write_atomically
@@ -104,7 +103,7 @@ def _digest(figure: Figure) -> str:
         (axis.get_title(loc="left"), [[f"{x:.4g}" for x in _points(line)] for line in axis.lines])
         for axis in figure.axes
     ]
-    return hashlib.blake2b(json.dumps(shown).encode(), digest_size=8).hexdigest()
+    return hashed(shown)
 
 
 def _points(line: Line2D) -> list[float]:

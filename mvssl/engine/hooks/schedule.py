@@ -283,7 +283,10 @@ def _attributes(owner: Any) -> list[str]:
 
 def _is_of_whole_numbers(owner: Any, name: str) -> bool:
     """Whether the constructor says so: a value alone may be a number that happens to be whole."""
-    parameter = inspect.signature(type(owner)).parameters.get(name)
+    try:
+        parameter = inspect.signature(type(owner)).parameters.get(name)
+    except ValueError:
+        return False  # a built-in type says nothing
     return parameter is not None and parameter.annotation in (int, "int", "int | None")
 
 
