@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mvssl.arguments import Number, check_count, check_momentum
 from mvssl.registry import MODELS
@@ -63,7 +62,7 @@ class EMATeacher(nn.Module):
         """Training mode reaches only layers that keep running statistics, as BatchNorm does."""
         super().train(False)
         for module in self.modules():
-            if isinstance(module, _BatchNorm) or getattr(module, "running_var", None) is not None:
+            if getattr(module, "running_var", None) is not None:
                 module.training = mode
         return self
 

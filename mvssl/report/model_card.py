@@ -13,12 +13,11 @@ from typing import Any
 from mvssl.engine.environment import versions
 from mvssl.engine.history import History
 from mvssl.errors import UserError
-from mvssl.evaluation import Shown
 from mvssl.measured import MEASURED
 from mvssl.models.backbones import Which
 from mvssl.models.backbones.opening import opened_file
 from mvssl.process.places import given_path
-from mvssl.report.results import known_results, results_shown
+from mvssl.report.results import known_results, plain, results_shown
 from mvssl.run_files import BACKBONE, EVALUATED, SUMMARY, TEACHER
 from mvssl.words import in_words, printable
 
@@ -224,7 +223,7 @@ def _metrics(card: Card) -> Iterator[str]:
     names = [name for name in summary if f"{name}_init" in summary]
     rows = [
         (
-            _label(name, shown),
+            shown.get(name, plain(name)).label,
             *(_number(summary.get(f"{name}{end}")) for end in ("_init", "", "_pixels")),
         )
         for name in names
@@ -242,13 +241,12 @@ def _metrics(card: Card) -> Iterator[str]:
     ]
     if estimates:
         yield _table("## Information of two views, in training", ("", ""), estimates)
-    found = [(_label(name, shown), _number(value)) for name, value in card.run.results.items()]
+    found = [
+        (shown.get(name, plain(name)).label, _number(value))
+        for name, value in card.run.results.items()
+    ]
     if found:
         yield _table(f"## Evaluated on {printable(card.run.data)}", ("", ""), found)
-
-
-def _label(name: str, shown: Mapping[str, Shown]) -> str:
-    return shown[name].label if name in shown else name.replace("_", " ")
 
 
 def _number(value: Any) -> str:

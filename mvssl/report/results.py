@@ -10,7 +10,14 @@ from mvssl.engine.history import History
 from mvssl.evaluation import Evaluator, Shown
 from mvssl.registry import EVALUATORS
 
-__all__ = ["known_evaluators", "known_results", "protocol_of", "results_shown", "told_results"]
+__all__ = [
+    "known_evaluators",
+    "known_results",
+    "plain",
+    "protocol_of",
+    "results_shown",
+    "told_results",
+]
 
 MOST_DECIMALS = 12
 
@@ -32,11 +39,11 @@ def results_shown(summary: Mapping[str, Any], history: History) -> dict[str, Sho
     """
     told = summary.get("results")
     if isinstance(told, Mapping):
-        return {str(name): _shown(one) or _plain(str(name)) for name, one in told.items()}
+        return {str(name): _shown(one) or plain(str(name)) for name, one in told.items()}
     known = known_results()
     names = [name.removesuffix("_init") for name in summary if name.endswith("_init")]
     names += [name for name in history.names() if name in known]
-    return {name: known.get(name) or _plain(name) for name in dict.fromkeys(names)}
+    return {name: known.get(name) or plain(name) for name in dict.fromkeys(names)}
 
 
 def protocol_of(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -62,7 +69,8 @@ def _shown(told: Any) -> Shown | None:
     return Shown(**one) if right else None
 
 
-def _plain(name: str) -> Shown:
+def plain(name: str) -> Shown:
+    """How a result is shown of which nothing is known but its name."""
     label = name.replace("_", " ")
     return Shown(label, panel=label, curve="features")
 

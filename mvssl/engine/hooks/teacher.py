@@ -40,8 +40,7 @@ class TeacherHook(Hook):
 
     def _mark(self, optimizer: Optimizer, *_: Any) -> None:
         # A fused optimiser is told of an overflow, and skips the step itself.
-        overflow = getattr(optimizer, "found_inf", None)
-        self._stepped = overflow is None or not bool(overflow)
+        self._stepped = not getattr(optimizer, "found_inf", None)
 
     def after_train_iter(self, runner: Run, *_: Any, **__: Any) -> None:
         stepped, self._stepped = self._stepped, False
