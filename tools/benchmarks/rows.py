@@ -11,12 +11,16 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +28,7 @@ from scipy import stats
 
 from mvssl.apis import TrainOptions, train
 from mvssl.arguments import check_count
-from mvssl.errors import UserError
+from mvssl.errors import Interrupted, UserError
 from mvssl.files import make_folder, write_bytes_atomically
 
 KEPT = (
@@ -66,6 +70,32 @@ def _trained(options: TrainOptions, threads: int) -> dict[str, Any]:
     return {name: summary.get(name) for name in KEPT}
 
 
+def command(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """A command's exit status and console; an interruption of :func:`complete` ends it.
+
+    Args:
+        words: the command.
+        folder: where it is run.
+        environment: its variables.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        _commands.add(process)
+        try:
+            said, complained = process.communicate()
+        finally:
+            _commands.discard(process)
+    return subprocess.CompletedProcess(words, process.returncode, said, complained)
+
+
+_commands: set[subprocess.Popen[str]] = set()
+"""Those that run; runs of :func:`run` are told by multiprocessing."""
+
+
 def digest(options: TrainOptions) -> str:
     """Of the config as it is trained: tells a row of what it was before from one of now."""
     config = {name: value for name, value in options.read().items() if name != "er_head"}
@@ -92,7 +122,8 @@ def complete(
     """The file's rows, and one for each wanted run that it lacks, written as soon as it is over.
 
     A row with another ``digest``, and otherwise the same settings, is run anew and replaced. Of
-    runs that wait none is begun after one that failed, or an interruption.
+    runs that wait none is begun after one that failed, or an interruption, which ends those that
+    are under way.
 
     Args:
         path: the file; others may add rows to it meanwhile.
@@ -103,25 +134,69 @@ def complete(
 
     Raises:
         UserError: the file holds something else, or cannot be written, before any run.
+        Interrupted: SIGINT or SIGTERM came.
     """
     check_count("a benchmark", jobs=jobs)
     _check_writable(path)
     wanted, known = list(wanted), read(path)
     missing = lacking(known, wanted)
+    ended = threading.Event()
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
 
     def one(settings: dict[str, Any], asked: Asked) -> None:
         same = {name: value for name, value in settings.items() if name != "digest"}
-        append(path, settings | measure(asked), instead_of=same)
+        measured = measure(asked)
+        if not ended.is_set():  # what an interruption has ended is no result
+            append(path, settings | measured, instead_of=same)
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    left = f"rows of runs that are over are in {path}: the same command goes on from there"
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, _interruptible(left):
+        futures = [pool.submit(one, *asked) for asked in missing]
         try:
-            for future in concurrent.futures.as_completed(pool.submit(one, *x) for x in missing):
-                future.result()
-        except BaseException:
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    future.result()
+            except Exception:
+                pool.shutdown(cancel_futures=True)  # waits for those under way
+                raise
+        except Interrupted:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            _end_runs(futures)
             raise
     return read(path)
+
+
+@contextlib.contextmanager
+def _interruptible(left: str) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into an ``Interrupted``, which says what is left."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # what ends the runs is not to be interrupted
+        raise Interrupted(number, f"interrupted by {signal.Signals(number).name}; {left}")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    for one in before:
+        signal.signal(one, handle)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _end_runs(futures: Sequence[concurrent.futures.Future[None]]) -> None:
+    """End the runs under way: the first signal lets them finish a step, further ones do not."""
+    while under_way := [future for future in futures if not future.done()]:
+        for child in [*_commands]:
+            child.terminate()
+        for process in multiprocessing.active_children():
+            process.terminate()
+        concurrent.futures.wait(under_way, timeout=1.0)
 
 
 def trained(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -81,14 +80,8 @@ def run(row: Row, chosen: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         place = ["--work-dir", f"{folder}/run"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *words[:2], *place, *words[2:]],
-            cwd=plan.ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        full = [sys.executable, *words[:2], *place, *words[2:]]
+        done = store.command(full, plan.ROOT, environment)
         if done.returncode:
             raise RunError(f"{shlex.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         recorded = read_run(Path(folder) / "run")
