@@ -23,14 +23,13 @@ from mvssl.distributed import on_all_ranks, on_first_rank, rank
 from mvssl.distributed.launch import processes
 from mvssl.engine.environment import versions
 from mvssl.errors import DamageError, UserError
-from mvssl.evaluation import Evaluator, Shown
+from mvssl.evaluation import Evaluator, Shown, known_evaluators
 from mvssl.evaluation.correlation import FEWEST, Correlation, correlations, is_limit
 from mvssl.files import make_folder, write_bytes_atomically
 from mvssl.measured import MEASURED
 from mvssl.process.places import given_path, new_folder
 from mvssl.report.evaluated import plot_correlations, print_checkpoints
 from mvssl.report.recorded import read_run
-from mvssl.report.results import known_evaluators
 from mvssl.report.tables import write_summary
 from mvssl.run_files import EVALUATED, numbered
 from mvssl.words import count

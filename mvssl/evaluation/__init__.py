@@ -1,6 +1,6 @@
 """Evaluation: features and records once, then whatever is read off them."""
 
-from mvssl.evaluation.base import Evaluator, Learner, Need, Shown
+from mvssl.evaluation.base import Evaluator, Learner, Need, Shown, known_evaluators
 from mvssl.evaluation.classes import balanced_accuracy, class_accuracies
 from mvssl.evaluation.clustering import Clustering, matched_accuracy
 from mvssl.evaluation.evaluate import check_evaluators, evaluate, evaluate_pixels
@@ -49,6 +49,7 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "knn_predict_each",
+    "known_evaluators",
     "matched_accuracy",
     "pixel_features",
     "standardize",

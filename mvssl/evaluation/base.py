@@ -15,7 +15,7 @@ from mvssl.errors import UserError
 from mvssl.evaluation.inputs import Inputs
 from mvssl.registry import EVALUATORS
 
-__all__ = ["Evaluator", "Learner", "Need", "Shown"]
+__all__ = ["Evaluator", "Learner", "Need", "Shown", "known_evaluators"]
 
 Need = Literal["features", "record", "backbone"]
 
@@ -176,3 +176,15 @@ class Learner(Evaluator):
         """Put back what ``state_dict`` gave, after ``begin``; whether it was of the same sizes,
         without which nothing is changed.
         """
+
+
+def known_evaluators() -> list[Evaluator]:
+    """One of every registered class that needs no arguments."""
+    EVALUATORS.import_from_location()  # mvssl's own
+    known = []
+    for kind in EVALUATORS.module_dict.values():
+        try:
+            known.append(kind())
+        except Exception:  # anyone's class
+            continue
+    return known

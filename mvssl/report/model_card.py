@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mvssl.engine.environment import versions
-from mvssl.engine.history import History
 from mvssl.errors import UserError
 from mvssl.measured import MEASURED
 from mvssl.models.backbones import Which
@@ -219,7 +218,7 @@ def _metrics(card: Card) -> Iterator[str]:
     if card.run is None:
         return
     summary = card.run.summary
-    shown = known_results() | results_shown(summary, History())
+    shown = known_results() | results_shown(summary)
     names = [name for name in summary if f"{name}_init" in summary]
     rows = [
         (

@@ -160,7 +160,7 @@ def _of_summary(folder: Path, summary: Mapping[str, Any], notes: list[str]) -> R
         number_of(summary, "epochs") or 0.0,
         options=_mapping(summary.get("options")),
         config_text=_config_text(folder),
-        results=results_shown(summary, History()),
+        results=results_shown(summary),
         images=str(summary.get("fingerprint") or ""),
         notes=tuple(notes or ["No checkpoint is left, and curves are kept there."]),
     )
@@ -200,7 +200,7 @@ def _of_checkpoint(
         meta["options"],
         meta["values"],
         str(meta.get("config", "")),
-        results_shown(summary, history),
+        results_shown(summary, history.names()),
         fingerprint(meta["names"]),
         tuple(notes),
     )
@@ -214,7 +214,7 @@ def fingerprint(names: Tensor) -> str:
 def _so_far(meta: Mapping[str, Any], history: History, hooks: Mapping[str, Any]) -> dict[str, Any]:
     """What a summary would say now."""
     kept = {name: meta.get(name) for name in ("results", "evaluation")}
-    known = results_shown(kept, history)
+    known = results_shown(kept, history.names())
     summary: dict[str, Any] = {}
     for name in history.names():
         steps, values = history.series(name)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mvssl.engine.history import History
-from mvssl.evaluation import Evaluator, Shown
-from mvssl.registry import EVALUATORS
+from mvssl.evaluation import Evaluator, Shown, known_evaluators
 
 __all__ = [
-    "known_evaluators",
     "known_results",
     "plain",
     "protocol_of",
@@ -33,16 +30,20 @@ def told_results(evaluators: Mapping[str, Evaluator]) -> dict[str, dict[str, Any
     }
 
 
-def results_shown(summary: Mapping[str, Any], history: History) -> dict[str, Shown]:
+def results_shown(summary: Mapping[str, Any], recorded: Iterable[str] = ()) -> dict[str, Shown]:
     """How each result of a run is shown: as the run keeps it; of a run that keeps nothing of it, as
     the evaluators say that need no arguments, or by its plain name.
+
+    Args:
+        summary: of the run.
+        recorded: names of its curves, those of results among them.
     """
     told = summary.get("results")
     if isinstance(told, Mapping):
         return {str(name): _shown(one) or plain(str(name)) for name, one in told.items()}
     known = known_results()
     names = [name.removesuffix("_init") for name in summary if name.endswith("_init")]
-    names += [name for name in history.names() if name in known]
+    names += [name for name in recorded if name in known]
     return {name: known.get(name) or plain(name) for name in dict.fromkeys(names)}
 
 
@@ -82,15 +83,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def known_results() -> dict[str, Shown]:
     """How results of the registered evaluators are shown, of those that need no arguments."""
     return {name: how for one in known_evaluators() for name, how in one.curves.items()}
-
-
-def known_evaluators() -> list[Evaluator]:
-    """One of every registered class that needs no arguments."""
-    EVALUATORS.import_from_location()  # mvssl's own
-    known = []
-    for kind in EVALUATORS.module_dict.values():
-        try:
-            known.append(kind())
-        except Exception:  # anyone's class
-            continue
-    return known

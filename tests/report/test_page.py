@@ -255,7 +255,7 @@ def test_a_number_is_told_with_the_protocol_of_its_evaluator(tmp_path: Path) -> 
         told.setdefault(name, 0.1)
     told["results"] = told_results(evaluators)
     told["evaluation"] = {name: one.protocol for name, one in evaluators.items()}
-    run = Recorded(tmp_path, "finished", told, History(), results=results_shown(told, History()))
+    run = Recorded(tmp_path, "finished", told, History(), results=results_shown(told))
     page = page_of(run, tmp_path)
     below = {
         one.all("h3")[0].text: one.all("p")[0].text if one.all("p") else ""
