@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvssl.process.parser import Parser, whole_number
+from mvssl.process.places import new_file
 from mvssl.process.signals import end_command
 from mvssl.process.telling import status_of
 from mvssl.process.train_parser import add_config_options
@@ -36,6 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="FILE", help="the picture, a PNG (default: <config>_views.png)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="the picture may be there")
     return parser.parse_args(argv)
 
 
@@ -44,11 +46,9 @@ def browse(args: argparse.Namespace) -> None:
     from mvssl.apis.browse_views import browse_views, draw
     from mvssl.apis.options import TrainOptions
     from mvssl.config.read import parse_options
-    from mvssl.errors import UserError
 
-    out = Path(f"{Path(args.config).stem}_views.png" if args.out is None else args.out)
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out}: give a name that ends in .png.")
+    own = f"{Path(args.config).stem}_views.png"
+    out = new_file(own if args.out is None else args.out, (".png",), args.overwrite)
     given = {name: value for name, value in vars(args).items() if name not in OWN}
     given["cfg_options"] = parse_options(args.cfg_options)
     browsed = browse_views(TrainOptions(**given), args.num, args.epoch)
@@ -56,7 +56,7 @@ def browse(args: argparse.Namespace) -> None:
     print("\n".join([*browsed.lines(), f"written {out}"]))
 
 
-OWN = ("num", "epoch", "out")
+OWN = ("num", "epoch", "out", "overwrite")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

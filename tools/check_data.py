@@ -38,6 +38,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "ones the first, for the data set ImageList",
     )
     parser.add_argument("--picture", metavar="FILE", help="write a PNG of images and sizes")
+    parser.add_argument("--overwrite", action="store_true", help="these files may be there")
     parser.add_argument("--workers", type=whole_number, default=4, help="threads that read [4]")
     return parser.parse_args(argv)
 
@@ -48,9 +49,9 @@ def check(args: argparse.Namespace) -> None:
 
     # Told before a folder is read that may take an hour.
     if args.good is not None:
-        new_file(args.good, (".txt", ".jsonl"), overwrite=True, option="--good")
+        new_file(args.good, (".txt", ".jsonl"), args.overwrite, option="--good")
     if args.picture is not None:
-        new_file(args.picture, (".png",), overwrite=True, option="--picture")
+        new_file(args.picture, (".png",), args.overwrite, option="--picture")
     report = check_data(args.folder, args.labels, args.workers)
     print("\n".join(report.lines()))
     for number, fault in list(report.faults.items())[:SHOWN]:

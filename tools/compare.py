@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before what takes time to import
 import argparse
 from collections.abc import Sequence
 
+from mvssl.errors import UserError
 from mvssl.process.parser import Parser
 from mvssl.process.places import PAGES, new_file
 from mvssl.process.signals import end_command
@@ -43,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         if given["out"] is not None:
-            new_file(given["out"], PAGES, given["overwrite"])
+            page = new_file(given["out"], PAGES, given["overwrite"])
         if given["json"] is not None:
-            new_file(given["json"], (), given["overwrite"], "--json")
+            file = new_file(given["json"], (), given["overwrite"], "--json")
+            if given["out"] is not None and file.resolve() == page.resolve():
+                raise UserError(f"--out and --json are one file, {file}: give two names.")
         print("reading runs", flush=True)
         from mvssl.apis.compare import CompareOptions, compare_runs
 

@@ -36,7 +36,9 @@ if [[ ! -f tools/train.py ]]; then
 fi
 
 resume=()
-if compgen -G "$work_dir/epoch_*.pth" >/dev/null || compgen -G "$work_dir/iter_*.pth" >/dev/null; then
+# Not by a pattern of the shell, to which brackets in the folder's name would be a part of it.
+saved=$(find "$work_dir/" -maxdepth 1 \( -name 'epoch_*.pth' -o -name 'iter_*.pth' \) -print -quit 2>/dev/null || true)
+if [[ -n $saved ]]; then
     resume=(--resume)
 fi
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -88,6 +89,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
 def _finetune(options: FinetuneOptions) -> dict[str, Finetuned]:
     out = on_first_rank(lambda: _free(options.out))
     network, train, test = on_all_ranks(lambda: _opened(options))
+    on_first_rank(lambda: _check_space(out, network.backbone))
     kept = _kept(train, options)
     random = _drawn_anew(network.backbone, options) if options.baseline else None
     if rank() == 0:
@@ -118,6 +120,18 @@ def _free(place: str) -> Path:
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out {place} is there already: give a folder that is new or empty.")
     return out
+
+
+def _check_space(out: Path, backbone: nn.Module) -> None:
+    """Raises a UserError where the weights will not find room, for which all was trained."""
+    size = sum(one.nbytes for one in backbone.state_dict().values())
+    folder = next(one for one in (out, *out.absolute().parents) if one.exists())
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise UserError(
+            f"--out {out}: {free / 2**20:.1f} MiB are free there, and the weights take "
+            f"{size / 2**20:.1f}: make room, or give another place."
+        )
 
 
 def _opened(options: FinetuneOptions) -> tuple[Network, ImageDataset, ImageDataset]:
@@ -181,7 +195,6 @@ def _write(
             "stem": model.backbone.stem,
         }
         metadata = describe_backbone(model.backbone, built, expected)[1] | metadata
-    write_safetensors(out / WEIGHTS, tensors, metadata)
     write_summary(
         out / SUMMARY,
         {
@@ -193,6 +206,7 @@ def _write(
             "versions": versions(),
         },
     )
+    write_safetensors(out / WEIGHTS, tensors, metadata)
     print(f"written {out / SUMMARY} and {out / WEIGHTS}")
     if len(found) > 1:
         before, after = found["random"].top1, found["pretrained"].top1

@@ -76,6 +76,8 @@ def open_images(
     limits: Sequence[float] | None = expected.get("value_range")
     channels: int | None = getattr(backbone, "in_channels", None)
     if isinstance(images, np.ndarray):
+        if limits is None and backbone is not None:
+            limits = _limits_of(images)
         found: ImageDataset = ArrayImages(images, size=size, value_range=limits)
     else:
         found = ImageFolder(
@@ -93,6 +95,22 @@ def open_images(
             f"trained on images of {channels}: give images of the same kind."
         )
     return found
+
+
+def _limits_of(images: NDArray[Any]) -> tuple[float, float] | None:
+    """Black and white of an array for a backbone that knows 8 bits: of no sample of it, or an image
+    would have other features beside other images.
+    """
+    if images.dtype == np.uint8:
+        return None
+    fractions = images.dtype.kind == "f" and images.size
+    if fractions and np.nanmin(images) >= 0 and np.nanmax(images) <= 1:
+        return 0.0, 1.0
+    raise UserError(
+        f"The images are {images.dtype}, and the backbone was trained on 8 bits: give uint8, or "
+        f"fractions from 0 to 1, or say what is black and white by "
+        f"mvssl.datasets.ArrayImages(images, size=..., value_range=(black, white))."
+    )
 
 
 def open_parts(

@@ -16,6 +16,7 @@ from mvssl.arguments import check_choice, check_count
 from mvssl.config.read import Sizes, load_config
 from mvssl.errors import UserError
 from mvssl.kinds import parameters_of, unquoted, wrong_kind
+from mvssl.process.places import given_path
 from mvssl.shipped import shipped_config
 from mvssl.words import shown
 
@@ -71,6 +72,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in PATHS:
             if isinstance(value := getattr(self, name), str | os.PathLike):
+                if value:
+                    given_path(value)
                 object.__setattr__(self, name, os.path.expanduser(value))
         for name, parameter in parameters_of(type(self)).items():
             value = getattr(self, name)

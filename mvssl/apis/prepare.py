@@ -27,6 +27,7 @@ from mvssl.apis.loggers import try_visualizer
 from mvssl.apis.trial import check_views, try_sample
 from mvssl.arguments import is_integer
 from mvssl.config.checks import Problem, check_config, complain
+from mvssl.config.components import as_mapping
 from mvssl.config.evaluation import takes_whole_images
 from mvssl.config.faults import attempt
 from mvssl.config.scale import AutoScaleLR
@@ -143,7 +144,7 @@ def _loader(
     where = "train_dataloader"
     cfg: dict[str, Any] = {**parts.plain[where], "dataset": dataset, "seed": seed}
     batch: Any = cfg.get("batch_size")
-    micro: Any = (parts.plain.get("train_cfg") or {}).get(MICRO)
+    micro: Any = as_mapping(parts.plain.get("train_cfg")).get(MICRO)
     usual = all(is_integer(one) and one > 0 for one in (batch, 1 if micro is None else micro))
 
     def build() -> DataLoader[Any]:
@@ -305,10 +306,10 @@ def _check_lengths(cfg: dict[str, Any]) -> None:
 
 def _accumulation(cfg: Config, model: MultiView) -> list[Problem]:
     """What is wrong with micro-batches, and with small batches whose gradients are added up."""
-    steps = (cfg.get("optim_wrapper") or {}).get(COUNTS, 1)
+    steps = as_mapping(cfg.get("optim_wrapper")).get(COUNTS, 1)
     if not isinstance(steps, int) or steps < 1:
         return []  # told as such
-    micro = (cfg.get("train_cfg") or {}).get(MICRO)
+    micro = as_mapping(cfg.get("train_cfg")).get(MICRO)
     told = None
     if steps != 1 and micro is not None:
         told = (

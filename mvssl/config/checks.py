@@ -126,8 +126,8 @@ def _check_component(where: str, node: Mapping[str, Any], slot: Slot) -> list[st
             continue
         if key not in parameters and not anything:
             problems.append(
-                f"{where}.{key}: {name} takes no '{key}'{near_names(key, parameters)} If it was "
-                f"inherited from a base config, did you forget _delete_=True?"
+                f"{where}.{key}: {name} takes no '{key}'{near_names(str(key), parameters)} If it "
+                f"was inherited from a base config, did you forget _delete_=True?"
             )
         elif key in parameters and (told := _misfit(f"{where}.{key}", node[key], parameters[key])):
             given = f"{shown(node[key])}{unquoted(node[key])}"

@@ -29,8 +29,12 @@ from mvssl.config.search import meant
 from mvssl.config.slots import TOP_LEVEL
 from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
+from mvssl.words import in_words, shown
 
 __all__ = ["Sizes", "load_config", "option_text", "parse_options", "without_delete"]
+
+IMPORTS = {"imports", "allow_failed_imports"}
+"""What ``custom_imports`` takes."""
 
 
 @dataclass(frozen=True)
@@ -104,28 +108,56 @@ def load_config(
 
 def _read(path: Path) -> Config:
     try:
-        return _from_file(path)
+        cfg = _from_file(path)
+        _import_modules(f"Config {path}", cfg)
+        return cfg
+    except UserError:
+        raise
     except SystemExit as error:
         raise UserError(f"Config {path} ends the program (sys.exit): take that out.") from error
     # A config is a program: anything can go wrong in it.
     except Exception as error:
         told = " ".join(str(error).split())[:400] or "no message"
-        if isinstance(error, ImportError) and "custom modules" in told:
-            raise _no_module(f"Config {path}", error) from error
         raise UserError(f"Config {path} cannot be read: {type(error).__name__}: {told}") from error
 
 
-def _no_module(where: str, error: Exception) -> UserError:
-    told = error.__cause__ or error.__context__ or error
-    return UserError(
-        f"{where}: custom_imports: {told}: start with PYTHONPATH=FOLDER, the folder that holds "
-        f"your modules."
-    )
+def _import_modules(where: str, cfg: Config) -> None:
+    """Import the modules that ``custom_imports`` names, whose components the config may take.
+
+    Raises:
+        UserError: it names none, or one cannot be imported.
+    """
+    given = cfg.get("custom_imports")
+    if not given:
+        return
+    if not isinstance(given, Mapping) or not set(given) <= IMPORTS:
+        raise UserError(
+            f"{where}: custom_imports is dict(imports=['MODULE', ...]), got {shown(given)}."
+        )
+    try:
+        import_modules_from_strings(**given)
+    except Exception as error:  # anyone's modules
+        raise _not_imported(where, given.get("imports"), error) from error
+
+
+def _not_imported(where: str, imports: Any, error: BaseException) -> UserError:
+    """Why: a module is not there, or does not import what it needs itself."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner  # mmengine's own say less
+    names = [imports] if isinstance(imports, str) else [str(name) for name in imports or ()]
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and any(f"{name}.".startswith(f"{missing}.") for name in names):
+        advice = "start with PYTHONPATH=FOLDER, the folder that holds your modules."
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        last = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "the module"
+        advice = f"mend it, or take it out ({last})."
+    return UserError(f"{where}: custom_imports: {in_words(error)}: {advice}")
 
 
 def _from_file(path: Path) -> Config:
     try:
-        return Config.fromfile(str(path))
+        return Config.fromfile(str(path), import_custom_modules=False)
     except (Exception, SystemExit) as error:
         # mmengine's hold a temporary file open, for as long as the error is kept.
         traceback.clear_frames(error.__traceback__)
@@ -187,16 +219,8 @@ def _override(cfg: Config, options: Mapping[str, Any]) -> list[Problem]:
             told = " ".join(str(error).split())
             raise UserError(f"--cfg-options cannot be applied: {path}: {told}") from error
         if path.partition(".")[0] == "custom_imports":
-            _import_modules(cfg)  # what follows may name what they register
+            _import_modules("--cfg-options", cfg)  # what follows may name what they register
     return problems
-
-
-def _import_modules(cfg: Config) -> None:
-    """As mmengine does it for what a file says."""
-    try:
-        import_modules_from_strings(**cfg.custom_imports)
-    except (ImportError, TypeError) as error:
-        raise _no_module("--cfg-options", error) from error
 
 
 def _meant(cfg: Config, path: str, value: Any) -> Any:

@@ -133,7 +133,10 @@ def numbered(owner: str, values: Iterable[Any]) -> tuple[NDArray[np.int64], list
         if _is_missing(value):
             said = "" if value is None or value == "" else f" ({value} stands for none)"
             raise UserError(f"{owner}: row {row} has no label{said}: add it, or leave the row out.")
-    texts = [str(value) for value in listed]
+    texts = [
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value in listed
+    ]
     # In the order of numbers where all are numbers.
     plain = all(text.removeprefix("-").isdecimal() for text in texts)
     classes = sorted(set(texts), key=(lambda text: (int(text), text)) if plain else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import os
 import re
@@ -142,6 +143,8 @@ def _expanded(pattern: str) -> list[str]:
             f"them, or name single images by ImageList."
         )
     patterns = [os.path.expanduser(pattern)]
+    if os.path.isfile(patterns[0]):
+        return patterns  # brackets and braces are a part of its name
     if "{" in pattern:
         if find_spec("braceexpand") is None:
             raise UserError(
@@ -151,7 +154,8 @@ def _expanded(pattern: str) -> list[str]:
         patterns = list(import_module("braceexpand").braceexpand(patterns[0]))
     files: list[str] = []
     for one in patterns:
-        found = sorted(glob.glob(one)) if re.search(r"[*?\[]", one) else [one]
+        is_pattern = re.search(r"[*?\[]", one) and not os.path.isfile(one)
+        found = sorted(glob.glob(one)) if is_pattern else [one]
         missing = [file for file in found if not os.path.isfile(file)]
         if missing or not found:
             raise UserError(f"There is no file {(missing or [one])[0]} of the shards {pattern}.")
@@ -168,15 +172,14 @@ def _listed(file: str, label: str | None) -> _Shard:
 def _go_through(file: str, label: str | None, size: int, changed: int) -> _Shard:
     try:
         with tarfile.open(file, "r:") as archive:
-            members = [one for one in archive if one.isreg()]
+            members = _files(file, archive)
             texts = {_key(one.name)[0]: _text(archive, one) for one in members if _is(one, label)}
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(
             f"{file} cannot be read as a tar file ({error}); one that is compressed as a whole "
             f"(.tar.gz) is to be unpacked to a plain .tar first."
         ) from error
-    if members and members[-1].offset_data + members[-1].size > size:
-        members.pop()
+    members = [one for one in members if one.offset_data + one.size <= size]  # of a cut one
     images = [one for one in members if _key(one.name)[1] in _IMAGES]
     return _Shard(
         tuple(one.name for one in images),
@@ -184,6 +187,25 @@ def _go_through(file: str, label: str | None, size: int, changed: int) -> _Shard
         np.array([one.size for one in images], np.int64),
         tuple(texts.get(_key(one.name)[0]) for one in images),
     )
+
+
+def _files(file: str, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    """All files; of one that is stored as a link to another, under its own name what that holds."""
+    files: list[tarfile.TarInfo] = []
+    known: dict[str, tarfile.TarInfo] = {}
+    for one in archive:
+        if one.islnk():  # as GNU tar stores further names of a file
+            if one.linkname not in known:
+                raise UserError(
+                    f"{file}: {one.name} is a link to {one.linkname}, which is not there before "
+                    f"it: pack the files anew, with --hard-dereference."
+                )
+            name, one = one.name, copy.copy(known[one.linkname])
+            one.name = name
+        if one.isreg():
+            files.append(one)
+            known[one.name] = one
+    return files
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def range_of(images: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
 
     Of whole numbers from 0 on, that of the fewest bits (8, 10, 12, 14, 16) that hold them: cameras,
     microscopes and satellites store so many in files of 16 that do not say it. Of fractions, 0 to 1
-    where they lie there. Else from the least to the largest.
+    where they lie there and not all in the darker half. Else from the least to the largest.
     """
     low, high, whole = np.inf, -np.inf, True
     for image in images:

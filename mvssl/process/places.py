@@ -7,6 +7,7 @@ it is said.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -40,8 +41,24 @@ PACKAGES = {".parquet": ("pyarrow",)}
 def given_path(place: str | os.PathLike[str]) -> Path:
     """A path as somebody gave it. A shell leaves ``~`` in ``--out=~/x``, and so does a notebook; of
     a user who is not there it stays.
+
+    Raises:
+        UserError: it is empty, its name is too long, or it lies in a folder that may not be
+            entered. Whether there is anything is not asked.
     """
-    return Path(os.path.expanduser(place))
+    text = os.path.expanduser(place)
+    if not text:  # which would stand for the present folder
+        raise UserError("A path is empty: give one, or '.' for the present folder.")
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.ENAMETOOLONG):
+            raise UserError(
+                f"{text} cannot be reached ({error.strerror}): give another path."
+            ) from error
+    except ValueError:
+        pass  # a null byte: there is no such file, which is told as of others
+    return Path(text)
 
 
 def check_source(source: str | os.PathLike[str]) -> None:

@@ -33,6 +33,8 @@ PLACE = ("NNODES", "NODE_RANK", "MASTER_ADDR", "PORT")
 """Environment variables that ``tools/dist_train.sh`` reads."""
 
 POLL_S = 0.1
+MOST_PER_CORE = 16
+"""Processes on a core: more are a slip of the finger, which would take all of the memory."""
 GRACE_S = 10.0
 """Seconds in which the others end by themselves when one has failed, and again after SIGTERM."""
 
@@ -53,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
     launcher = Launcher()
     try:
         machines = read_machines(os.environ)
-        processes = read_count("NPROC", text, 1, None, "the number of processes")
+        most = MOST_PER_CORE * (os.cpu_count() or 1)
+        processes = read_count("NPROC", text, 1, most, "processes, one a GPU or core")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -110,6 +113,8 @@ class Launcher:
     ) -> int:
         """Start ``count`` processes and wait for them; the exit status."""
         for local in range(count):
+            if any(process.poll() for process in self.processes):
+                break  # it says what is wrong for all
             rank = machines.number * count + local
             environment = {
                 "OMP_NUM_THREADS": "1",

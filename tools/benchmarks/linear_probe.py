@@ -28,13 +28,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from mvssl.arguments import check_count
 from mvssl.datasets.base import ImageDataset
+from mvssl.errors import UserError
 from mvssl.evaluation import Features, LinearProbe
 from mvssl.evaluation.classes import split_classes
 from mvssl.evaluation.inputs import Inputs
 from mvssl.evaluation.linear import DECADES
+from mvssl.files import make_folder, write_bytes_atomically
+from mvssl.process.places import new_file
+from mvssl.process.telling import status_of
 
 Row = dict[str, float | str]
+FEWEST = 20
+"""Samples of a class, a tenth of which is held out."""
 
 
 def features(n: int, channels: int, classes: int, decay: float) -> tuple[Features, Features]:
@@ -101,7 +108,7 @@ def measure(
     return rows
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     for name, default in (("samples", 20_000), ("channels", 512), ("classes", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -110,6 +117,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--l2", type=float, default=1e-3, help="penalty of the single fit")
     parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args(argv)
+    check_count("linear_probe", channels=args.channels, repeats=args.repeats)
+    if args.classes < 2 or args.samples < FEWEST * args.classes:
+        raise UserError(
+            f"linear_probe: it takes 2 classes or more, and {FEWEST} samples of each; got "
+            f"--classes {args.classes} --samples {args.samples}."
+        )
+    if args.json is not None:
+        new_file(args.json, overwrite=True, option="--json")
     torch.set_num_threads(1)
     # Its weak penalties end at the limit of iterations, as ours may.
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -120,9 +135,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{row['task']:7}{row['name']:13}", *told, sep="  ")
     if args.json:
         given = {name: value for name, value in vars(args).items() if name != "json"}
-        args.json.write_text(json.dumps({**given, "rows": rows}, indent=2) + "\n")
-    return 0
+        make_folder(args.json.parent)
+        text = json.dumps({**given, "rows": rows}, indent=2) + "\n"
+        write_bytes_atomically(args.json, text.encode())
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(status_of(main))

@@ -28,7 +28,9 @@ from torch.utils.data import DataLoader
 
 from mvssl.apis import TrainOptions
 from mvssl.apis.prepare import prepare
+from mvssl.arguments import check_count
 from mvssl.datasets import ImageFolder
+from mvssl.errors import UserError
 from mvssl.process.telling import status_of
 
 CONFIG = Path(__file__).parents[2] / "configs" / "photos" / "byol_er_vit_96.py"
@@ -199,6 +201,14 @@ def table(row: dict[str, Any]) -> str:
 
 def main() -> None:
     args = parse()
+    check_count("loader", workers=args.workers, rounds=args.rounds)
+    # Batches that lie ready, two a worker, are not timed.
+    least = BATCH * (2 * args.workers + 2)
+    for name, fewest in (("images", least), ("samples", 10 * BATCH)):
+        if getattr(args, name) < fewest:
+            raise UserError(
+                f"loader: --{name} is at least {fewest} here, got {getattr(args, name)}."
+            )
     store.check_page(args.docs, "loader")
     row: dict[str, Any] = next(iter(store.read(args.json)), {})
     with tempfile.TemporaryDirectory() as photographs, tempfile.TemporaryDirectory() as small:

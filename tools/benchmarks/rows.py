@@ -138,7 +138,9 @@ def complete(
     """
     check_count("a benchmark", jobs=jobs)
     _check_writable(path)
-    wanted, known = list(wanted), read(path)
+    wanted = list(wanted)
+    told = [name for name in (wanted[0][0] if wanted else ()) if name not in MAY_LACK]
+    known = read(path, told)
     missing = lacking(known, wanted)
     ended = threading.Event()
     print(f"{len(wanted)} rows, {len(missing)} to run", flush=True)
@@ -221,8 +223,16 @@ def _is(row: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     return all(row.get(name, []) == value for name, value in settings.items())
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+MAY_LACK = ("digest", "cfg_options")
+"""What tells a run from others, and rows of before do not say."""
+
+
+def read(path: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The rows so far, none where there is no file.
+
+    Args:
+        path: the file.
+        names: that every row has.
 
     Raises:
         UserError: it holds something else.
@@ -237,6 +247,13 @@ def read(path: Path) -> list[dict[str, Any]]:
         ) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} is not a list of rows: give a file of rows, or a new name.")
+    for number, row in enumerate(rows, 1):
+        lacking_names = [name for name in names if name not in row]
+        if lacking_names:
+            raise UserError(
+                f"{path} holds rows of something else (row {number} has no {lacking_names[0]}): "
+                f"give a file of this command's rows, or a new name."
+            )
     return rows
 
 

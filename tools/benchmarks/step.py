@@ -22,8 +22,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightly_methods
-import pytorch_lightning as pl
 import rows as store
 import timm
 import torch
@@ -35,6 +33,16 @@ from mvssl.apis.prepare import prepare
 from mvssl.engine import Runner
 from mvssl.engine.environment import processor
 from mvssl.process.telling import status_of
+
+try:
+    import lightly_methods
+    import pytorch_lightning as pl
+except ModuleNotFoundError as error:
+    print(
+        f"error: {error.name} is missing: pip install -r requirements/benchmarks.txt.",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 ROOT = Path(__file__).parents[2]
 WARM_UP = 3

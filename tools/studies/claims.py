@@ -56,6 +56,8 @@ CURVES = (
 )
 """Of the batches of training; ``heldout_*`` and ``knn_*`` are kept beside them."""
 POINTS = 40
+TOLD = ("asked", "knn_top1")
+"""What every row has."""
 
 
 def stages(data: str, methods: Sequence[str], path: Path) -> Iterator[list[tuple[Row, Numbers]]]:
@@ -66,7 +68,7 @@ def stages(data: str, methods: Sequence[str], path: Path) -> Iterator[list[tuple
     """
     pairs = [(method, objective) for method in methods for objective in ("native", "er")]
     for stage in range(len(claims_tuning.STAGES)):
-        rows = store.read(path)
+        rows = store.read(path, TOLD)
         grid = [row for pair in pairs for row in claims_tuning.trials(rows, data, *pair)[stage]()]
         yield [(row, claims_tuning.as_asked(row)) for row in grid]
 
@@ -142,7 +144,7 @@ def check(rows: Sequence[dict[str, Any]], wanted: Sequence[tuple[Row, Numbers]])
 
 def complete(path: Path, wanted: Sequence[tuple[Row, Numbers]], jobs: int) -> None:
     """Run what the file lacks, ``jobs`` at a time, each written as soon as it is over."""
-    check(store.read(path), wanted)
+    check(store.read(path, TOLD), wanted)
 
     def measure(asked: tuple[Row, Numbers]) -> dict[str, Any]:
         found = run(*asked)
@@ -162,7 +164,7 @@ def settled(
 
 def show(path: Path, wanted: Sequence[tuple[Row, Numbers]]) -> bool:
     """Print the commands of what the file lacks; whether there is any."""
-    rows = store.read(path)
+    rows = store.read(path, TOLD)
     check(rows, wanted)
     missing = store.lacking(rows, settled(wanted))
     for _, (row, chosen) in missing:
@@ -207,7 +209,7 @@ def main() -> None:
             complete(args.json, stage, args.jobs)
         elif show(args.json, stage):
             return  # what later stages try, these runs tell
-    rows = store.read(args.json)
+    rows = store.read(args.json, TOLD)
     wanted: dict[Row, dict[str, Any]] = {}
     for seed in args.seeds:
         for name in args.arms:
@@ -220,7 +222,7 @@ def main() -> None:
     else:
         complete(args.json, [*wanted.items()], args.jobs)
     if args.write:
-        claims_page.write(args.write, store.read(args.json))
+        claims_page.write(args.write, store.read(args.json, TOLD))
 
 
 if __name__ == "__main__":
