@@ -154,10 +154,12 @@ class Number:
 
     Args:
         check: is called with the name of the owner's class and ``name=value``; raises a UserError.
+        optional: whether it may be None.
     """
 
-    def __init__(self, check: Callable[..., None]) -> None:
+    def __init__(self, check: Callable[..., None], optional: bool = False) -> None:
         self.check = check
+        self.optional = optional
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -176,8 +178,9 @@ class Number:
             raise AttributeError(self.name) from None
         return value
 
-    def __set__(self, instance: object, value: float) -> None:
-        self.check(type(instance).__name__, **{self.name: value})
+    def __set__(self, instance: object, value: float | None) -> None:
+        if value is not None or not self.optional:
+            self.check(type(instance).__name__, **{self.name: value})
         vars(instance)[self.name] = value
 
 

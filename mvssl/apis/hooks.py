@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -95,7 +95,23 @@ def bind_schedules(
             text = f"two schedules set '{schedule.path}': leave one of them out."
             problems.append(Problem("schedules", text))
         seen.add(schedule.path)
-    return problems
+    return problems or _together(model, [one for one in hooks if isinstance(one, ScheduleHook)])
+
+
+def _together(model: MultiView, schedules: Sequence[ScheduleHook]) -> list[Problem]:
+    """What is wrong with the head's numbers where all schedules begin, or where they end."""
+    places: tuple[Literal["start", "end"], ...] = ("start", "end")
+    for place in places:
+        try:
+            for schedule in schedules:
+                schedule.put(place)
+            model.head.check_numbers()
+        except UserError as error:
+            return [Problem("schedules", f"at the {place} of the schedules, {error}")]
+        finally:
+            for schedule in schedules:
+                schedule.put("value")
+    return []
 
 
 def missing_hooks(model: MultiView, hooks: Sequence[Hook | None]) -> list[Problem]:

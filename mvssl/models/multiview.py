@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -293,5 +294,7 @@ def joined(views: list[Tensor]) -> Tensor:
         ):
             return torch.cat(views)
         place += view.numel()
-    shape = (sum(len(view) for view in views), *first.shape[1:])
-    return first.as_strided(shape, first.stride())
+    sizes = first.shape[1:]
+    # Not those of a piece: of one image the distance to the next says nothing.
+    strides = [math.prod(sizes[axis:]) for axis in range(len(sizes) + 1)]
+    return first.as_strided((sum(len(view) for view in views), *sizes), strides)

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["at_least_float32"]
+__all__ = ["at_least_float32", "unit_vectors"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """``x`` in float32 where autocast made it half precision; float64 stays."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def unit_vectors(x: Tensor, dim: int = 1) -> Tensor:
+    """``x`` with vectors of length 1 along ``dim``, in float32 or float64.
+
+    A vector of zeros stays, and takes no gradient: it has no direction, and what ``F.normalize``
+    gives there, 1e12 times that of the result, would outweigh all others.
+    """
+    x = at_least_float32(x)
+    made = F.normalize(x, dim=dim)
+    return torch.where(_is_something(x, dim), made, made.detach()) if made.requires_grad else made
+
+
+def _is_something(x: Tensor, dim: int) -> Tensor:
+    return (x.detach() != 0).any(dim=dim, keepdim=True)

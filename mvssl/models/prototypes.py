@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mvssl.arguments import check_count
 from mvssl.errors import UserError
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import at_least_float32, unit_vectors
 
 __all__ = ["Prototypes"]
 
@@ -54,5 +54,5 @@ class Prototypes(nn.Module):
     def forward(self, z: Tensor) -> list[Tensor]:
         """Embeddings (N, D) of any length to logits (N, m), one tensor a set, in full precision."""
         with torch.autocast(z.device.type, enabled=False):
-            unit = F.normalize(at_least_float32(z), dim=1)
-            return [unit @ F.normalize(at_least_float32(w), dim=1).T for w in self.weights]
+            unit_nd = unit_vectors(z)
+            return [unit_nd @ F.normalize(at_least_float32(w), dim=1).T for w in self.weights]

@@ -17,7 +17,7 @@ from mvssl.apis.check_data import check_data, draw, of_list, write_list
 from mvssl.datasets import ImageFolder
 from mvssl.errors import UserError
 from mvssl.registry import DATASETS
-from tests.mini import load_tool
+from tests.mini import load_tool, tree
 
 
 @pytest.fixture
@@ -112,6 +112,16 @@ def test_the_command_draws_lists_and_refuses(
     sheet = cv2.imread(str(picture))
     assert sheet is not None
     assert sheet.std() > 10  # not blank
+    before = tree(tmp_path)
+    image = next(folder.rglob("*.png"))
+    for option, file in (("--picture", picture), ("--good", tmp_path / "good.txt")):
+        assert main([str(folder), option, str(file)]) == 2
+        assert f"{option} {file}: {file} is there already" in capsys.readouterr().err
+    assert main([str(folder), "--picture", str(image)]) == 2
+    assert tree(tmp_path) == before
+    capsys.readouterr()
+    assert main([*words, "--overwrite"]) == 0
+    capsys.readouterr()
     assert main([str(folder), "--good", str(tmp_path / "good.doc")]) == 2
     assert "give a name that ends in .txt, .jsonl" in capsys.readouterr().err
     assert main([str(tmp_path / "none")]) == 2

@@ -24,7 +24,7 @@ from sklearn.datasets import load_sample_images
 import mvssl
 from mvssl.apis import TrainOptions
 from mvssl.apis.extract import Extracted, extract
-from mvssl.datasets import ImageFolder
+from mvssl.datasets import ArrayImages, ImageFolder
 from mvssl.distributed import rank
 from mvssl.errors import UserError
 from mvssl.models.backbones import TimmBackbone, save_backbone
@@ -420,6 +420,12 @@ def test_a_signal_leaves_no_half_of_a_file(
         ({"--out": "../photographs/china/0.png/f.npz"}, "0.png is a file, no folder"),
         ({"--out": "../photographs/china/0.png/f.npy"}, "0.png is a file, no folder"),
         ({"--out": ".."}, "ends in .npz, .npy, .parquet"),
+        ({"--out": ""}, "A path is empty: give one, or '.' for the present folder."),
+        ({"--data": ""}, "A path is empty"),
+        ({"source": ""}, "A path is empty"),
+        ({"--out": f"{'x' * 300}.npz"}, "cannot be reached (File name too long)"),
+        ({"--data": "x" * 300}, "cannot be reached (File name too long)"),
+        ({"source": "x" * 300}, "cannot be reached (File name too long)"),
         ({"--data": "nowhere"}, "There is no folder nowhere"),
         ({"source": "nowhere"}, "nowhere"),
         ({"--image-size": "30"}, "do not divide"),
@@ -453,6 +459,20 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 def test_images_of_other_channels_are_refused(backbone: Path) -> None:
     with pytest.raises(UserError, match="5 channels, and the backbone was trained on images of 3"):
         extract(backbone, np.zeros((2, 32, 32, 5), np.uint8))
+
+
+def test_an_image_of_an_array_has_the_features_that_it_has_alone(backbone: Path) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    fractions = drawn / 255.0
+    fractions[0] *= 0.3
+    together = extract(backbone, fractions).x
+    np.testing.assert_allclose(extract(backbone, fractions[:1]).x, together[:1], atol=1e-5)
+    np.testing.assert_allclose(extract(backbone, drawn).x[1:], together[1:], atol=1e-5)
+    for other in (fractions * 255, drawn.astype(np.uint16), fractions - 0.1):
+        with pytest.raises(UserError, match=r"give uint8, or fractions from 0 to 1, or say what"):
+            extract(backbone, other)
+    given = ArrayImages(fractions * 255, size=32, value_range=(0, 255))
+    np.testing.assert_allclose(extract(backbone, given).x, together, atol=1e-5)
 
 
 def test_what_is_found_is_shown_in_a_line(backbone: Path, photographs: Path) -> None:

@@ -229,3 +229,15 @@ def test_an_image_without_a_partner_has_labels_as_smooth_as_the_others() -> None
     alone = _loss(model, x, y, _mix(classes, recipe), recipe)
     expected = F.cross_entropy(model(x), y, label_smoothing=smoothing)
     assert float(alone.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
+
+
+def test_room_for_the_weights_is_looked_for_before_training(
+    digits: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=1000))
+    trained: list[Any] = []
+    monkeypatch.setattr("mvssl.apis.finetune.train_classifier", lambda *x: trained.append(x))
+    with pytest.raises(UserError, match=r"0\.0 MiB are free there, and the weights take 0\.\d"):
+        finetune(options(digits, backbone, tmp_path / "out"))
+    assert not trained
+    assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ from mvssl.models.necks import MLP, Neck
 from mvssl.registry import BACKBONES, DATASETS, HEADS, NECKS, PARAM_SCHEDULERS, Registry
 from mvssl.report.plan import plan
 from mvssl.views import MultiViewPreprocessor
-from tests.mini import prepared, train_cli, write_config
+from tests.mini import ROOT, prepared, train_cli, write_config
 
 
 def options(tmp_path: Path, base: str, **cfg_options: Any) -> TrainOptions:
@@ -391,3 +391,48 @@ def test_images_of_the_evaluation_are_tried_too(tmp_path: Path) -> None:
                 evaluation__test={"_delete_": True, **held_out},
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "schedules", "told"),
+    [
+        (
+            "swav_vit.py",
+            {"u": {"path": "model.head.assigner.teacher_temp", "end": 0.2}},
+            r"at the end of the schedules, DiscreteERHead: the assigner's teacher_temp \(0.2\)",
+        ),
+        (
+            "swav_vit.py",
+            {
+                "u": {"path": "model.head.assigner.teacher_temp", "end": 0.2},
+                "v": {"path": "model.head.loss.student_temp", "end": 0.4},
+            },
+            None,
+        ),
+        (
+            "swav_vit.py",
+            {"u": {"path": "model.head.entropy.temperature", "end": -1.0}},
+            r"PrototypeEntropy: temperature .* got -1.0",
+        ),
+        (
+            "ressl_vit.py",
+            {"u": {"path": "model.head.teacher_temp", "end": 0.2}},
+            r"at the end of the schedules, RelationHead: teacher_temp \(0.2\) must be smaller",
+        ),
+    ],
+)
+def test_schedules_that_bring_temperatures_past_each_other_are_told_before_training(
+    config: str, schedules: dict[str, dict[str, Any]], told: str | None
+) -> None:
+    cfg_options: dict[str, Any] = {
+        f"schedules.{name}": {"type": "ScheduleHook", **one} for name, one in schedules.items()
+    }
+    if config == "swav_vit.py":
+        cfg_options |= {"schedules.use_queue": None, "model.head.entropy_temp": 0.05}
+    path, objective = str(ROOT / "configs" / config), "er" if config == "swav_vit.py" else "native"
+    asked = TrainOptions(path, objective=objective, cfg_options=cfg_options)
+    if told is None:
+        assert prepared(asked)
+        return
+    with pytest.raises(UserError, match=told):
+        prepared(asked)

@@ -567,3 +567,45 @@ def test_modules_are_imported_that_the_command_line_names(
         assert NECKS.get("NeckOfAModule") is not None
     finally:
         NECKS.module_dict.pop("NeckOfAModule", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import no_such_package", r"No module named 'no_such_package': mend it, .*line 1\)"),
+        ("from math import nothing", r"cannot import name 'nothing' from 'math'.*: mend it"),
+        ("raise ValueError('bad')", r"bad: mend it, or take it out \(.*broken_one.py, line 1\)"),
+        ("def", r"SyntaxError: .*: mend it"),
+    ],
+)
+@pytest.mark.parametrize("where", ["file", "option"])
+def test_why_a_module_is_not_imported_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str, where: str
+) -> None:
+    (tmp_path / "broken_one.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, options = DIGITS, {"custom_imports.imports": ["broken_one"]}
+    if where == "file":
+        path, options = tmp_path / "c.py", {}
+        path.write_text("custom_imports = dict(imports=['broken_one'])\n")
+    with pytest.raises(UserError, match=told) as raised:
+        load_config(path, options=options)
+    assert "PYTHONPATH" not in str(raised.value)
+
+
+def test_a_module_that_is_not_there_is_looked_for_along_pythonpath(tmp_path: Path) -> None:
+    for given in ("imports=['not_there.at_all']", "imports='not_there'"):
+        (tmp_path / "c.py").write_text(f"custom_imports = dict({given})\n")
+        with pytest.raises(UserError, match=r"'not_there': start with PYTHONPATH=FOLDER"):
+            load_config(tmp_path / "c.py")
+    for given in ("['math']", "dict(import_=['math'])", "3"):
+        (tmp_path / "c.py").write_text(f"custom_imports = {given}\n")
+        with pytest.raises(
+            UserError, match=r"custom_imports is dict\(imports=\['MODULE', \.\.\.\]\)"
+        ):
+            load_config(tmp_path / "c.py")
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.py").write_text(f"_base_ = ['{DIGITS}']\nmodel = dict(neck={{1: 2}})\n")
+    assert any("takes no '1'" in text for text in faults(tmp_path / "c.py"))

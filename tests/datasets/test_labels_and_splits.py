@@ -286,3 +286,9 @@ def test_where_no_name_is_that_of_a_split_all_files_are_read(
         rows.to_parquet(str(tmp_path / f"{name}.parquet"))
     assert len(HuggingFaceImages(tmp_path, "test")) == 2
     assert len(HuggingFaceImages(tmp_path / f"{names[0]}.parquet", "test")) == 1
+
+
+def test_bytes_are_names_of_classes() -> None:
+    images = np.zeros((3, 4, 4), np.uint8)
+    names = np.array(["ä".encode(), b"b", "ä".encode()])
+    assert ArrayImages(images, labels=names).classes == ["b", "ä"]

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import pickle
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -356,6 +357,35 @@ def test_shards_hold_what_webdataset_reads_of_them(tmp_path: Path) -> None:
     assert [data.place(i) for i in range(6)] == [(s, i) for s in range(2) for i in range(3)]
     assert len(TarShards(str(tmp_path / "s-*.tar"))) == 6
     assert len(TarShards([str(tmp_path / "s-001.tar")])) == 3
+
+
+def test_a_shard_is_found_by_a_name_with_brackets_and_braces(tmp_path: Path) -> None:
+    folder = tmp_path / "old [1] {a,b}"
+    folder.mkdir()
+    _shards(tmp_path)
+    (tmp_path / "s-001.tar").rename(folder / "s[01].tar")
+    assert len(TarShards(str(folder / "s[01].tar"))) == 3
+    (folder / "s[01].tar").rename(tmp_path / "s[01].tar")
+    assert len(TarShards(str(tmp_path / "s[[]0*.tar"))) == 3  # a pattern still is one
+
+
+def test_a_hard_link_in_a_shard_is_the_file_that_it_links_to(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(_png(3))
+    (tmp_path / "a.cls").write_text("one")
+    (tmp_path / "b.png").hardlink_to(tmp_path / "a.png")
+    (tmp_path / "b.cls").hardlink_to(tmp_path / "a.cls")
+    names = ["a.png", "a.cls", "b.png", "b.cls"]
+    subprocess.run(["tar", "-cf", "s.tar", *names], cwd=tmp_path, check=True)
+    data = TarShards(str(tmp_path / "s.tar"), label="cls")
+    assert [name.rpartition("/")[2] for name in data.names()] == ["a.png", "b.png"]
+    np.testing.assert_array_equal(data.read(1), data.read(0))
+    assert data.classes == ["one"]
+    with tarfile.open(tmp_path / "broken.tar", "w") as archive:
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        archive.addfile(link)
+    with pytest.raises(UserError, match=r"broken.tar: b.png is a link to a.png, which is not"):
+        TarShards(str(tmp_path / "broken.tar"))
 
 
 def test_shards_are_the_same_with_workers_and_after_a_resume(tmp_path: Path) -> None:

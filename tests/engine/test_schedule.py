@@ -18,10 +18,19 @@ from mvssl.engine.hooks import ScheduleHook
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher
 from mvssl.models import EMATeacher, MultiView
+from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.prototypes import Prototypes
 from tests.runs import SMALL_VIT, StubRun, loader_of, small_job
 
 STEPS, PER_EPOCH = 12, 4
+
+
+class Counted(nn.Module):
+    """Of a user's own."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
 
 
 class Net(nn.Module):
@@ -38,6 +47,8 @@ class Net(nn.Module):
         self.kernel = VonMisesFisher(10.0)
         self.limit: float | None = None
         self.kind = "a text"
+        self.queue = EmbeddingQueue(8, 2)
+        self.counted = Counted(3)
 
     @property
     def size(self) -> float:
@@ -143,7 +154,15 @@ def test_an_option_moves_in_the_groups_where_it_is_not_zero() -> None:
         ({"path": "model.neck.prototypes.frozen"}, "it takes True and False, got False to 1.0"),
         ({"path": "model.neck.prototypes.frozen", "end": True}, "give shape='step'"),
         ({"path": "model.teacher.momentum", "end": 1.5}, r"lies in [0, 1]; got 1.5"),
-        ({"path": "model.teacher.shuffle_groups", "end": 4}, "a whole number: give shape='step'"),
+        (
+            {"path": "model.teacher.shuffle_groups", "end": 4, "shape": "step", "epochs": 1},
+            "EMATeacher.shuffle_groups may not change in a run; 'momentum' may.",
+        ),
+        (
+            {"path": "model.queue.size", "end": 16, "shape": "step", "epochs": 1},
+            "EmbeddingQueue.size may not change in a run.",
+        ),
+        ({"path": "model.counted.size", "end": 4}, "a whole number: give shape='step'"),
         ({"path": "model.kernel.kappa", "end": -5.0}, "kappa must be finite and > 0, found -5.0"),
         ({"path": "optim_wrapper.optimizer.weight_dekay"}, "did you mean 'weight_decay'"),
         ({"path": "optim_wrapper.optimizer.betas"}, "it is (0.9, 0.999), and a schedule"),

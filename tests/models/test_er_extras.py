@@ -17,7 +17,7 @@ from torch import Tensor
 from mvssl.errors import UserError
 from mvssl.information import VonMisesFisher, entropy
 from mvssl.models import Embeddings
-from mvssl.models.heads import DiscreteERHead, ERHead
+from mvssl.models.heads import DiscreteERHead, ERHead, MoCoHead, RelationHead
 from mvssl.models.measures import measure_geometry
 from mvssl.models.memory import EmbeddingQueue
 from tests.gloo_pool import GlooPool
@@ -358,3 +358,34 @@ def test_a_queue_goes_on_around_its_end_with_another_batch() -> None:
     for start in (2, 5):
         queue.push(torch.arange(start, start + 3.0)[:, None])
     assert sorted(queue.read()[:, 0].tolist()) == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_heads_compute_in_float32_without_a_model_too(half: torch.dtype) -> None:
+    p, target, logits, past = (draw(seed) for seed in (1, 2, 3, 4))
+    lists = {"logits": logits, "target_logits": past}
+    exact = record_of(p, target, **lists).map(lambda x: x.to(half) if x.is_floating_point() else x)
+    wide = exact.map(lambda x: x.double() if x.is_floating_point() else x)
+    heads = [
+        DiscreteERHead(),
+        ERHead(),
+        MoCoHead(queue_size=2 * B, in_channels=D),
+        RelationHead(queue_size=2 * B, in_channels=D),
+    ]
+    for head in heads:
+        head(wide.map(lambda x: x.float() if x.is_floating_point() else x))  # queues are filled
+        state = {name: x.clone() for name, x in head.state_dict().items()}
+        found = head(exact)["loss"]
+        head.load_state_dict(state)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(
+            found.double(), head.double()(wide)["loss"].double(), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_sphere_has_two_dimensions_and_leave_one_out_two_images() -> None:
+    with pytest.raises(UserError, match=r"ERHead: on a sphere of one .* out_channels of 2 or more"):
+        ERHead(in_channels=1)
+    one = [torch.ones(1, D), torch.ones(1, D)]
+    with pytest.raises(UserError, match=r"ERHead compares images .* batch_size of 2 or more"):
+        ERHead(estimator="loo")(record_of(one, one))

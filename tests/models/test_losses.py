@@ -355,3 +355,27 @@ def test_what_cannot_be_is_said(config: dict[str, Any], told: str) -> None:
 def test_one_image_has_no_statistics(loss: nn.Module) -> None:
     with pytest.raises(UserError, match="the batch holds 1: choose a batch_size of 2"):
         loss(*draw(1, 4))
+
+
+ZERO_ROWS: dict[str, Any] = {
+    "InfoNCE": InfoNCELoss(),
+    "NTXent": NTXentLoss(),
+    "DCL": DCLLoss(),
+    "cosine": CosineSimilarityLoss(),
+}
+
+
+@pytest.mark.parametrize("name", ZERO_ROWS)
+def test_an_embedding_of_zeros_takes_no_gradient_and_leaves_those_of_others(name: str) -> None:
+    """Of x / |x| there is none at 0; by F.normalize it would be 1e12 times as long as the rest."""
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(8, 5, generator=generator)
+    second = first + 0.3 * torch.randn(8, 5, generator=generator)
+    first[3] = 0.0
+    first.requires_grad_()
+    ZERO_ROWS[name](first, second).backward()
+    assert first.grad is not None
+    assert not first.grad[3].any()
+    assert first.grad.norm() < 10
+    others = [k for k in range(8) if k != 3]
+    assert bool((first.grad[others].norm(dim=1) > 0).all())

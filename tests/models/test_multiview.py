@@ -260,3 +260,12 @@ def test_views_that_lie_side_by_side_are_joined_without_a_copy() -> None:
         assert torch.equal(joined(others), torch.cat(others))
     assert joined(views[1:]).data_ptr() == views[1].data_ptr()
     assert torch.equal(joined(views[1:]), whole[2:])
+
+
+def test_views_of_one_image_are_joined_though_they_are_pieces_of_a_stack() -> None:
+    """Strides of a dimension of one say nothing."""
+    stacked = torch.arange(4 * 3 * 3 * 2 * 2).reshape(4, 3, 3, 2, 2).float()
+    for image in range(4):
+        views = list(stacked[image : image + 1].unbind(1))
+        assert torch.equal(joined(views), torch.cat(views))
+        assert torch.equal(joined(views[1:]), torch.cat(views[1:]))

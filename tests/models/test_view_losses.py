@@ -236,3 +236,16 @@ def test_one_image_is_refused(loss: nn.Module) -> None:
     more = (0,) if isinstance(loss, VISRegLoss) else ()
     with pytest.raises(UserError, match=r"Loss compares images .* holds 1: choose a batch_size"):
         loss(draw(1, 4), *more)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda one: type(one).__name__)
+def test_an_embedding_of_zeros_takes_no_gradient(loss: ViewsLoss) -> None:
+    z = draw(8, 5).float()
+    z[1, 3] = 0.0
+    z.requires_grad_()
+    loss(z).backward()
+    assert z.grad is not None
+    assert not z.grad[1, 3].any()
+    assert z.grad.norm() < 1e3
+    others = z.grad.norm(dim=2).flatten()[[k for k in range(24) if k != 11]]
+    assert bool((others > 0).all())

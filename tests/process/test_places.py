@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +88,19 @@ def test_what_can_be_told_at_once_is_told_without_torch(
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_path_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for give in (given_path, check_source, new_file, new_folder):
+        with pytest.raises(UserError, match=r"A path is empty: give one, or '\.' for"):
+            give("")
+        with pytest.raises(UserError, match=r"x cannot be reached \(File name too long\): give"):
+            give("x" * 300)
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", refuse)  # to root every folder is open
+    for give in (given_path, check_source, new_file, new_folder):
+        with pytest.raises(UserError, match=r"secret/a cannot be reached \(Permission denied\)"):
+            give("secret/a")

@@ -36,6 +36,14 @@ def test_the_picture_lies_here_under_the_configs_name(
         "written mini_byol_er_vit_views.png",
     ]
     assert imread("mini_byol_er_vit_views.png").shape[:2] > (600, 500)
+    before = tree(Path())
+    assert browse(config) == 2
+    assert "mini_byol_er_vit_views.png is there already: give another name, or --overwrite" in (
+        capsys.readouterr().err
+    )
+    assert tree(Path()) == before
+    assert browse(config, "--overwrite", "--num", 1) == 0
+    assert tree(Path()) != before
 
 
 @pytest.mark.parametrize(

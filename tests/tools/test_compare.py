@@ -280,6 +280,7 @@ def test_strange_names_and_numbers_are_shown_as_text(
         (["nowhere"], "There is no run to compare: nowhere is not there"),
         (["empty"], "empty holds no run"),
         (["file"], "file is a file"),
+        (["runs", "--out", "c.html", "--json", "./c.html"], "--out and --json are one file"),
         (["runs", "--out", "c.pdf"], "give a name that ends in .html"),
         (["runs", "--json", "file/c.json"], "file is a file, no folder"),
         (["runs", "--json", "file"], "--json file: file is there already"),

@@ -146,3 +146,11 @@ def test_machines_that_cannot_be_are_refused(
     assert run.end() == 2
     assert len(run.told()) == 1
     assert told in run.told()[0]
+
+
+def test_a_slip_of_the_finger_starts_no_processes(tmp_path: Path) -> None:
+    number = "9" * 20
+    run = dist_train(tmp_path, "config.py", number)
+    assert run.end() == 2
+    (said,) = run.told()
+    assert f"NPROC is '{number}'; it has to be a whole number from 1 to " in said

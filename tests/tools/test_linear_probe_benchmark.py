@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mvssl.errors import UserError
 from tests.mini import load_tool
 
 
@@ -20,3 +21,17 @@ def test_both_are_measured_and_reach_the_same() -> None:
         assert own["of_scikit_learn"] == pytest.approx(own["seconds"] / judge["seconds"])
         assert own["accuracy"] == pytest.approx(judge["accuracy"], abs=0.02)
         assert own["l2"] == judge["l2"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--samples", "0"], "20 samples of each"),
+        (["--classes", "1"], "2 classes or more"),
+        (["--repeats", "0"], "repeats is"),
+        (["--json", "."], "--json . is a folder"),
+    ],
+)
+def test_bad_input_is_told_before_measuring(words: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load_tool("benchmarks/linear_probe").main(words)

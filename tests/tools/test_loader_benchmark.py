@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mvssl.errors import UserError
 from tests.mini import ROOT, load_tool
 
 
@@ -36,3 +37,21 @@ def test_a_list_of_many_files_is_measured_by_itself(
     assert row["listing_mib"] <= row["listing_peak_mib"]
     assert "| seconds to list a folder of 2,050 files |" in tool.table(row)
     assert "workers" not in tool.table(row)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--workers", "0"], "workers is"),
+        (["--images", "64"], "--images is at least"),
+        (["--samples", "0"], "--samples is at least"),
+    ],
+)
+def test_bad_input_is_told_before_measuring(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], told: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
+    tool = load_tool("benchmarks/loader")
+    monkeypatch.setattr("sys.argv", ["loader.py", "--json", str(tmp_path / "r.json"), *words])
+    with pytest.raises(UserError, match=told):
+        tool.main()

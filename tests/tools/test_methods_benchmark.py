@@ -215,6 +215,10 @@ def test_what_is_edited_in_the_page_during_the_runs_is_kept(
         (["--json", "broken.json"], r"broken\.json is not JSON .*: give a file of rows"),
         (["--json", "other.json"], r"other\.json is not a list of rows: give"),
         (
+            ["--json", "else.json"],
+            r"else\.json holds rows of something else \(row 1 has no method\)",
+        ),
+        (
             ["--json", "/proc/rows.json"],
             r"/proc/rows\.json cannot be written \(No such file.*\): give another",
         ),
@@ -229,6 +233,7 @@ def test_bad_input_is_told_before_any_run(
 ) -> None:
     (tmp_path / "broken.json").write_text('[{"method": ')
     (tmp_path / "other.json").write_text('{"method": "byol"}')
+    (tmp_path / "else.json").write_text('[{"task": "x"}]')
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match=told):
         call(methods, monkeypatch, tmp_path, "--methods", "byol", *words)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from tests.commands import Command, with_waiting_hook
 from tests.forking import python
-from tests.mini import write_config
+from tests.mini import ROOT, write_config
 
 SRUN = """#!{python}
 import os, signal, subprocess, sys
@@ -65,3 +66,20 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     assert again.end() == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["processes"] == 2
     assert requeued.read_text().count("\n") == 1
+
+
+def test_a_job_goes_on_in_a_folder_whose_name_is_like_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "lr[0.1]*"
+    folder.mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/srun").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "bin/srun").chmod(0o755)
+    words = ["bash", "tools/slurm_train.sh", "config.py", str(folder)]
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    for saved in (False, True):
+        if saved:
+            (folder / "epoch_3.pth").touch()
+        done = subprocess.run(
+            words, cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, check=True
+        )
+        assert ("--resume" in done.stdout) == saved

@@ -6,10 +6,11 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.hooks import Hook
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from mvssl.arguments import Number, is_integer, is_number
@@ -144,6 +145,15 @@ class ScheduleHook(Hook):
         for part in way:
             owner = self._get(owner, part)
         value = self._get(owner, name)
+        if _is_fixed(owner, name, value):
+            numbers = sorted(
+                key
+                for kind in type(owner).__mro__
+                for key, x in vars(kind).items()
+                if isinstance(x, Number)
+            )
+            known = f"; {either(numbers)} may" if numbers else ""
+            raise self._fault(f"{type(owner).__name__}.{name} may not change in a run{known}.")
         self.target = (owner, name)
         return _Bound(lambda new: setattr(owner, name, new), value, self._first(value))
 
@@ -207,6 +217,11 @@ class ScheduleHook(Hook):
             raise self._fault("it can be read and not be set.") from None
         except (UserError, ValueError) as error:
             raise self._fault(str(error)) from None
+
+    def put(self, place: Literal["value", "start", "end"]) -> None:
+        """Set the config's own value, the first of the ramp, or its last."""
+        for bound in self._bound:
+            bound.set({"value": bound.value, "start": bound.start, "end": self.end}[place])
 
     def before_run(self, runner: Run) -> None:
         # Before a checkpoint is loaded, which puts its own values into the optimiser's groups.
@@ -279,6 +294,15 @@ def _attributes(owner: Any) -> list[str]:
     if isinstance(owner, nn.Module):
         names |= {name for name, _ in owner.named_children()}
     return sorted(name for name in names if not name.startswith("_"))
+
+
+def _is_fixed(owner: Any, name: str, value: Any) -> bool:
+    """Whether it is a number of a part of mvssl that does not mind its range when it is set: sizes
+    that buffers have, counts that were checked together with others.
+    """
+    own = type(owner).__module__.startswith("mvssl.") and not isinstance(owner, _BatchNorm)
+    plain = not hasattr(inspect.getattr_static(type(owner), name, None), "__set__")
+    return own and plain and is_number(value)
 
 
 def _is_of_whole_numbers(owner: Any, name: str) -> bool:

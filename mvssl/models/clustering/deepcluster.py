@@ -19,6 +19,7 @@ from mvssl.models.clustering.head import EPOCH_STRIDE, ClusteringHead
 from mvssl.models.clustering.kmeans import Clusters
 from mvssl.models.clustering.whitening import whiten
 from mvssl.models.memory import last_occurrence
+from mvssl.models.precision import unit_vectors
 from mvssl.models.record import Embeddings
 from mvssl.registry import HEADS
 
@@ -91,7 +92,7 @@ class DeepClusterV2Head(ClusteringHead):
         return not bool(self.clustered)  # from then on the bank has them
 
     def compare(self, record: Embeddings) -> dict[str, Tensor]:
-        views = [F.normalize(x, dim=1) for x in record.p]
+        views = [unit_vectors(x) for x in record.p]
         logits = [[x @ c.T / self.temperature for x in views] for c in self.centroids]
         outputs = self._classified(logits, record.index)
         if self.training:

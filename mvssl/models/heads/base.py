@@ -86,6 +86,9 @@ class Head(nn.Module, ABC):
             if isinstance(part, EmbeddingQueue):
                 part.check_batch(batch_size)
 
+    def check_numbers(self) -> None:
+        """Raises a UserError where numbers that may be scheduled do not go together."""
+
     def resolve(self, record: Embeddings) -> Embeddings:
         """The record with the targets that this objective compares with, for monitors too."""
         return record
@@ -104,7 +107,8 @@ class Head(nn.Module, ABC):
         return {}
 
     def forward(self, record: Embeddings) -> dict[str, Tensor]:
-        """Both parts of a step, for use without a model."""
+        """Both parts of a step, for use without a model, in float32 as in one."""
+        record = record.upcast()
         return self.compare(self.resolve(record))
 
 

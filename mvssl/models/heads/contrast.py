@@ -16,6 +16,7 @@ from mvssl.errors import UserError
 from mvssl.models.heads.base import Head
 from mvssl.models.losses import SoftCrossEntropyLoss
 from mvssl.models.memory import EmbeddingQueue, StepCount
+from mvssl.models.precision import unit_vectors
 from mvssl.models.record import Embeddings, view_pairs
 from mvssl.models.targets import BankTargets
 from mvssl.registry import HEADS
@@ -31,7 +32,7 @@ class _QueueHead(Head):
         self.queue = EmbeddingQueue(queue_size, in_channels)
 
     def compare(self, record: Embeddings) -> dict[str, Tensor]:
-        p = [F.normalize(x, dim=1) for x in record.p]
+        p = [unit_vectors(x) for x in record.p]
         target = [F.normalize(x.detach(), dim=1) for x in record.target]
         past_qd = self.queue.read().to(p[0].dtype)
         losses = [self._pair_loss(p[v], target[g], past_qd) for g, v in view_pairs(record)]
@@ -96,9 +97,9 @@ class RelationHead(_QueueHead):
         super().__init__(queue_size, in_channels)
         self.teacher_temp = teacher_temp
         self.loss = SoftCrossEntropyLoss(student_temp)
-        self._check_sharpness()
+        self.check_numbers()
 
-    def _check_sharpness(self) -> None:
+    def check_numbers(self) -> None:
         teacher_temp, student_temp = self.teacher_temp, self.loss.student_temp
         if not teacher_temp < student_temp:
             raise UserError(
@@ -109,7 +110,7 @@ class RelationHead(_QueueHead):
     def _pair_loss(self, p_bd: Tensor, target_bd: Tensor, past_qd: Tensor) -> Tensor:
         if len(past_qd) == 0:
             return p_bd.sum() * 0.0
-        self._check_sharpness()  # a schedule may have brought the two past each other
+        self.check_numbers()  # a schedule may have brought the two past each other
         relations_bq = F.softmax(target_bd @ past_qd.T / self.teacher_temp, dim=1)
         loss: Tensor = self.loss(p_bd @ past_qd.T, relations_bq)
         return loss
@@ -163,9 +164,9 @@ class InstanceHead(Head):
         others = candidates_n[None, :] != record.index[:, None]
         losses = []
         for p in record.p:
-            unit = F.normalize(p, dim=1)
-            own_b1 = (unit * own_bd).sum(dim=1, keepdim=True)
-            other_bn = (unit @ entries_nd.T).masked_fill(~others, -torch.inf)
+            unit_bd = unit_vectors(p)
+            own_b1 = (unit_bd * own_bd).sum(dim=1, keepdim=True)
+            other_bn = (unit_bd @ entries_nd.T).masked_fill(~others, -torch.inf)
             logits = torch.cat([own_b1, other_bn], dim=1) / self.temperature
             losses.append(-logits.log_softmax(dim=1)[:, 0].mean())
         if self.training:

@@ -85,13 +85,13 @@ class DiscreteERHead(PrototypeHead):
         self.entropy = PrototypeEntropy(
             "DiscreteERHead", entropy_weight, entropy_temp, gather, entropy_group
         )
-        self._check_sharpness()
+        self.check_numbers()
 
     def check_batch(self, batch_size: int) -> None:
         super().check_batch(batch_size)
         self.entropy.groups.check_batch(batch_size, self.gather)
 
-    def _check_sharpness(self) -> None:
+    def check_numbers(self) -> None:
         target_temp = self.assigner.temperature
         sharper = target_temp is None or target_temp < self.loss.student_temp
         if not self.trains_targets and not sharper:
@@ -104,9 +104,10 @@ class DiscreteERHead(PrototypeHead):
     def _objective(
         self, cross_entropy: Tensor, logits: list[Tensor], pairs: list[tuple[int, int]]
     ) -> tuple[Tensor, Scalars]:
-        self._check_sharpness()  # a schedule may have raised it
+        self.check_numbers()  # a schedule may have raised it
         log_s = self._log_probabilities(logits)
         student_temp = self.loss.student_temp
-        temp = self.entropy.temperature or self.assigner.temperature or student_temp
+        temps = (self.entropy.temperature, self.assigner.temperature, student_temp)
+        temp = next(one for one in temps if one is not None)
         trained = self.entropy.of(log_s, pairs, student_temp, temp)
         return cross_entropy - self.entropy.weight * trained, {"entropy_trained": trained.detach()}

@@ -13,6 +13,7 @@ from mvssl.distributed import gather, world_size
 from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, entropy
 from mvssl.models.heads.groups import Groups
+from mvssl.models.losses.base import check_images
 from mvssl.models.measures import mean_entropy
 from mvssl.models.memory import EmbeddingQueue
 from mvssl.models.precision import at_least_float32
@@ -61,6 +62,7 @@ class SphereEntropy(nn.Module):
         check_not_negative(owner, entropy_weight=weight)
         if queue_size and in_channels is None:
             raise UserError(f"{owner}: queue_size needs in_channels, the size of an embedding.")
+        self.owner = owner
         self.kernel = kernel
         self.estimator: Estimator = estimator
         self.weight = weight
@@ -82,6 +84,8 @@ class SphereEntropy(nn.Module):
         return torch.stack([entropies[v] for _, v in pairs]).mean()
 
     def _of(self, unit_kd: Tensor, past: Tensor | None) -> Tensor:
+        if self.estimator == "loo" and past is None:
+            check_images(self.owner, unit_kd)
         parts = [
             entropy(x, self.kernel, self.estimator, past, normalized=False, validate=False)
             for x in self.groups.of(unit_kd)
@@ -107,6 +111,7 @@ class PrototypeEntropy:
     """
 
     weight = Number(check_not_negative)
+    temperature = Number(check_temperature, optional=True)
 
     def __init__(
         self,

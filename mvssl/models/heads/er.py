@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import Number, check_positive, check_temperature
+from mvssl.errors import UserError
 from mvssl.information import Estimator, VonMisesFisher, reconstruction
 from mvssl.models.heads.base import TargetedHead, gather_views
 from mvssl.models.heads.entropy import SphereEntropy
 from mvssl.models.measures import as_tensors, measure
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import unit_vectors
 from mvssl.models.record import Embeddings, view_pairs
 from mvssl.registry import HEADS
 
@@ -73,6 +73,11 @@ class ERHead(TargetedHead):
     ) -> None:
         super().__init__(target, in_channels, num_samples)
         check_temperature("ERHead", kappa=kappa)
+        if in_channels == 1:
+            raise UserError(
+                "ERHead: on a sphere of one dimension there are two points: give the neck "
+                "out_channels of 2 or more."
+            )
         self.kernel = VonMisesFisher(kappa)
         self.entropy = SphereEntropy(
             "ERHead",
@@ -118,5 +123,5 @@ class ERHead(TargetedHead):
 
     def _joined(self, embeddings: list[Tensor]) -> list[Tensor]:
         """Normalised, in float32 also under autocast, and joined over processes."""
-        parts = [F.normalize(at_least_float32(x), dim=1) for x in embeddings]
+        parts = [unit_vectors(x) for x in embeddings]
         return gather_views(parts) if self.gather else parts

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mvssl.arguments import Number, check_choice, check_temperature
 from mvssl.models.losses.base import PairLoss, check_images
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import at_least_float32, unit_vectors
 from mvssl.registry import LOSSES
 
 __all__ = ["DCLLoss", "InfoNCELoss", "NTXentLoss"]
@@ -48,8 +48,8 @@ class InfoNCELoss(PairLoss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(k, D) and (k, D) to a scalar."""
-        prediction_kd = F.normalize(at_least_float32(prediction), dim=1)
-        target_kd = F.normalize(at_least_float32(target), dim=1)
+        prediction_kd = unit_vectors(prediction)
+        target_kd = unit_vectors(target)
         logits_kk = prediction_kd @ target_kd.T / self.temperature
         if self.anchor == "target":
             logits_kk = logits_kk.T
@@ -103,11 +103,10 @@ class DCLLoss(PairLoss):
     crosses_samples: ClassVar[bool] = True
 
     temperature = Number(check_temperature)
+    sigma = Number(check_temperature, optional=True)
 
     def __init__(self, temperature: float = 0.1, sigma: float | None = None) -> None:
         super().__init__()
-        if sigma is not None:
-            check_temperature("DCLLoss", sigma=sigma)
         self.temperature = temperature
         self.sigma = sigma
 
@@ -131,7 +130,6 @@ class DCLLoss(PairLoss):
 
 def _both_views_logits(prediction: Tensor, target: Tensor, temperature: float) -> Tensor:
     """Cosines over the temperature of the 2k embeddings with each other; with itself -inf."""
-    both = torch.cat([at_least_float32(prediction), at_least_float32(target)])
-    both = F.normalize(both, dim=1)
+    both = unit_vectors(torch.cat([at_least_float32(prediction), at_least_float32(target)]))
     itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
     return (both @ both.T / temperature).masked_fill(itself, float("-inf"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,4 +27,7 @@ class CosineSimilarityLoss(PairLoss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B, D) and (B, D) to a scalar."""
         prediction, target = at_least_float32(prediction), at_least_float32(target)
-        return 2.0 - 2.0 * F.cosine_similarity(prediction, target, dim=1).mean()
+        cosine_b = F.cosine_similarity(prediction, target, dim=1)
+        # A vector of zeros has no direction: its gradient would outweigh all others.
+        is_something_b = (prediction.detach() != 0).any(1) & (target.detach() != 0).any(1)
+        return 2.0 - 2.0 * torch.where(is_something_b, cosine_b, cosine_b.detach()).mean()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mvssl.arguments import check_count, check_positive
+from mvssl.arguments import Number, check_count, check_positive
 from mvssl.errors import UserError
 from mvssl.models.losses.base import Regularizer
 from mvssl.models.losses.slices import slice_directions
@@ -16,6 +16,10 @@ from mvssl.models.precision import at_least_float32
 from mvssl.registry import LOSSES
 
 __all__ = ["SIGRegLoss"]
+
+
+def _check_t_max(owner: str, t_max: float) -> None:
+    check_positive(owner, 0.1, 100.0, t_max=t_max)
 
 
 @LOSSES.register_module()
@@ -38,11 +42,12 @@ class SIGRegLoss(Regularizer):
         t_max: where the integral ends.
     """
 
+    t_max = Number(_check_t_max)
+
     def __init__(self, num_slices: int = 1024, num_points: int = 17, t_max: float = 5.0) -> None:
         super().__init__()
         check_count("SIGRegLoss", num_slices=num_slices)
         check_count("SIGRegLoss", at_least=3, num_points=num_points)
-        check_positive("SIGRegLoss", 0.1, 100.0, t_max=t_max)
         if num_points % 2 == 0:
             raise UserError(
                 f"SIGRegLoss: num_points is odd, since 0 is one of them; got {num_points}: choose "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mvssl.arguments import Number, check_not_negative, check_positive
 from mvssl.models.losses.base import ViewsLoss, check_images
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import unit_vectors
 from mvssl.registry import LOSSES
 
 __all__ = ["EMPSSLLoss", "FroSSLLoss", "MMCRLoss"]
@@ -40,7 +40,7 @@ class MMCRLoss(ViewsLoss):
             UserError: k is 1.
         """
         check_images("MMCRLoss", z)
-        centroids_kd = _unit(z).mean(dim=0)
+        centroids_kd = unit_vectors(z, dim=-1).mean(dim=0)
         return -_decomposed(lambda: torch.linalg.matrix_norm(centroids_kd, ord="nuc"), z)
 
 
@@ -72,9 +72,10 @@ class EMPSSLLoss(ViewsLoss):
             UserError: k is 1.
         """
         check_images("EMPSSLLoss", z)
-        unit = _unit(z)
-        cosine = F.cosine_similarity(unit, unit.mean(dim=0, keepdim=True), dim=-1).mean()
-        rate = _decomposed(lambda: _coding_rate(unit, self.distortion).mean(), z)
+        unit_vkd = unit_vectors(z, dim=-1)
+        mean_kd = unit_vkd.mean(dim=0, keepdim=True)
+        cosine = F.cosine_similarity(unit_vkd, mean_kd, dim=-1).mean()
+        rate = _decomposed(lambda: _coding_rate(unit_vkd, self.distortion).mean(), z)
         return -rate - self.invariance * cosine
 
 
@@ -106,11 +107,11 @@ class FroSSLLoss(ViewsLoss):
             UserError: k is 1.
         """
         check_images("FroSSLLoss", z)
-        unit = _unit(z)
-        gram = _smaller_gram(unit) / unit.shape[1]
+        unit_vkd = unit_vectors(z, dim=-1)
+        gram = _smaller_gram(unit_vkd) / unit_vkd.shape[1]
         # At least 1 / min(k, D) for unit vectors; 0 where all embeddings are.
         energy_v = gram.square().sum(dim=(1, 2)).clamp_min(1e-12)
-        distance_v = (unit - unit.mean(dim=0)).square().sum(dim=2).mean(dim=1)
+        distance_v = (unit_vkd - unit_vkd.mean(dim=0)).square().sum(dim=2).mean(dim=1)
         return (energy_v.log() + self.invariance * distance_v).sum()
 
 
@@ -122,10 +123,6 @@ def _decomposed(made: Callable[[], Tensor], z: Tensor) -> Tensor:
         if bool(z.isfinite().all()):
             raise
         return z.sum() * torch.nan
-
-
-def _unit(z_vkd: Tensor) -> Tensor:
-    return F.normalize(at_least_float32(z_vkd), dim=-1)
 
 
 def _smaller_gram(z_vkd: Tensor) -> Tensor:

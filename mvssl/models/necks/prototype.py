@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.arguments import check_count
 from mvssl.models.necks.base import Neck
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import unit_vectors
 from mvssl.models.prototypes import Prototypes
 from mvssl.registry import NECKS, build_part
 
@@ -40,4 +39,4 @@ class PrototypeNeck(Neck):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels) to unit vectors (N, D); logits are ``prototypes`` of them."""
-        return F.normalize(at_least_float32(self.projector(x)), dim=1)
+        return unit_vectors(self.projector(x))
