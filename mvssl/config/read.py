@@ -147,12 +147,12 @@ def _not_imported(where: str, imports: Any, error: BaseException) -> UserError:
     names = [imports] if isinstance(imports, str) else [str(name) for name in imports or ()]
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is not None and any(f"{name}.".startswith(f"{missing}.") for name in names):
-        advice = "start with PYTHONPATH=FOLDER, the folder that holds your modules."
+        advice = "start with PYTHONPATH=FOLDER, the folder that holds your modules"
     else:
         frames = traceback.extract_tb(error.__traceback__)
         last = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "the module"
-        advice = f"mend it, or take it out ({last})."
-    return UserError(f"{where}: custom_imports: {in_words(error)}: {advice}")
+        advice = f"mend it, or take it out ({last})"
+    return UserError(f"{where}: custom_imports: {in_words(error)}: {advice}.")
 
 
 def _from_file(path: Path) -> Config:

@@ -596,7 +596,10 @@ def test_why_a_module_is_not_imported_is_told(
 def test_a_module_that_is_not_there_is_looked_for_along_pythonpath(tmp_path: Path) -> None:
     for given in ("imports=['not_there.at_all']", "imports='not_there'"):
         (tmp_path / "c.py").write_text(f"custom_imports = dict({given})\n")
-        with pytest.raises(UserError, match=r"'not_there': start with PYTHONPATH=FOLDER"):
+        with pytest.raises(
+            UserError,
+            match=r"'not_there': start with PYTHONPATH=FOLDER, the folder .* modules\.$",
+        ):
             load_config(tmp_path / "c.py")
     for given in ("['math']", "dict(import_=['math'])", "3"):
         (tmp_path / "c.py").write_text(f"custom_imports = {given}\n")

@@ -414,6 +414,41 @@ def test_the_page_has_means_deviations_and_paired_intervals_of_the_rows(
         assert (tmp_path / "figures" / name).stat().st_size > 10_000
 
 
+def test_a_long_run_says_which_part_of_its_way_the_short_one_went(claims: ModuleType) -> None:
+    def row(seed: int, knn: float, length: str) -> dict[str, Any]:
+        asked = asdict(claims.plan.Row("cifar10", "byol", "er", seed=seed, length=length))
+        told = {"knn_top1": knn, "knn_top1_init": 0.2, "momentum": 0.9, "curves": {}}
+        return {"asked": asked, **told}
+
+    rows = [row(0, 0.4, "epochs"), row(1, 0.5, "epochs"), row(0, 0.6, "long")]
+    lines = claims.claims_page.long(rows).splitlines()
+    assert "| BYOL + ER | 0.200 | 0.400 (1) | 0.600 (1) | 50% |" in lines
+    assert "| BYOL | – | not run | not run | – |" in lines
+    chosen = {"rate": 1e-3, "momentum": 0.9, "sharpness": None, "kappa": 10.0}
+    words = claims.plan.command(claims.plan.Row("cifar10", "byol", "er", length="long"), chosen)
+    epochs = load_config(ROOT / "configs/studies/byol.py").train_cfg.max_epochs
+    assert f"train_cfg.max_epochs={claims.plan.LONG * epochs}" in words
+    assert "param_scheduler.warmup_epochs=1" in words
+
+
+def test_what_is_tried_on_validation_images_besides_does_not_tune(
+    claims: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = call(claims, monkeypatch, tmp_path, "--tune", "--methods", "dino")
+    before = claims.claims_tuning.tuned(rows, "cifar10", "dino", "er")
+    best = max(row["knn_top1"] for row in rows if row["asked"]["objective"] == "er")
+    page = claims.claims_page
+    assert page.discrete(rows).splitlines()[2].count(f"| {best:.3f} |") == 1
+    (half,) = (
+        row for row in claims.plan.arm_discrete("cifar10", 0)
+        if row.part == "validation" and row.method == "dino"
+    )  # fmt: skip
+    rows.append({**rows[-1], "asked": asdict(half), "knn_top1": 0.9})
+    assert claims.claims_tuning.tuned(rows, "cifar10", "dino", "er") == before
+    assert "0.900" not in page.tuning(rows)
+    assert "| 0.900 |" in page.discrete(rows).splitlines()[3]
+
+
 def test_means_of_a_line_differ_by_what_it_says_also_where_one_has_more_seeds(
     claims: ModuleType,
 ) -> None:

@@ -196,8 +196,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="print commands of what is missing")
     parser.add_argument("--write", type=Path, nargs="?", const=plan.ROOT / "docs/claims.md")
     args = parser.parse_args()
-    if claims_tuning.TUNING_SEED in args.seeds:
-        parser.error(f"--seeds: {claims_tuning.TUNING_SEED} is that of the tuning, choose others.")
+    if plan.TUNING_SEED in args.seeds:
+        parser.error(f"--seeds: {plan.TUNING_SEED} is that of the tuning, choose others.")
     return args
 
 

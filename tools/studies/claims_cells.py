@@ -41,6 +41,11 @@ class Cell:
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
         return f"{statistics.fmean(values):.3f}{spread} ({len(values)})"
 
+    def reached(self, name: str) -> str:
+        """Mean over the seeds of a number that rows have beside their curves."""
+        values = [float(row[name]) for row in self.rows.values() if row.get(name) is not None]
+        return f"{statistics.fmean(values):.3f}" if values else "–"
+
     def nats(self, curve: str, place: int = -1) -> str:
         """Mean over the seeds of a point of a curve."""
         values = self.at(curve, place).values()

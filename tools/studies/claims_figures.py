@@ -45,6 +45,8 @@ def plot_curves(path: Path, rows: Sequence[Stored], of: Sequence[str]) -> None:
             (f"{kind}entropy", "entropy above its floor, nats", f"{kind}entropy_floor"),
             (f"{kind}reconstruction", "reconstruction, nats", ""),
         )
+        _draw_level(line[0], _pixels(cell(rows, method, "native")), "raw pixels")
+        _draw_level(line[1], _cap(cell(rows, method, "native"), kind), "cap")
         for axis, (name, title, floor) in zip(line, panels, strict=True):
             for setting, (style, asked) in SETTINGS.items():
                 for objective, color in COLORS.items():
@@ -67,6 +69,33 @@ def plot_curves(path: Path, rows: Sequence[Stored], of: Sequence[str]) -> None:
         fontsize=8,
     )
     _save(path, figure)
+
+
+def _draw_level(axis: Axes, value: float | None, label: str) -> None:
+    """A grey line over the whole panel, which says what it is."""
+    if value is not None:
+        axis.axhline(value, color="#8a8a8a", linewidth=0.8)
+        axis.annotate(
+            label,
+            (0, value),
+            xytext=(2, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=7,
+            color="#666666",
+        )
+
+
+def _pixels(found: Cell) -> float | None:
+    """kNN without any network."""
+    values = [row.get("knn_top1_pixels") for row in found.rows.values()]
+    return next((float(value) for value in values if value is not None), None)
+
+
+def _cap(found: Cell, kind: str) -> float | None:
+    """Of the entropy, above its floor."""
+    cap, floor = (found.at(f"{kind}entropy_{name}", -1) for name in ("cap", "floor"))
+    return statistics.fmean(cap[seed] - floor[seed] for seed in floor) if cap and floor else None
 
 
 def _draw(axis: Axes, found: Cell, name: str, floor: str, color: str, style: str) -> Any:
@@ -119,14 +148,15 @@ def plot_drops(path: Path, rows: Sequence[Stored]) -> None:
     """kNN at the base, with a small batch, and with small EMA coefficients."""
     settings: list[tuple[str, dict[str, Any]]] = [
         ("base", {}),
-        (f"batch {SMALL_BATCH},\nepochs", {"batch": SMALL_BATCH}),
-        (f"batch {SMALL_BATCH},\nsteps", {"batch": SMALL_BATCH, "length": "steps"}),
-        *((f"EMA {momentum:g}", {"momentum": momentum}) for momentum in SMALL_MOMENTA),
+        (f"batch {SMALL_BATCH},\nequal\nepochs", {"batch": SMALL_BATCH}),
+        (f"batch {SMALL_BATCH},\nequal\nsteps", {"batch": SMALL_BATCH, "length": "steps"}),
+        *((f"EMA\n{momentum:g}", {"momentum": momentum}) for momentum in SMALL_MOMENTA),
     ]
     methods = [m for m in MAIN if cell(rows, m, "native")]
     if not methods:
         return
-    figure = Figure(figsize=(3.6 * len(methods), 3.0), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(methods), 3.4), layout="constrained")
+    handles: dict[str, Any] = {}
     for axis, method in zip(
         np.atleast_1d(figure.subplots(1, len(methods), sharey=True)), methods, strict=True
     ):
@@ -140,15 +170,35 @@ def plot_drops(path: Path, rows: Sequence[Stored]) -> None:
                 values = [*cell(rows, method, objective, **asked).knn.values()]
                 x = [place + shift] * len(values)
                 color = COLORS[objective]
-                axis.plot(x, values, "o", color=color, markersize=3.5, alpha=0.7)
+                (dots,) = axis.plot(x, values, "o", color=color, markersize=3.5, alpha=0.7)
+                handles["native" if objective == "native" else "with ER"] = dots
                 axis.plot(place + shift, statistics.fmean(values), "_", color=color, markersize=16)
         axis.set_xticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
         axis.set_xlim(-0.5, len(shown) - 0.5)
-        axis.set_title(f"{NAMES[method]} (blue) and + ER (orange)", fontsize=9, loc="left")
+        axis.set_title(NAMES[method], fontsize=9, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.supylabel("kNN, test images; a dot for each seed", fontsize=8)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
     _save(path, figure)
+
+
+CLUSTERED = {
+    "H(W)": ("entropy", BLUE, "-", 0),
+    "H of the student's mean": ("student_entropy", "#4aa3a2", "-", 0),
+    "H(W) − H(W|X)": ("information", ORANGE, "--", 0),
+    "ER estimate": ("mi_bound", "#b8457a", "-", 0),
+    "reconstruction": ("reconstruction", "#5b4aa3", "-", 1),
+}
+"""Curves by what they are called: name, colour, style, and the line of panels. Of clusters of
+k-means H(W|X) is 0, and the third lies on the first."""
 
 
 def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
@@ -156,24 +206,24 @@ def plot_clustering(path: Path, rows: Sequence[Stored]) -> None:
     methods = [m for m in CLUSTERING if cell(rows, m, "native")]
     if not methods:
         return
-    figure = Figure(figsize=(3.2 * len(methods) + 2.0, 3.0), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(methods) + 2.0, 4.6), layout="constrained")
     handles: dict[str, Any] = {}
-    for axis, method in zip(
-        np.atleast_1d(figure.subplots(1, len(methods), sharey=True)), methods, strict=True
-    ):
-        for name, label, color in (
-            ("entropy", "H(W)", BLUE),
-            ("student_entropy", "H of the student's mean", "#4aa3a2"),
-            ("information", "H(W) − H(W|X)", ORANGE),
-            ("mi_bound", "ER estimate", "#b8457a"),
-        ):
-            line = _draw(axis, cell(rows, method, "native"), name, "", color, "-")
-            if line is not None:
-                handles.setdefault(label, line)
-        axis.set_title(f"{NAMES[method]}, nats", fontsize=9, loc="left")
-        axis.set_xlabel("epoch", fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8)
+    axes = figure.subplots(
+        2, len(methods), sharey="row", sharex=True, squeeze=False, height_ratios=(3, 2)
+    )
+    for column, method in zip(axes.T, methods, strict=True):
+        found = cell(rows, method, "native")
+        cap = found.at("entropy_cap", -1)
+        _draw_level(column[0], statistics.fmean(cap.values()) if cap else None, "cap")
+        for label, (name, color, style, line) in CLUSTERED.items():
+            drawn = _draw(column[line], found, name, "", color, style)
+            if drawn is not None:
+                handles.setdefault(label, drawn)
+        column[0].set_title(f"{NAMES[method]}, nats", fontsize=9, loc="left")
+        column[1].set_xlabel("epoch", fontsize=8)
+        for axis in column:
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.tick_params(labelsize=8)
     figure.legend(
         handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import claims_figures  # lies beside this file
 import rows as store  # lies beside the benchmarks
-from claims_cells import Stored, cell, shared
+from claims_cells import Cell, Stored, cell, shared
 from claims_plan import (
     ALL_MOMENTA,
     BASE_BATCH,
@@ -18,6 +18,7 @@ from claims_plan import (
     DISCRETE,
     DISTILLATION,
     FROZEN,
+    LONG,
     MAIN,
     NAMES,
     OTHER_BATCHES,
@@ -77,7 +78,7 @@ def tuning(rows: Sequence[Stored]) -> str:
             grid = [
                 row
                 for row in rows
-                if row["asked"]["part"] == "validation"
+                if (row["asked"]["part"], row["asked"]["variant"]) == ("validation", "")
                 and (row["asked"]["method"], row["asked"]["objective"]) == (method, objective)
             ]
             best = max(grid, key=lambda row: float(row["knn_top1"]), default=None)
@@ -120,7 +121,42 @@ def competitive(rows: Sequence[Stored]) -> str:
                 with_interval(paired(probes[1], probes[0])),
             ]
         )
+    plain = Cell(row for row in rows if row["asked"]["part"] == "test")
+    untrained = (plain.reached(name) for name in ("knn_top1_init", "knn_top1_pixels"))
+    for what, found in zip(("an untrained network", "raw pixels"), untrained, strict=True):
+        lines.append([what, found, "", "", ""])
     head = ["method", "kNN, native", "kNN, ER", "ER - native, kNN", "ER - native, online probe"]
+    return _table(head, lines)
+
+
+def long(rows: Sequence[Stored]) -> str:
+    """What longer runs reach, and which part of it the study's own have."""
+    lines = []
+    for method in MAIN:
+        for objective in ("native", "er"):
+            base, more = shared(
+                cell(rows, method, objective), cell(rows, method, objective, length="long")
+            )
+            start = base.reached("knn_top1_init")
+            part = "–"
+            if more:
+                first, *ends = (
+                    statistics.fmean(values)
+                    for values in (
+                        [float(row["knn_top1_init"]) for row in base.rows.values()],
+                        base.knn.values(),
+                        more.knn.values(),
+                    )
+                )
+                part = f"{(ends[0] - first) / (ends[1] - first):.0%}"
+            lines.append([_named(method, objective), start, base.text(), more.text(), part])
+    head = [
+        "",
+        "kNN, untrained",
+        "the study's",
+        f"{LONG} times as long",
+        "of that way already there",
+    ]
     return _table(head, lines)
 
 
@@ -162,11 +198,12 @@ def batch(rows: Sequence[Stored]) -> str:
             for k, base in (("batch", {}), (str(SMALL_BATCH), {"group": SMALL_BATCH})):
                 falls = _drops(rows, method, ({}, small), (base, small))
                 lines.append([NAMES[method], length, k, *falls])
-    for k, (base, small) in REMEDIES.items():
-        # A remedy is one of ER; with micro-batches the batch is the base's.
-        native = {"batch": small["batch"]} if "batch" in small else None
-        falls = _drops(rows, "simclr", ({}, native), (base, small))
-        lines.append(["SimCLR", "epochs", k, *falls])
+    for method, remedies in REMEDIES.items():
+        for k, (base, small) in remedies.items():
+            # A remedy is one of ER; with micro-batches the batch is the base's.
+            native = {"batch": small["batch"]} if "batch" in small else None
+            falls = _drops(rows, method, ({}, native), (base, small))
+            lines.append([NAMES[method], "epochs", k, *falls])
     return _table(["method", "equal", "ER's k", *DROP_HEAD], lines)
 
 
@@ -198,24 +235,24 @@ def distillation(rows: Sequence[Stored]) -> str:
     """The terms of the bound of held-out images against the EMA coefficient, natively."""
     lines = []
     for method in DISTILLATION:
-        start = "heldout_assigned_" if method == "dino" else "heldout_"
+        kind = "heldout_assigned_" if method == "dino" else "heldout_"
         tuned = {row["momentum"] for row in cell(rows, method, "native").rows.values()}
         momenta = sorted({*ALL_MOMENTA, *tuned})
         ran = shared(*(cell(rows, method, "native", momentum=x) for x in momenta))
+        plain = ran[momenta.index(min(tuned, default=momenta[0]))]
+        at_start = [plain.reached("knn_top1_init"), *_terms(plain, kind, 0)]
+        lines.append([NAMES[method], "before training", *at_start])
         for momentum, found in zip(momenta, ran, strict=True):
-            names = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
-            lines.append(
-                [
-                    NAMES[method],
-                    f"{momentum:g}{_told_momentum(momentum, tuned)}",
-                    found.text(),
-                    *(found.nats(f"{start}{name}") for name in (*names, "reconstruction")),
-                    found.nats(f"{start}mi_bound"),
-                    found.nats(f"{start}infonce"),
-                ]
-            )
+            told = f"{momentum:g}{_told_momentum(momentum, tuned)}"
+            lines.append([NAMES[method], told, found.text(), *_terms(found, kind, -1)])
     head = ["floor", "H, target", "H, student", "cap", "reconstruction", "ER estimate", "InfoNCE"]
     return _table(["method", "EMA", "kNN", *head], lines)
+
+
+def _terms(found: Cell, kind: str, place: int) -> list[str]:
+    entropies = ("entropy_floor", "entropy", "student_entropy", "entropy_cap")
+    names = (*entropies, "reconstruction", "mi_bound", "infonce")
+    return [found.nats(f"{kind}{name}", place) for name in names]
 
 
 def _told_momentum(momentum: float, tuned: set[float]) -> str:
@@ -272,11 +309,19 @@ def discrete(rows: Sequence[Stored]) -> str:
                     DISCRETE_NAMES[variant],
                     found.text(),
                     with_interval(paired(found.knn, ran[0].knn)) if variant else "–",
+                    _on_validation(rows, method, variant),
                     *(found.nats(f"heldout_assigned_{x}") for x in terms),
                 ]
             )
-    head = ["", "entropy", "kNN", "against the first"]
+    head = ["", "entropy", "kNN", "against the first", "kNN, validation"]
     return _table([*head, "H(W), nats", "H(W given X), nats", "reconstruction, nats"], lines)
+
+
+def _on_validation(rows: Sequence[Stored], method: str, variant: str) -> str:
+    """The best that is known on the validation images."""
+    wanted = {"method": method, "objective": "er", "variant": variant, "part": "validation"}
+    found = [float(row["knn_top1"]) for row in rows if wanted.items() <= row["asked"].items()]
+    return f"{max(found):.3f}" if found else "–"
 
 
 def runs(rows: Sequence[Stored]) -> str:
@@ -293,6 +338,7 @@ def runs(rows: Sequence[Stored]) -> str:
 
 TABLES: dict[str, tuple[Callable[[Sequence[Stored]], str], str | None]] = {
     "tuning": (tuning, "cifar10"),
+    "long": (long, "cifar10"),
     "competitive": (competitive, "cifar10"),
     "batch": (batch, "cifar10"),
     "batches": (batches, "cifar10"),

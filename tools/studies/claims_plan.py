@@ -11,9 +11,12 @@ from mvssl.config.read import load_config
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "studies"
+TUNING_SEED = 100
 BASE_BATCH = 256
 SMALL_BATCH = 32
 OTHER_BATCHES = (16, 64, 1024)
+LONG = 5
+"""Times as long is a long run."""
 
 NAMES = {
     "simclr": "SimCLR",
@@ -54,7 +57,7 @@ class Row:
         group: embeddings over which ER's entropy is taken; None: the batch.
         momentum: EMA coefficient of the teacher; None: as tuned, or there is none.
         length: what is as long as that of the base batch: ``epochs``, or ``steps``, with
-            ``SMALL_BATCH``.
+            ``SMALL_BATCH``; ``long``: ``LONG`` times the epochs.
         seed: of the run.
         rate: learning rate at the base batch; None: as tuned.
         sharpness: one of ``SHARPNESS``; None: as tuned, or there is none.
@@ -94,15 +97,25 @@ none; ``joe`` counts an embedding's own kernel where tuning chose to leave it ou
 makes 256 embeddings of a batch of 32; one softmax is that of the student, whose temperature is 0.1,
 and with a gradient in both sides the objective of the paper's code."""
 
-REMEDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "batch, own kernel counted (`joe`)": (
-        {"variant": "joe"},
-        {"batch": SMALL_BATCH, "variant": "joe"},
-    ),
+Asked = dict[str, Any]
+"""Fields of a row that are not plain."""
+
+MORE_IMAGES: dict[str, tuple[Asked, Asked]] = {
     "batch and a queue, 256 in all": ({}, {"batch": SMALL_BATCH, "variant": "queue"}),
     f"256, in micro-batches of {SMALL_BATCH}": ({}, {"variant": "micro-batches"}),
 }
-"""Of SimCLR with ER, whose tuned estimator leaves an embedding's own kernel out: base and small."""
+REMEDIES: dict[str, dict[str, tuple[Asked, Asked]]] = {
+    "simclr": {
+        "batch, own kernel counted (`joe`)": (
+            {"variant": "joe"},
+            {"batch": SMALL_BATCH, "variant": "joe"},
+        ),
+        **MORE_IMAGES,
+    },
+    "byol": MORE_IMAGES,
+}
+"""With ER, by methods: base and small. SimCLR's tuned estimator leaves an embedding's own kernel
+out, BYOL's does not."""
 
 
 DISCRETE = {
@@ -126,9 +139,10 @@ def arm_batch(data: str, seed: int) -> Iterator[Row]:
             for objective in ("native", "er"):
                 yield Row(data, method, objective, batch=SMALL_BATCH, length=length, seed=seed)
         yield Row(data, method, "er", group=SMALL_BATCH, seed=seed)
-    for base, small in REMEDIES.values():
-        for asked in (base, small):
-            yield replace(Row(data, "simclr", "er", seed=seed), **asked)
+    for method, remedies in REMEDIES.items():
+        for base, small in remedies.values():
+            for asked in (base, small):
+                yield replace(Row(data, method, "er", seed=seed), **asked)
 
 
 def arm_batches(data: str, seed: int) -> Iterator[Row]:
@@ -167,10 +181,20 @@ def arm_distillation(data: str, seed: int) -> Iterator[Row]:
 
 
 def arm_discrete(data: str, seed: int) -> Iterator[Row]:
-    """Which entropy of prototypes, and whether targets are trained."""
+    """Which entropy of prototypes, and whether targets are trained; and what chooses the default,
+    as the tuning does.
+    """
     for method, variants in DISCRETE.items():
         for variant in variants:
             yield Row(data, method, "er", variant, seed=seed)
+        yield Row(data, method, "er", "half beta", seed=TUNING_SEED, part="validation")
+
+
+def arm_long(data: str, seed: int) -> Iterator[Row]:
+    """What a longer run reaches."""
+    for method in MAIN:
+        for objective in ("native", "er"):
+            yield Row(data, method, objective, length="long", seed=seed)
 
 
 ARMS = {
@@ -182,6 +206,7 @@ ARMS = {
     "clustering": arm_clustering,
     "distillation": arm_distillation,
     "discrete": arm_discrete,
+    "long": arm_long,
 }
 
 
@@ -207,6 +232,8 @@ def command(row: Row, chosen: Numbers) -> list[str]:
     if row.length == "steps":  # one epoch of fewer images
         spans = {key: round(span / epochs, 4) for key, span in spans.items()}
         epochs, part = 1, "short"
+    elif row.length == "long":
+        epochs *= LONG
     rate = chosen["rate"] * (row.batch / BASE_BATCH) ** 0.5
     kappa = chosen["kappa"]
     momentum = numbers_of(row, chosen)["momentum"]
@@ -224,7 +251,7 @@ def command(row: Row, chosen: Numbers) -> list[str]:
         f"optim_wrapper.optimizer.lr={rate:.4g}",
         f"default_hooks.information.kappa={kappa:g}",
         f"evaluation.evaluators.information.kappa={kappa:g}",
-        f"evaluation.interval={epochs if row.part == 'validation' else min(epochs, 2)}",
+        f"evaluation.interval={epochs if row.part == 'validation' else max(epochs // 3, 1)}",
         *(chosen["sharpness"] or "").split(),
         *VARIANTS.get(row.variant, ()),
     ]

@@ -7,13 +7,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from claims_plan import Numbers, Row  # beside this file
+from claims_plan import TUNING_SEED, Numbers, Row  # beside this file
 
 from mvssl.errors import UserError
 
 Rows = list[dict[str, Any]]
 
-TUNING_SEED = 100
 RATES = (2e-3, 1e-3, 4e-3)
 MORE_RATES = (8e-3, 5e-4, 1.6e-2)
 """For objectives without a sharpness, so that all are tuned by as many runs."""
@@ -127,7 +126,8 @@ STAGES = (_sharpnesses, _rates, _momenta)
 
 def tuned(rows: Rows, data: str, method: str, objective: str, **fixed: Any) -> Numbers:
     """What had the best kNN on the validation images, among runs with the numbers ``fixed``."""
-    wanted = {"part": "validation", "data": data, "method": method, "objective": objective}
+    asked = {"data": data, "method": method, "objective": objective}
+    wanted = {**asked, "part": "validation", "variant": ""}
     found = [row for row in rows if (wanted | fixed).items() <= row["asked"].items()]
     if not found:
         raise _not_tuned(data, method, objective)
