@@ -75,7 +75,7 @@ class WorkDir:
     def __enter__(self) -> WorkDir:
         def look() -> None:
             self._folder = _known_folder(self.options)
-            if self._folder is not None and _is_there(self._folder) and not self.options.dry_run:
+            if self._folder is not None and self._folder.is_dir() and not self.options.dry_run:
                 self._hold(self._folder)
 
         try:
@@ -285,15 +285,6 @@ def _new_folder(home: Path, name: str) -> Path:
             break  # which is told when it is made
         return folder
     return folder
-
-
-def _is_there(folder: Path) -> bool:
-    try:
-        return folder.is_dir()
-    except OSError as error:  # a name that is too long, say
-        raise UserError(
-            f"The work dir {folder} cannot be: {error.strerror}. Choose another by --work-dir."
-        ) from error
 
 
 def _make_folder(folder: Path) -> None:
