@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["at_least_float32", "unit_vectors"]
+__all__ = ["at_least_float32", "has_direction", "unit_vectors"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -22,8 +22,9 @@ def unit_vectors(x: Tensor, dim: int = 1) -> Tensor:
     """
     x = at_least_float32(x)
     made = F.normalize(x, dim=dim)
-    return torch.where(_is_something(x, dim), made, made.detach()) if made.requires_grad else made
+    return torch.where(has_direction(x, dim), made, made.detach()) if made.requires_grad else made
 
 
-def _is_something(x: Tensor, dim: int) -> Tensor:
+def has_direction(x: Tensor, dim: int) -> Tensor:
+    """Whether the vectors of ``x`` along ``dim``, which is kept, are other than zeros."""
     return (x.detach() != 0).any(dim=dim, keepdim=True)

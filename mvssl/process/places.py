@@ -43,8 +43,8 @@ def given_path(place: str | os.PathLike[str]) -> Path:
     a user who is not there it stays.
 
     Raises:
-        UserError: it is empty, its name is too long, or it lies in a folder that may not be
-            entered. Whether there is anything is not asked.
+        UserError: it is empty, can be no path, has a name that is too long, or lies in a folder
+            that may not be entered. Whether there is anything is not asked.
     """
     text = os.path.expanduser(place)
     if not text:  # which would stand for the present folder
@@ -56,8 +56,8 @@ def given_path(place: str | os.PathLike[str]) -> Path:
             raise UserError(
                 f"{text} cannot be reached ({error.strerror}): give another path."
             ) from error
-    except ValueError:
-        pass  # a null byte: there is no such file, which is told as of others
+    except ValueError as error:  # a null byte, or what the system cannot encode
+        raise UserError(f"{text} can be no path ({error}): give another.") from error
     return Path(text)
 
 

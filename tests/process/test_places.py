@@ -96,6 +96,8 @@ def test_a_path_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.Monke
             give("")
         with pytest.raises(UserError, match=r"x cannot be reached \(File name too long\): give"):
             give("x" * 300)
+        with pytest.raises(UserError, match=r"can be no path \(embedded null byte\): give another"):
+            give("a\0b")
 
     def refuse(path: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", path)

@@ -11,16 +11,14 @@ import json
 import math
 import multiprocessing
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -30,6 +28,7 @@ from mvssl.apis import TrainOptions, train
 from mvssl.arguments import check_count
 from mvssl.errors import Interrupted, UserError
 from mvssl.files import make_folder, write_bytes_atomically
+from mvssl.process.signals import Phase, watching
 
 KEPT = (
     "knn_top1_init",
@@ -152,7 +151,8 @@ def complete(
             append(path, settings | measured, instead_of=same)
 
     left = f"rows of runs that are over are in {path}: the same command goes on from there"
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, _interruptible(left):
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, watching() as watch:
+        watch.remains = lambda: left
         futures = [pool.submit(one, *asked) for asked in missing]
         try:
             try:
@@ -163,32 +163,11 @@ def complete(
                 raise
         except Interrupted:
             ended.set()
+            watch.phase = Phase.FINISHING  # a second signal does not keep runs from being ended
             pool.shutdown(wait=False, cancel_futures=True)
             _end_runs(futures)
             raise
     return read(path)
-
-
-@contextlib.contextmanager
-def _interruptible(left: str) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an ``Interrupted``, which says what is left."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)  # what ends the runs is not to be interrupted
-        raise Interrupted(number, f"interrupted by {signal.Signals(number).name}; {left}")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    for one in before:
-        signal.signal(one, handle)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _end_runs(futures: Sequence[concurrent.futures.Future[None]]) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvssl.models.losses.base import PairLoss
-from mvssl.models.precision import at_least_float32
+from mvssl.models.precision import at_least_float32, has_direction
 from mvssl.registry import LOSSES
 
 __all__ = ["CosineSimilarityLoss"]
@@ -29,5 +29,5 @@ class CosineSimilarityLoss(PairLoss):
         prediction, target = at_least_float32(prediction), at_least_float32(target)
         cosine_b = F.cosine_similarity(prediction, target, dim=1)
         # A vector of zeros has no direction: its gradient would outweigh all others.
-        is_something_b = (prediction.detach() != 0).any(1) & (target.detach() != 0).any(1)
-        return 2.0 - 2.0 * torch.where(is_something_b, cosine_b, cosine_b.detach()).mean()
+        known_b = (has_direction(prediction, 1) & has_direction(target, 1)).squeeze(1)
+        return 2.0 - 2.0 * torch.where(known_b, cosine_b, cosine_b.detach()).mean()
